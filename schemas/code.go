@@ -1,0 +1,54 @@
+package schemas
+
+// Code is a stable error code: part of the contract, the same for HTTP
+// clients, direct publishers and the command line.
+type Code string
+
+// The codes. The gateway has the one table that maps them to HTTP statuses.
+const (
+	// CodeInvalidRequest: a field has a wrong type or value; Param names it.
+	CodeInvalidRequest Code = "invalid_request"
+	// CodeUnsupportedParameter: a known parameter that this release cannot
+	// honour; Param names it.
+	CodeUnsupportedParameter Code = "unsupported_parameter"
+	// CodeUnknownParameter: a field that no release knows; Param names it.
+	CodeUnknownParameter Code = "unknown_parameter"
+	// CodeModelNotFound: nobody ever announced the model.
+	CodeModelNotFound Code = "model_not_found"
+	// CodeContextLengthExceeded: prompt and max_tokens can never fit.
+	CodeContextLengthExceeded Code = "context_length_exceeded"
+	// CodeQueueFull: the class, or the owner's flow, holds no more jobs.
+	CodeQueueFull Code = "queue_full"
+	// CodeStorageFull: the broker's storage limit is reached.
+	CodeStorageFull Code = "storage_full"
+	// CodeQueueUnavailable: JetStream cannot be reached.
+	CodeQueueUnavailable Code = "queue_unavailable"
+	// CodeDeadlineExceeded: the deadline passed, waiting or running.
+	CodeDeadlineExceeded Code = "deadline_exceeded"
+	// CodeCancelled: the owner cancelled.
+	CodeCancelled Code = "cancelled"
+	// CodeWorkerLost: too many workers died on this job.
+	CodeWorkerLost Code = "worker_lost"
+	// CodeSlowConsumer: the reader fell too far behind.
+	CodeSlowConsumer Code = "slow_consumer"
+	// CodeTemplateFailed: the model's chat template cannot render the messages.
+	CodeTemplateFailed Code = "template_failed"
+	// CodeEngineFailed: the native library reported an error.
+	CodeEngineFailed Code = "engine_failed"
+	// CodeServerRestarting: the gateway is stopping; the job goes on.
+	CodeServerRestarting Code = "server_restarting"
+	// CodeUnauthorized: no or a wrong API key.
+	CodeUnauthorized Code = "unauthorized"
+	// CodeForbidden: a Host or Origin that is not served.
+	CodeForbidden Code = "forbidden"
+	// CodeNotFound: no such route.
+	CodeNotFound Code = "not_found"
+	// CodeMethodNotAllowed: the route exists, the method does not.
+	CodeMethodNotAllowed Code = "method_not_allowed"
+	// CodeRequestTooLarge: the body is over the limit.
+	CodeRequestTooLarge Code = "request_too_large"
+	// CodeUnsupportedMediaType: the body is not JSON.
+	CodeUnsupportedMediaType Code = "unsupported_media_type"
+	// CodeInternal: a fault of ours.
+	CodeInternal Code = "internal_error"
+)

@@ -1,0 +1,164 @@
+package schemas
+
+import "time"
+
+// EventType names what happened to a job.
+type EventType string
+
+// The event types. See the package comment for their order.
+const (
+	EventSubmitted EventType = "submitted"
+	EventStarted   EventType = "started"
+	EventDelta     EventType = "delta"
+	EventRequeued  EventType = "requeued"
+	EventDone      EventType = "done"
+	EventFailed    EventType = "failed"
+	EventCancelled EventType = "cancelled"
+	EventExpired   EventType = "expired"
+)
+
+// Terminal reports whether no event may follow one of this type.
+func (t EventType) Terminal() bool {
+	switch t {
+	case EventDone, EventFailed, EventCancelled, EventExpired:
+		return true
+	case EventSubmitted, EventStarted, EventDelta, EventRequeued:
+		return false
+	}
+	return false
+}
+
+// Event is one entry of a job's log. Exactly the payload that belongs to Type
+// is set.
+type Event struct {
+	// Version is the schema version, 1 … [Version].
+	Version int `json:"v"`
+	// Job is the job's id.
+	Job string `json:"job"`
+	// N numbers the events of a job from 1 without gaps.
+	N int64 `json:"n"`
+	// Type says which payload is set.
+	Type EventType `json:"type"`
+	// Time is the writer's clock, UTC.
+	Time time.Time `json:"time"`
+
+	Submitted *Submitted `json:"submitted,omitempty"`
+	Started   *Started   `json:"started,omitempty"`
+	Delta     *Delta     `json:"delta,omitempty"`
+	Requeued  *Requeued  `json:"requeued,omitempty"`
+	Done      *Done      `json:"done,omitempty"`
+	Failed    *Failed    `json:"failed,omitempty"`
+	Cancelled *Cancelled `json:"cancelled,omitempty"`
+	Expired   *Expired   `json:"expired,omitempty"`
+}
+
+// Submitted is a gateway's claim on the job id, written before the job itself.
+type Submitted struct {
+	// BodyHash is the hex SHA-256 of the job's body.
+	BodyHash string `json:"body_hash"`
+	// Subject is the job subject that the body is published to.
+	Subject string `json:"subject"`
+	// API is a copy of the job's API, so that the log alone can be rendered.
+	API *API `json:"api,omitempty"`
+	// Model is the plain name of the model.
+	Model string `json:"model"`
+}
+
+// Started says that a worker took the job.
+type Started struct {
+	// Attempt counts the job's starts from 1, handovers included.
+	Attempt int `json:"attempt"`
+	// Worker is the worker's id, kept over its restarts.
+	Worker string `json:"worker"`
+	// Incarnation is drawn anew at each start of the worker process.
+	Incarnation string `json:"incarnation"`
+	// Fingerprint identifies weights, runtime and template. Only a worker with
+	// the fingerprint of the first start may continue a stream.
+	Fingerprint string `json:"fingerprint"`
+	// Seed is the sampling seed in use: the job's, or the one drawn by the
+	// first attempt, which later attempts take over.
+	Seed int64 `json:"seed"`
+	// PromptTokens is the length of the rendered prompt.
+	PromptTokens int `json:"prompt_tokens"`
+}
+
+// Delta is newly generated output. Text may lag behind Tokens while the worker
+// holds back what could be the start of a stop string or an incomplete UTF-8
+// sequence; it is a pure function of all token ids so far.
+type Delta struct {
+	Tokens []int32 `json:"tokens"`
+	Text   string  `json:"text"`
+}
+
+// Requeued says that a worker gave the job back unharmed. It costs no attempt.
+type Requeued struct {
+	Worker      string `json:"worker"`
+	Incarnation string `json:"incarnation"`
+	// Reason is "draining", "shutdown" or "unsupported".
+	Reason string `json:"reason"`
+}
+
+// FinishReason says why generation ended.
+type FinishReason string
+
+// The finish reasons.
+const (
+	// FinishStop: the model ended its turn, or a stop string matched.
+	FinishStop FinishReason = "stop"
+	// FinishLength: max_tokens, or the context, was reached.
+	FinishLength FinishReason = "length"
+)
+
+// Usage counts tokens over the whole stream, all attempts together.
+type Usage struct {
+	PromptTokens     int `json:"prompt_tokens"`
+	CompletionTokens int `json:"completion_tokens"`
+	// CachedTokens is how many prompt tokens were not computed for this job.
+	CachedTokens int `json:"cached_tokens"`
+}
+
+// Timings are of the last attempt, in milliseconds.
+type Timings struct {
+	// QueuedMS is from the store time of the job to its (last) claim.
+	QueuedMS float64 `json:"queued_ms"`
+	// PrefillMS is from the claim to the first new token.
+	PrefillMS float64 `json:"prefill_ms"`
+	// DecodeMS is from the first new token to the end.
+	DecodeMS float64 `json:"decode_ms"`
+}
+
+// Done ends a stream that was answered in full. Tokens and Text are the last
+// output (text that was held back), in the same event as the end so that no
+// crash can fall between them.
+type Done struct {
+	Tokens       []int32      `json:"tokens,omitempty"`
+	Text         string       `json:"text,omitempty"`
+	FinishReason FinishReason `json:"finish_reason"`
+	Usage        Usage        `json:"usage"`
+	Timings      Timings      `json:"timings"`
+}
+
+// Failed ends a job that cannot be answered.
+type Failed struct {
+	Code    Code   `json:"code"`
+	Message string `json:"message"`
+	// Param is the JSON path of the field at fault, if one is.
+	Param string `json:"param,omitempty"`
+	Usage *Usage `json:"usage,omitempty"`
+}
+
+// Cancelled ends a job that its owner gave up.
+type Cancelled struct {
+	// Reason is "client_disconnected" or "requested".
+	Reason string `json:"reason"`
+	Usage  *Usage `json:"usage,omitempty"`
+}
+
+// Expired ends a job whose deadline passed.
+type Expired struct {
+	// DeadlineMS is the deadline that applied, in milliseconds.
+	DeadlineMS int64 `json:"deadline_ms"`
+	// Started tells whether a worker had begun.
+	Started bool   `json:"started"`
+	Usage   *Usage `json:"usage,omitempty"`
+}
