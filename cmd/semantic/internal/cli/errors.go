@@ -1,0 +1,128 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/spf13/cobra"
+)
+
+// The exit codes of semantic.
+const (
+	// exitOK: what was asked is done.
+	exitOK = 0
+	// exitError: it could not be done; the error says why.
+	exitError = 1
+	// exitUsage: the command line or the configuration is wrong.
+	exitUsage = 2
+	// exitInterrupted: a second signal ended the process at once.
+	exitInterrupted = 130
+)
+
+// usageError is an error of the command line or the configuration: exit 2.
+type usageError struct{ err error }
+
+func (e *usageError) Error() string { return e.err.Error() }
+func (e *usageError) Unwrap() error { return e.err }
+
+// usagef makes an error that ends the process with exit code 2 and points at
+// the command's help.
+func usagef(format string, args ...any) error {
+	return &usageError{err: fmt.Errorf(format, args...)}
+}
+
+// hintError carries what the user can do about an error.
+type hintError struct {
+	err  error
+	hint string
+}
+
+func (e *hintError) Error() string { return e.err.Error() }
+func (e *hintError) Unwrap() error { return e.err }
+
+// withHint adds to err what the user can do about it, printed on a line of its
+// own. A nil err stays nil.
+func withHint(err error, format string, args ...any) error {
+	if err == nil {
+		return nil
+	}
+	return &hintError{err: err, hint: fmt.Sprintf(format, args...)}
+}
+
+// codeError gives err an exit code of its own.
+type codeError struct {
+	err  error
+	code int
+}
+
+func (e *codeError) Error() string { return e.err.Error() }
+func (e *codeError) Unwrap() error { return e.err }
+
+// withCode makes err end the process with the exit code. A nil err stays nil.
+func withCode(err error, code int) error {
+	if err == nil {
+		return nil
+	}
+	return &codeError{err: err, code: code}
+}
+
+// errSilent ends a command with exit code 1 that has already said why, like
+// `doctor` with its table.
+var errSilent = &codeError{err: errors.New("failed"), code: exitError}
+
+// report prints err once, with its hint, and returns the exit code.
+func (a *app) report(cmd *cobra.Command, err error) int {
+	if err == nil {
+		return exitOK
+	}
+	code := exitError
+	var usage *usageError
+	if errors.As(err, &usage) {
+		code = exitUsage
+	}
+	var coded *codeError
+	if errors.As(err, &coded) {
+		code = coded.code
+	}
+	if errors.Is(err, errSilent) {
+		return code
+	}
+	fmt.Fprintf(a.Err, "semantic: %v\n", err)
+	var hint *hintError
+	switch {
+	case errors.As(err, &hint):
+		fmt.Fprintf(a.Err, "  %s\n", hint.hint)
+	case usage != nil && cmd != nil:
+		fmt.Fprintf(a.Err, "  Run '%s --help' for usage.\n", cmd.CommandPath())
+	}
+	return code
+}
+
+// args wraps cobra's argument checks so that their errors are usage errors.
+func args(check cobra.PositionalArgs) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, given []string) error {
+		if err := check(cmd, given); err != nil {
+			return &usageError{err: err}
+		}
+		return nil
+	}
+}
+
+// group makes cmd a parent of subcommands: alone it prints its help, with an
+// unknown subcommand it is a usage error.
+func group(cmd *cobra.Command, sub ...*cobra.Command) *cobra.Command {
+	cmd.AddCommand(sub...)
+	cmd.Args = func(c *cobra.Command, given []string) error {
+		if len(given) == 0 {
+			return nil
+		}
+		err := fmt.Errorf("unknown command %q for %q", given[0], c.CommandPath())
+		if near := c.SuggestionsFor(given[0]); len(near) > 0 {
+			return &usageError{err: withHint(err, "Did you mean '%s %s'?", c.CommandPath(), near[0])}
+		}
+		return &usageError{err: err}
+	}
+	cmd.RunE = func(c *cobra.Command, _ []string) error { return c.Help() }
+	cmd.SuggestionsMinimumDistance = 2
+	return cmd
+}
