@@ -1,0 +1,68 @@
+package telemetry
+
+import (
+	"fmt"
+	"io"
+	"log/slog"
+	"strings"
+
+	"github.com/lmittmann/tint"
+)
+
+// LogFormat is how log lines look.
+type LogFormat string
+
+// The log formats.
+const (
+	// LogAuto is console on a terminal and json elsewhere.
+	LogAuto LogFormat = "auto"
+	// LogJSON is one JSON object a line.
+	LogJSON LogFormat = "json"
+	// LogConsole is for people, coloured on a terminal.
+	LogConsole LogFormat = "console"
+)
+
+// LogOptions configure [NewLogger].
+type LogOptions struct {
+	// Level is the least level that is written; nil means info. A
+	// *slog.LevelVar can be changed while the logger is in use.
+	Level slog.Leveler
+	// Format of the lines; empty means auto.
+	Format LogFormat
+	// Terminal tells whether the writer is a terminal.
+	Terminal bool
+	// NoColor turns colours off on a terminal too (NO_COLOR).
+	NoColor bool
+}
+
+// NewLogger returns a logger that writes to w. The writer needs no lock of its
+// own.
+func NewLogger(w io.Writer, o LogOptions) *slog.Logger {
+	if o.Level == nil {
+		o.Level = slog.LevelInfo
+	}
+	console := o.Format == LogConsole || o.Format != LogJSON && o.Terminal
+	if !console {
+		return slog.New(slog.NewJSONHandler(w, &slog.HandlerOptions{Level: o.Level}))
+	}
+	return slog.New(tint.NewTextHandler(w, &tint.Options{
+		Level:      o.Level,
+		TimeFormat: "15:04:05.000",
+		NoColor:    !o.Terminal || o.NoColor,
+	}))
+}
+
+// ParseLevel reads a level by its name: debug, info, warn or error.
+func ParseLevel(name string) (slog.Level, error) {
+	switch strings.ToLower(name) {
+	case "debug":
+		return slog.LevelDebug, nil
+	case "info":
+		return slog.LevelInfo, nil
+	case "warn":
+		return slog.LevelWarn, nil
+	case "error":
+		return slog.LevelError, nil
+	}
+	return 0, fmt.Errorf("%q is not a log level: use debug, info, warn or error", name)
+}

@@ -1,0 +1,138 @@
+package telemetry
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	dto "github.com/prometheus/client_model/go"
+	"github.com/prometheus/common/expfmt"
+)
+
+// NewRegistry returns a registry with the Go runtime's and the process's own
+// metrics.
+func NewRegistry() *prometheus.Registry {
+	r := prometheus.NewRegistry()
+	r.MustRegister(
+		collectors.NewGoCollector(),
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+	)
+	return r
+}
+
+// ServeMetrics answers GET /metrics on the listener until ctx ends, then
+// closes it and returns nil once every handler is done.
+func ServeMetrics(ctx context.Context, l net.Listener, g prometheus.Gatherer, log *slog.Logger) error {
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", promhttp.HandlerFor(g, promhttp.HandlerOpts{
+		ErrorLog:      slog.NewLogLogger(log.Handler(), slog.LevelWarn),
+		ErrorHandling: promhttp.ContinueOnError,
+	}))
+	server := &http.Server{
+		Handler:           mux,
+		ReadHeaderTimeout: 5 * time.Second,
+		WriteTimeout:      10 * time.Second,
+		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+	}
+	stopped := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		defer close(stopped)
+		// A scrape takes milliseconds; whoever reads longer is cut off.
+		bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+		defer cancel()
+		if server.Shutdown(bounded) != nil {
+			_ = server.Close()
+		}
+	})
+	err := server.Serve(l)
+	if !stop() {
+		<-stopped
+	}
+	if errors.Is(err, http.ErrServerClosed) {
+		return nil
+	}
+	return fmt.Errorf("serve metrics on %s: %w", l.Addr(), err)
+}
+
+// Child is a [prometheus.Gatherer] of another process's /metrics page, with
+// one label added to each of its metrics so that they do not collide with this
+// process's own. It is safe for concurrent use.
+//
+// A child that cannot be reached (it is loading, or being restarted) has no
+// metrics; that is not an error, so the page of the parent stays whole.
+type Child struct {
+	client *http.Client
+	target atomic.Pointer[childTarget]
+}
+
+type childTarget struct{ url, label, value string }
+
+// NewChild returns a gatherer without a target.
+func NewChild() *Child {
+	return &Child{client: &http.Client{
+		Timeout: 2 * time.Second,
+		// No idle connections: scrapes are seconds apart, and a parent that
+		// stops has nothing to clean up.
+		Transport: &http.Transport{DisableKeepAlives: true},
+	}}
+}
+
+// Set names the child's address (host:port) and the label to add. An empty
+// address means that there is no child now.
+func (c *Child) Set(addr, label, value string) {
+	if addr == "" {
+		c.target.Store(nil)
+		return
+	}
+	c.target.Store(&childTarget{url: "http://" + addr + "/metrics", label: label, value: value})
+}
+
+// Gather implements [prometheus.Gatherer].
+func (c *Child) Gather() ([]*dto.MetricFamily, error) {
+	target := c.target.Load()
+	if target == nil {
+		return nil, nil
+	}
+	response, err := c.client.Get(target.url)
+	if err != nil {
+		return nil, nil //nolint:nilerr // see the type's comment
+	}
+	defer func() { _ = response.Body.Close() }()
+	if response.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("scrape %s: %s", target.url, response.Status)
+	}
+	format := expfmt.ResponseFormat(response.Header)
+	decoder := expfmt.NewDecoder(response.Body, format)
+	var families []*dto.MetricFamily
+	for {
+		family := new(dto.MetricFamily)
+		if err := decoder.Decode(family); err != nil {
+			break // the end, or a child that died while it wrote
+		}
+		for _, m := range family.GetMetric() {
+			addLabel(m, target.label, target.value)
+		}
+		families = append(families, family)
+	}
+	return families, nil
+}
+
+func addLabel(m *dto.Metric, name, value string) {
+	for _, l := range m.GetLabel() {
+		if l.GetName() == name {
+			return
+		}
+	}
+	m.Label = append(m.Label, &dto.LabelPair{Name: &name, Value: &value})
+	slices.SortFunc(m.Label, func(a, b *dto.LabelPair) int { return cmp.Compare(a.GetName(), b.GetName()) })
+}
