@@ -1,0 +1,69 @@
+# Works with GNU make 3.81 (macOS) and bash 3.2.
+# Two commands do everything on a fresh machine: `make run` and `make test`.
+
+SHELL := /bin/bash
+export CGO_ENABLED := 0
+
+CACHE   := .cache
+BIN     := bin/semantic
+TOOL    := go tool -modfile=deploy/tools/go.mod
+# NAME@VERSION of a release is its tag; a checkout names its commit.
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+LDFLAGS := -s -w -X main.release=$(VERSION)
+# Arguments for `make run`, as in: make run ARGS="--port 9000"
+ARGS    :=
+
+.PHONY: help build install run test race lint cover bench e2e soak cross symbols generate check-generated testdeps clean
+
+help: ## Show this help
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+build: ## Build bin/semantic
+	go build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN) ./cmd/semantic
+
+install: ## Install semantic into GOBIN
+	go install -trimpath -ldflags '$(LDFLAGS)' ./cmd/semantic
+
+run: build ## Fetch what is missing, then serve the whole product (ARGS= is passed on)
+	$(BIN) serve $(ARGS)
+
+test: build testdeps ## Run every test on real parts; skips are failures
+	deploy/scripts/test.sh
+
+race: build testdeps ## Run the tests under the race detector
+	CGO_ENABLED=1 deploy/scripts/race.sh
+
+e2e: build testdeps ## Run only the end-to-end tests
+	deploy/scripts/test.sh ./cmd/semantic/e2e/...
+
+lint: ## Run the linters
+	$(TOOL) golangci-lint run ./...
+	@test -z "$$(gofmt -l cmd worker gateway queue engine schemas deploy)"
+
+cover: ## Print the coverage of the last `make test` by package; fail under the bounds
+	deploy/scripts/cover.sh $(CACHE)/cover.out
+
+bench: build testdeps ## Run the benchmarks and write docs/performance/
+	deploy/scripts/bench.sh
+
+cross: ## Build for every platform
+	@for p in darwin/arm64 darwin/amd64 linux/arm64 linux/amd64; do \
+	  echo "build $$p"; \
+	  GOOS=$${p%/*} GOARCH=$${p#*/} go build -trimpath -o /dev/null ./cmd/semantic || exit 1; \
+	  GOOS=$${p%/*} GOARCH=$${p#*/} go vet ./... || exit 1; \
+	done
+
+symbols: ## Check that the native libraries of every platform export what we call
+	deploy/scripts/symbols.sh
+
+generate: ## Make the generated files anew
+	go generate ./...
+
+check-generated: generate ## Fail if a generated file was not current
+	git diff --exit-code
+
+testdeps: build ## Fetch what the tests need: native libraries, model, SDK clients
+	deploy/scripts/testdeps.sh
+
+clean: ## Remove what was built (not the fetched libraries and models)
+	rm -rf bin dist $(CACHE)

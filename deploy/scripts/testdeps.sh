@@ -1,0 +1,7 @@
+#!/usr/bin/env bash
+# Fetches what the tests need and is not there yet. Offline once it has run.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+bin/semantic runtime install
+bin/semantic model pull
+cmd/semantic/e2e/deps.sh .cache/deps
