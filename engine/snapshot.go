@@ -1,0 +1,66 @@
+package engine
+
+import "time"
+
+// Phase is where a tracked request is in its life.
+type Phase string
+
+// The phases of a tracked request.
+const (
+	// PhaseWaiting: it holds no cells: not admitted yet, or preempted.
+	PhaseWaiting Phase = "waiting"
+	// PhasePrefill: its prompt is being read.
+	PhasePrefill Phase = "prefill"
+	// PhaseReplay: what it had generated before is being read again.
+	PhaseReplay Phase = "replay"
+	// PhaseDecode: it generates.
+	PhaseDecode Phase = "decode"
+	// PhaseBlocked: it sits out because its output is not being read.
+	PhaseBlocked Phase = "blocked"
+)
+
+// Room is what an engine has free at a moment.
+type Room struct {
+	// Sequences is how many more requests would find a place at once.
+	Sequences int
+	// Cells is how many KV cells are neither in use nor promised to the prompts
+	// of tracked requests.
+	Cells int
+	// Waiting is how many requests are tracked but hold no cells.
+	Waiting int
+}
+
+// RequestState describes one tracked request.
+type RequestState struct {
+	ID    string
+	Phase Phase
+	// Prompt and Generated are token counts; Generated includes
+	// Request.Emitted. Resident is how many of them are in the KV cache.
+	Prompt, Generated, Resident int
+	// Age is the time since Submit.
+	Age time.Duration
+	// Preemptions is how often it lost its cells to others.
+	Preemptions int
+}
+
+// Snapshot is the engine's state at a moment.
+type Snapshot struct {
+	// Requests are all tracked requests in the order of their arrival.
+	Requests []RequestState
+	// Cells is how many KV cells the engine may use, CellsUsed the backend's own
+	// count of those in use after the last step.
+	Cells, CellsUsed int
+	Draining         bool
+	// Steps counts the steps made so far, Rows their rows, Preemptions the
+	// times a sequence lost its cells to others.
+	Steps, Rows, Preemptions int64
+}
+
+// Unfinished is a request that Drain had to end.
+type Unfinished struct {
+	ID    string
+	Phase Phase
+	// Generated are all tokens so far, Request.Emitted included: what another
+	// engine needs as Emitted to continue.
+	Generated []Token
+}
