@@ -1,0 +1,2 @@
+// Package queue is everything that semantic does with NATS.
+package queue
