@@ -52,3 +52,31 @@ const (
 	// CodeInternal: a fault of ours.
 	CodeInternal Code = "internal_error"
 )
+
+// Codes lists every code.
+func Codes() []Code {
+	return []Code{
+		CodeInvalidRequest,
+		CodeUnsupportedParameter,
+		CodeUnknownParameter,
+		CodeModelNotFound,
+		CodeContextLengthExceeded,
+		CodeQueueFull,
+		CodeStorageFull,
+		CodeQueueUnavailable,
+		CodeDeadlineExceeded,
+		CodeCancelled,
+		CodeWorkerLost,
+		CodeSlowConsumer,
+		CodeTemplateFailed,
+		CodeEngineFailed,
+		CodeServerRestarting,
+		CodeUnauthorized,
+		CodeForbidden,
+		CodeNotFound,
+		CodeMethodNotAllowed,
+		CodeRequestTooLarge,
+		CodeUnsupportedMediaType,
+		CodeInternal,
+	}
+}

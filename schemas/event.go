@@ -17,6 +17,14 @@ const (
 	EventExpired   EventType = "expired"
 )
 
+// EventTypes lists every event type, in the order of a job's life.
+func EventTypes() []EventType {
+	return []EventType{
+		EventSubmitted, EventStarted, EventDelta, EventRequeued,
+		EventDone, EventFailed, EventCancelled, EventExpired,
+	}
+}
+
 // Terminal reports whether no event may follow one of this type.
 func (t EventType) Terminal() bool {
 	switch t {

@@ -1,0 +1,194 @@
+package strictjson
+
+import (
+	"fmt"
+	"reflect"
+	"strings"
+	"time"
+)
+
+// Binder makes values of type T, a struct, from parsed JSON. A field takes
+// part by its json tag: without omitempty or omitzero it is required. Names
+// match exactly. Fields may be structs, pointers, slices, strings, booleans,
+// integers, float64 and [time.Time] (RFC 3339, read as UTC). An empty list is
+// read as a nil slice; null is never accepted.
+type Binder[T any] struct{ plan *plan }
+
+// For prepares a Binder for T.
+func For[T any]() Binder[T] {
+	return Binder[T]{plan: compile(reflect.TypeFor[T](), map[reflect.Type]*plan{})}
+}
+
+// Bind reads v, found at the path at, as a T. Its errors are all [*Error].
+func (b Binder[T]) Bind(v Value, at *Path) (T, error) {
+	var t T
+	if err := b.plan.bind(v, reflect.ValueOf(&t).Elem(), at); err != nil {
+		var zero T
+		return zero, err
+	}
+	return t, nil
+}
+
+// plan is a type with its tags read.
+type plan struct {
+	kind   reflect.Kind
+	isTime bool
+	elem   *plan // of a pointer or slice
+	fields []field
+}
+
+type field struct {
+	name     string
+	index    int
+	required bool
+	plan     *plan
+}
+
+func compile(t reflect.Type, known map[reflect.Type]*plan) *plan {
+	if p, ok := known[t]; ok {
+		return p
+	}
+	p := &plan{kind: t.Kind(), isTime: t == reflect.TypeFor[time.Time]()}
+	known[t] = p
+	switch {
+	case p.isTime:
+	case p.kind == reflect.Pointer, p.kind == reflect.Slice:
+		p.elem = compile(t.Elem(), known)
+	case p.kind == reflect.Struct:
+		for i := range t.NumField() {
+			name, options, _ := strings.Cut(t.Field(i).Tag.Get("json"), ",")
+			if name == "" || name == "-" {
+				continue
+			}
+			p.fields = append(p.fields, field{
+				name: name, index: i, required: !strings.Contains(options, "omit"),
+				plan: compile(t.Field(i).Type, known),
+			})
+		}
+	}
+	return p
+}
+
+func (p *plan) bind(v Value, to reflect.Value, at *Path) error {
+	switch p.kind {
+	case reflect.Pointer:
+		to.Set(reflect.New(to.Type().Elem()))
+		return p.elem.bind(v, to.Elem(), at)
+	case reflect.Struct:
+		if p.isTime {
+			return bindTime(v, to, at)
+		}
+		return p.bindStruct(v, to, at)
+	case reflect.Slice:
+		return p.bindSlice(v, to, at)
+	case reflect.String:
+		if v.Kind != String {
+			return Want(String, v, at)
+		}
+		to.SetString(v.Text)
+	case reflect.Bool:
+		if v.Kind != Bool {
+			return Want(Bool, v, at)
+		}
+		to.SetBool(v.True())
+	case reflect.Int, reflect.Int32, reflect.Int64:
+		i, ok := v.Int()
+		if !ok || to.OverflowInt(i) {
+			if v.Kind != Number {
+				return Want(Number, v, at)
+			}
+			return fault(Mismatch, at, fmt.Sprintf("must be an integer of %d bits, not %s", to.Type().Bits(), short(v.Text)))
+		}
+		to.SetInt(i)
+	case reflect.Float64:
+		f, ok := v.Float()
+		if !ok {
+			if v.Kind != Number {
+				return Want(Number, v, at)
+			}
+			return fault(Mismatch, at, fmt.Sprintf("%s is beyond what a number can hold", short(v.Text)))
+		}
+		to.SetFloat(f)
+	default:
+		return fault(Mismatch, at, "cannot be read into a "+to.Type().String())
+	}
+	return nil
+}
+
+func (p *plan) bindStruct(v Value, to reflect.Value, at *Path) error {
+	if v.Kind != Object {
+		return Want(Object, v, at)
+	}
+	for i := range v.Members {
+		m := &v.Members[i]
+		f := p.field(m.Name)
+		if f == nil {
+			return fault(Unknown, at.Field(m.Name), "is not a known field")
+		}
+		if err := f.plan.bind(m.Value, to.Field(f.index), at.Field(m.Name)); err != nil {
+			return err
+		}
+	}
+	for i := range p.fields {
+		if f := &p.fields[i]; f.required {
+			if _, ok := v.Get(f.name); !ok {
+				return fault(Missing, at.Field(f.name), "is required")
+			}
+		}
+	}
+	return nil
+}
+
+func (p *plan) field(name string) *field {
+	for i := range p.fields {
+		if p.fields[i].name == name {
+			return &p.fields[i]
+		}
+	}
+	return nil
+}
+
+func (p *plan) bindSlice(v Value, to reflect.Value, at *Path) error {
+	if v.Kind != Array {
+		return Want(Array, v, at)
+	}
+	if len(v.Items) == 0 {
+		return nil
+	}
+	to.Set(reflect.MakeSlice(to.Type(), len(v.Items), len(v.Items)))
+	for i := range v.Items {
+		if err := p.elem.bind(v.Items[i], to.Index(i), at.Index(i)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func bindTime(v Value, to reflect.Value, at *Path) error {
+	if v.Kind != String {
+		return Want(String, v, at)
+	}
+	t, err := time.Parse(time.RFC3339Nano, v.Text)
+	if err != nil {
+		return fault(Mismatch, at, "must be a time like 2006-01-02T15:04:05Z (RFC 3339)")
+	}
+	to.Set(reflect.ValueOf(t.UTC()))
+	return nil
+}
+
+// Want is the error for a value v at path at that is not of kind k.
+func Want(k Kind, v Value, at *Path) *Error {
+	reason := fmt.Sprintf("must be %s, not %s", k, v.Kind)
+	if v.Kind == Null {
+		reason += " (leave the field out instead)"
+	}
+	return fault(Mismatch, at, reason)
+}
+
+// short cuts a literal that an error repeats.
+func short(text string) string {
+	if len(text) > maxName {
+		return text[:maxName] + "…"
+	}
+	return text
+}
