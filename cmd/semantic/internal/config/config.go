@@ -1,0 +1,57 @@
+package config
+
+import "time"
+
+// Config holds every setting. The koanf tag is the setting's name; [settings]
+// has its default, its meaning and its check.
+type Config struct {
+	LogLevel  string `koanf:"log-level"`
+	LogFormat string `koanf:"log-format"`
+	DataDir   string `koanf:"data-dir"`
+
+	Host            string        `koanf:"host"`
+	Port            int           `koanf:"port"`
+	AllowRemote     bool          `koanf:"allow-remote"`
+	APIKey          string        `koanf:"api-key"`
+	APIKeyFile      string        `koanf:"api-key-file"`
+	NoAuth          bool          `koanf:"no-auth"`
+	TLSCert         string        `koanf:"tls-cert"`
+	TLSKey          string        `koanf:"tls-key"`
+	UnknownFields   string        `koanf:"unknown-fields"`
+	Aliases         []Alias       `koanf:"aliases"`
+	AllowedHosts    []string      `koanf:"allowed-hosts"`
+	AllowedOrigins  []string      `koanf:"allowed-origins"`
+	DefaultDeadline time.Duration `koanf:"default-deadline"`
+	DrainTimeout    time.Duration `koanf:"drain-timeout"`
+
+	NATS          string        `koanf:"nats"`
+	NATSHost      string        `koanf:"nats-host"`
+	NATSPort      int           `koanf:"nats-port"`
+	NATSTokenFile string        `koanf:"nats-token-file"`
+	NATSCreds     string        `koanf:"nats-creds"`
+	NATSCA        string        `koanf:"nats-ca"`
+	NoNATSAuth    bool          `koanf:"no-nats-auth"`
+	Sync          string        `koanf:"sync"`
+	SyncInterval  time.Duration `koanf:"sync-interval"`
+
+	Model          string        `koanf:"model"`
+	Backend        string        `koanf:"backend"`
+	Context        int           `koanf:"ctx"`
+	Parallel       int           `koanf:"parallel"`
+	KVType         string        `koanf:"kv-type"`
+	GPULayers      int           `koanf:"gpu-layers"`
+	Threads        int           `koanf:"threads"`
+	SimStep        time.Duration `koanf:"sim-step"`
+	SimPrefillRate int           `koanf:"sim-prefill-rate"`
+	MetricsListen  string        `koanf:"metrics-listen"`
+}
+
+// Alias maps requested model names to the model that answers.
+type Alias struct {
+	// Pattern is a name, or a pattern with * (any text), like gpt-*.
+	Pattern string `koanf:"pattern" json:"pattern"`
+	// Model is the model that answers.
+	Model string `koanf:"model" json:"model"`
+}
+
+func (a Alias) String() string { return a.Pattern + "=" + a.Model }

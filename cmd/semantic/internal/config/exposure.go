@@ -1,0 +1,125 @@
+package config
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"strings"
+)
+
+// ErrExposed is wrapped by the [Error] of an address that would let other
+// machines in without the word that it is meant.
+var ErrExposed = errors.New("reachable from other machines")
+
+// Loopback reports whether only this machine reaches the host.
+func Loopback(host string) bool {
+	if strings.EqualFold(host, "localhost") {
+		return true
+	}
+	ip := net.ParseIP(strings.Trim(host, "[]"))
+	return ip != nil && ip.IsLoopback()
+}
+
+func (l *Loaded) fault(key, format string, args ...any) error {
+	return &Error{Key: key, Source: l.sources[key], Err: fmt.Errorf(format, args...)}
+}
+
+// CheckGateway refuses settings of the HTTP gateway that do not go together.
+func (l *Loaded) CheckGateway() error {
+	switch {
+	case l.TLSCert != "" && l.TLSKey == "":
+		return l.fault("tls-cert", "needs tls-key too")
+	case l.TLSKey != "" && l.TLSCert == "":
+		return l.fault("tls-key", "needs tls-cert too")
+	}
+	keys, err := l.APIKeys()
+	if err != nil {
+		return err
+	}
+	if len(keys) > 0 && l.NoAuth {
+		return l.fault("no-auth", "contradicts the API key that is set (api-key or api-key-file)")
+	}
+	if Loopback(l.Host) {
+		return nil
+	}
+	if !l.AllowRemote {
+		return l.fault("host", "%s is %w: say --allow-remote, with an API key (--api-key-file or SEMANTIC_API_KEY) or --no-auth", l.Host, ErrExposed)
+	}
+	if len(keys) == 0 && !l.NoAuth {
+		return l.fault("host", "%s is %w without a key: set --api-key-file or SEMANTIC_API_KEY, or say --no-auth", l.Host, ErrExposed)
+	}
+	return nil
+}
+
+// CheckEmbeddedNATS refuses an embedded NATS server that anybody could use.
+func (l *Loaded) CheckEmbeddedNATS() error {
+	if l.Sync == "always" && l.sources["sync-interval"] != "default" {
+		return l.fault("sync-interval", "has no meaning with sync: always")
+	}
+	if l.NATSTokenFile != "" && l.NoNATSAuth {
+		return l.fault("no-nats-auth", "contradicts nats-token-file")
+	}
+	if Loopback(l.NATSHost) || l.NATSTokenFile != "" || l.NoNATSAuth {
+		return nil
+	}
+	return l.fault("nats-host", "%s is %w without a token: set --nats-token-file, or say --no-nats-auth", l.NATSHost, ErrExposed)
+}
+
+// CheckNATSClient refuses two identities at once.
+func (l *Loaded) CheckNATSClient() error {
+	if l.NATSCreds != "" && l.NATSTokenFile != "" {
+		return l.fault("nats-creds", "contradicts nats-token-file: a server takes one of them")
+	}
+	return nil
+}
+
+// APIKeys are the keys that the gateway accepts: of api-key and of the lines
+// of api-key-file (# begins a comment). No key means no authentication.
+func (l *Loaded) APIKeys() ([]string, error) {
+	var keys []string
+	if l.APIKey != "" {
+		keys = append(keys, l.APIKey)
+	}
+	if l.APIKeyFile == "" {
+		return keys, nil
+	}
+	text, err := os.ReadFile(l.APIKeyFile)
+	if err != nil {
+		return nil, l.fault("api-key-file", "%w", err)
+	}
+	found := false
+	lines := bufio.NewScanner(bytes.NewReader(text))
+	for lines.Scan() {
+		line := strings.TrimSpace(lines.Text())
+		if line == "" || strings.HasPrefix(line, "#") {
+			continue
+		}
+		if strings.ContainsAny(line, " \t") {
+			return nil, l.fault("api-key-file", "%s: a key has no spaces in it", l.APIKeyFile)
+		}
+		keys, found = append(keys, line), true
+	}
+	if !found {
+		return nil, l.fault("api-key-file", "%s has no key in it", l.APIKeyFile)
+	}
+	return keys, nil
+}
+
+// NATSToken reads nats-token-file; empty if there is none.
+func (l *Loaded) NATSToken() (string, error) {
+	if l.NATSTokenFile == "" {
+		return "", nil
+	}
+	text, err := os.ReadFile(l.NATSTokenFile)
+	if err != nil {
+		return "", l.fault("nats-token-file", "%w", err)
+	}
+	token := strings.TrimSpace(string(text))
+	if token == "" || strings.ContainsAny(token, " \t\r\n") {
+		return "", l.fault("nats-token-file", "%s: want one token, without spaces", l.NATSTokenFile)
+	}
+	return token, nil
+}

@@ -1,0 +1,357 @@
+package config
+
+import (
+	"fmt"
+	"net"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/semantic-worker/semantic/cmd/semantic/internal/telemetry"
+)
+
+// setting is one entry of the list that everything is made from. Its type is
+// that of its default.
+type setting struct {
+	key    string
+	preset any // string, int, bool, time.Duration, []string or []Alias
+	usage  string
+	// secret values are masked by `config show`.
+	secret bool
+	// check refuses values of the right type that do not fit; nil allows all.
+	check func(value any) error
+}
+
+// settings are all settings, in the order of `config show`.
+func settings() []setting {
+	return []setting{
+		{key: "log-level", preset: "info", usage: "least `LEVEL` of log lines: debug, info, warn or error", check: isLevel},
+		{key: "log-format", preset: "auto", usage: "`FORMAT` of log lines: console, json, or auto (console on a terminal)",
+			check: oneOf("auto", "console", "json")},
+		{key: "data-dir", preset: "", usage: "`DIR` of the queue's store and the worker's identity (default: data in semantic's home)"},
+
+		{key: "host", preset: "127.0.0.1", usage: "`ADDRESS` that the HTTP gateway listens on", check: isHost},
+		{key: "port", preset: 8000, usage: "TCP `PORT` of the HTTP gateway; 0 takes a free one", check: between(0, 65535)},
+		{key: "allow-remote", preset: false, usage: "let --host be other than loopback; needs an API key or --no-auth"},
+		{key: "api-key", preset: "", usage: "API `KEY`; on a server better SEMANTIC_API_KEY or --api-key-file, which ps does not show", secret: true},
+		{key: "api-key-file", preset: "", usage: "`FILE` with API keys, one a line"},
+		{key: "no-auth", preset: false, usage: "serve other machines without an API key"},
+		{key: "tls-cert", preset: "", usage: "PEM `FILE` with the gateway's certificate chain; needs --tls-key"},
+		{key: "tls-key", preset: "", usage: "PEM `FILE` with the key of --tls-cert"},
+		{key: "unknown-fields", preset: "refuse", usage: "what to do with request fields nobody knows: refuse (400) or `warn`",
+			check: oneOf("refuse", "warn")},
+		{key: "aliases", preset: []Alias(nil), usage: "answer requests for other models: `PATTERN=MODEL`, as in gpt-*=smollm2-135m-instruct",
+			check: areAliases},
+		{key: "allowed-hosts", preset: []string(nil), usage: "`NAMES` accepted in the Host header beside loopback and --host"},
+		{key: "allowed-origins", preset: []string(nil), usage: "`ORIGINS` of web pages that may call the gateway (CORS)", check: areOrigins},
+		{key: "default-deadline", preset: 10 * time.Minute, usage: "`TIME` a request may wait and run if it does not say",
+			check: atLeast(time.Second)},
+		{key: "drain-timeout", preset: 30 * time.Second, usage: "`TIME` running requests get at the stop before they are handed back",
+			check: atLeast(0)},
+
+		{key: "nats", preset: "nats://127.0.0.1:4222", usage: "`URL` of the NATS server", check: isNATSURL},
+		{key: "nats-host", preset: "127.0.0.1", usage: "`ADDRESS` that the embedded NATS server listens on", check: isHost},
+		{key: "nats-port", preset: 4222, usage: "TCP `PORT` of the embedded NATS server; 0 takes a free one", check: between(0, 65535)},
+		{key: "nats-token-file", preset: "", usage: "`FILE` with the token of the NATS server"},
+		{key: "nats-creds", preset: "", usage: "NATS credentials `FILE`"},
+		{key: "nats-ca", preset: "", usage: "PEM `FILE` with the authority that signed the NATS server's certificate"},
+		{key: "no-nats-auth", preset: false, usage: "let other machines use the embedded NATS server without a token"},
+		{key: "sync", preset: "interval", usage: "when the queue's store is flushed to the disk: interval, or `always` (safe against power loss, slower)",
+			check: oneOf("interval", "always")},
+		{key: "sync-interval", preset: time.Second, usage: "`TIME` between flushes of the queue's store", check: atLeast(10 * time.Millisecond)},
+
+		{key: "model", preset: "", usage: "`MODEL`: a name of `semantic model list` or the path of a GGUF file (default: the default model)"},
+		{key: "backend", preset: "auto", usage: "what computes: auto, metal, cpu, or sim (no model: made-up text)",
+			check: oneOf("auto", "metal", "cpu", "sim")},
+		{key: "ctx", preset: 0, usage: "context length in `TOKENS`; 0 takes what fits in free memory, at most the model's own",
+			check: between(0, 16<<20)},
+		{key: "parallel", preset: 0, usage: "`SEQUENCES` that run at once; 0 lets the backend choose", check: between(0, 256)},
+		{key: "kv-type", preset: "", usage: "`TYPE` of the KV cache: f16, q8_0 or q4_0 (default f16)", check: oneOf("", "f16", "q8_0", "q4_0")},
+		{key: "gpu-layers", preset: -1, usage: "`LAYERS` of the model on the GPU; -1 is all", check: between(-1, 10000)},
+		{key: "threads", preset: 0, usage: "`THREADS` of the CPU backend; 0 takes the cores this process may use", check: between(0, 1024)},
+		{key: "sim-step", preset: time.Duration(0), usage: "`TIME` of one decoding step of the sim backend", check: atLeast(0)},
+		{key: "sim-prefill-rate", preset: 0, usage: "prompt `TOKENS` a second of the sim backend; 0 is unbounded", check: between(0, 1<<30)},
+		{key: "metrics-listen", preset: "", usage: "`ADDRESS:PORT` where the worker serves /metrics; empty serves none", check: isListen},
+	}
+}
+
+func find(key string) (setting, bool) {
+	all := settings()
+	i := slices.IndexFunc(all, func(s setting) bool { return s.key == key })
+	if i < 0 {
+		return setting{}, false
+	}
+	return all[i], true
+}
+
+// env is the setting's environment variable.
+func (s setting) env() string {
+	return envPrefix + strings.ToUpper(strings.ReplaceAll(s.key, "-", "_"))
+}
+
+// parse brings a value of the YAML file, the environment or a flag to the
+// setting's type and checks it.
+func (s setting) parse(raw any) (any, error) {
+	value, err := s.convert(raw)
+	if err != nil {
+		return nil, err
+	}
+	if s.check != nil {
+		if err := s.check(value); err != nil {
+			return nil, err
+		}
+	}
+	return value, nil
+}
+
+func (s setting) convert(raw any) (any, error) {
+	text, isText := raw.(string)
+	switch s.preset.(type) {
+	case string:
+		switch v := raw.(type) {
+		case string:
+			return v, nil
+		case int, int64, float64: // `model: 7` means the name "7"
+			return fmt.Sprint(v), nil
+		}
+		return nil, fmt.Errorf("want a text, got %s", describe(raw))
+	case int:
+		if v, ok := raw.(int); ok {
+			return v, nil
+		}
+		if isText {
+			if v, err := strconv.Atoi(strings.TrimSpace(text)); err == nil {
+				return v, nil
+			}
+		}
+		return nil, fmt.Errorf("want a whole number, got %s", describe(raw))
+	case bool:
+		if v, ok := raw.(bool); ok {
+			return v, nil
+		}
+		if isText {
+			if v, err := strconv.ParseBool(strings.TrimSpace(text)); err == nil {
+				return v, nil
+			}
+		}
+		return nil, fmt.Errorf("want true or false, got %s", describe(raw))
+	case time.Duration:
+		if v, ok := raw.(time.Duration); ok {
+			return v, nil
+		}
+		if isText {
+			if v, err := time.ParseDuration(strings.TrimSpace(text)); err == nil {
+				return v, nil
+			}
+		}
+		if raw == 0 {
+			return time.Duration(0), nil
+		}
+		return nil, fmt.Errorf("want a time with its unit like 30s or 10m, got %s", describe(raw))
+	case []string:
+		return toStrings(raw)
+	case []Alias:
+		return toAliases(raw)
+	}
+	return nil, fmt.Errorf("setting %s has no known type", s.key)
+}
+
+func describe(raw any) string {
+	switch v := raw.(type) {
+	case nil:
+		return "nothing"
+	case string:
+		return strconv.Quote(v)
+	case []any:
+		return "a list"
+	case map[string]any:
+		return "a mapping"
+	default:
+		return fmt.Sprint(v)
+	}
+}
+
+// toStrings reads a list: a YAML list, or a text with commas.
+func toStrings(raw any) (any, error) {
+	var list []string
+	switch v := raw.(type) {
+	case []string:
+		return v, nil
+	case string:
+		for part := range strings.SplitSeq(v, ",") {
+			if part = strings.TrimSpace(part); part != "" {
+				list = append(list, part)
+			}
+		}
+		return list, nil
+	case []any:
+		for i, item := range v {
+			text, ok := item.(string)
+			if !ok || text == "" {
+				return nil, fmt.Errorf("[%d]: want a text, got %s", i, describe(item))
+			}
+			list = append(list, text)
+		}
+		return list, nil
+	}
+	return nil, fmt.Errorf("want a list of texts, got %s", describe(raw))
+}
+
+// toAliases reads a YAML list of {pattern, model} or PATTERN=MODEL, or such
+// texts with commas.
+func toAliases(raw any) (any, error) {
+	list, isList := raw.([]any)
+	if !isList {
+		texts, err := toStrings(raw)
+		if err != nil {
+			return nil, fmt.Errorf("want a list of pattern and model, got %s", describe(raw))
+		}
+		for _, t := range texts.([]string) {
+			list = append(list, t)
+		}
+	}
+	var aliases []Alias
+	for i, item := range list {
+		alias, err := toAlias(item)
+		if err != nil {
+			return nil, fmt.Errorf("[%d]: %w", i, err)
+		}
+		aliases = append(aliases, alias)
+	}
+	return aliases, nil
+}
+
+func toAlias(item any) (Alias, error) {
+	switch v := item.(type) {
+	case string:
+		pattern, model, ok := strings.Cut(v, "=")
+		if !ok {
+			return Alias{}, fmt.Errorf("want PATTERN=MODEL, got %q", v)
+		}
+		return Alias{Pattern: strings.TrimSpace(pattern), Model: strings.TrimSpace(model)}, nil
+	case map[string]any:
+		var a Alias
+		for key, value := range v {
+			text, ok := value.(string)
+			switch {
+			case key != "pattern" && key != "model":
+				return Alias{}, fmt.Errorf("unknown key %q: use pattern and model", key)
+			case !ok:
+				return Alias{}, fmt.Errorf("%s: want a text, got %s", key, describe(value))
+			case key == "pattern":
+				a.Pattern = text
+			default:
+				a.Model = text
+			}
+		}
+		return a, nil
+	}
+	return Alias{}, fmt.Errorf("want pattern and model, got %s", describe(item))
+}
+
+func isLevel(value any) error {
+	_, err := telemetry.ParseLevel(value.(string))
+	return err
+}
+
+func oneOf(allowed ...string) func(any) error {
+	return func(value any) error {
+		if slices.Contains(allowed, value.(string)) {
+			return nil
+		}
+		shown := slices.DeleteFunc(slices.Clone(allowed), func(s string) bool { return s == "" })
+		return fmt.Errorf("%q is not one of %s", value, strings.Join(shown, ", "))
+	}
+}
+
+func between(low, high int) func(any) error {
+	return func(value any) error {
+		if v := value.(int); v < low || v > high {
+			return fmt.Errorf("%d is not between %d and %d", v, low, high)
+		}
+		return nil
+	}
+}
+
+func atLeast(low time.Duration) func(any) error {
+	return func(value any) error {
+		if v := value.(time.Duration); v < low {
+			return fmt.Errorf("%s is less than %s", v, low)
+		}
+		return nil
+	}
+}
+
+func isHost(value any) error {
+	host := value.(string)
+	if host == "" || strings.ContainsAny(host, "/ ") || strings.Contains(host, ":") && net.ParseIP(host) == nil {
+		return fmt.Errorf("%q is not an address: give a name or an IP address without a port", host)
+	}
+	return nil
+}
+
+func isListen(value any) error {
+	addr := value.(string)
+	if addr == "" {
+		return nil
+	}
+	_, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		return fmt.Errorf("%q is not an ADDRESS:PORT", addr)
+	}
+	if n, err := strconv.Atoi(port); err != nil || n < 0 || n > 65535 {
+		return fmt.Errorf("%q is not a port", port)
+	}
+	return nil
+}
+
+func isNATSURL(value any) error {
+	for part := range strings.SplitSeq(value.(string), ",") {
+		u, err := url.Parse(strings.TrimSpace(part))
+		if err != nil || u.Host == "" {
+			return fmt.Errorf("%q is not a NATS URL like nats://127.0.0.1:4222", maskURL(part))
+		}
+		if !slices.Contains([]string{"nats", "tls", "ws", "wss"}, u.Scheme) {
+			return fmt.Errorf("%q: scheme %s is not nats, tls, ws or wss", maskURL(part), u.Scheme)
+		}
+	}
+	return nil
+}
+
+func areOrigins(value any) error {
+	for _, origin := range value.([]string) {
+		u, err := url.Parse(origin)
+		if origin == "*" || err == nil && u.Host != "" && (u.Scheme == "http" || u.Scheme == "https") && (u.Path == "" || u.Path == "/") {
+			continue
+		}
+		return fmt.Errorf("%q is not an origin like https://chat.example.org", origin)
+	}
+	return nil
+}
+
+func areAliases(value any) error {
+	for i, a := range value.([]Alias) {
+		if a.Pattern == "" {
+			return fmt.Errorf("[%d].pattern is empty", i)
+		}
+		if a.Model == "" {
+			return fmt.Errorf("[%d].model is empty", i)
+		}
+	}
+	return nil
+}
+
+// maskURL hides the password or token in a NATS URL.
+func maskURL(text string) string {
+	before, after, ok := strings.Cut(text, "@")
+	if !ok {
+		return text
+	}
+	scheme, _, ok := strings.Cut(before, "://")
+	if !ok {
+		return mask + "@" + after
+	}
+	return scheme + "://" + mask + "@" + after
+}
