@@ -1,0 +1,54 @@
+package supervisor
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+
+	"github.com/semantic-worker/semantic/schemas"
+)
+
+// ExitPermanent is the exit code of a child that would fail again in the same
+// way if it were started again: no such model, wrong runtime, not enough memory.
+const ExitPermanent = 78
+
+// Message is what a child tells its supervisor, one JSON object a line on its
+// stdout. Exactly one field is set.
+type Message struct {
+	// Metrics is the address (host:port) where the child serves /metrics.
+	Metrics string `json:"metrics,omitempty"`
+	// Loading is what the child is busy with before it is ready, for people.
+	Loading string `json:"loading,omitempty"`
+	// Ready says that the child takes work now.
+	Ready *schemas.WorkerStatus `json:"ready,omitempty"`
+	// Failed says why the child is about to exit.
+	Failed *Failure `json:"failed,omitempty"`
+}
+
+// Failure is a child's last word.
+type Failure struct {
+	Message string `json:"message"`
+	// Hint is what the user can do about it; may be empty.
+	Hint string `json:"hint,omitempty"`
+}
+
+// Announce writes a message to the supervisor. A supervisor that is gone is
+// not an error here: WatchParent ends the child.
+func Announce(w io.Writer, m Message) error {
+	line, err := json.Marshal(m)
+	if err != nil {
+		return fmt.Errorf("announce to the supervisor: %w", err)
+	}
+	_, _ = w.Write(append(line, '\n'))
+	return nil
+}
+
+// WatchParent calls gone when the supervisor no longer holds the other end of
+// in. It reads for as long as the process lives, so it is the one goroutine
+// that is not joined: gone is expected to end the process.
+func WatchParent(in io.Reader, gone func()) {
+	go func() {
+		_, _ = io.Copy(io.Discard, in)
+		gone()
+	}()
+}

@@ -1,0 +1,235 @@
+package supervisor
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/exec"
+	"syscall"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// maxMessage bounds a message line in bytes; a longer one ends the reading of
+// that child's messages, not the child.
+const maxMessage = 1 << 20
+
+// Options are what a [Supervisor] needs.
+type Options struct {
+	// Name is what logs and errors call the child.
+	Name string
+	// Path and Args are the child's program and its arguments, without the
+	// program's name.
+	Path string
+	Args []string
+	// Env is the child's environment; nil means this process's.
+	Env []string
+	// Stderr gets the child's logs. An *os.File is inherited as it is.
+	Stderr io.Writer
+	// OnMessage is called for each message of the child, one at a time and in
+	// order; nil ignores them.
+	OnMessage func(Message)
+	// OnExit is called after each end of a child, before it is started again;
+	// nil ignores them.
+	OnExit func()
+	// Logger gets starts and ends; nil means none.
+	Logger *slog.Logger
+	// Registerer gets the metrics; nil means none.
+	Registerer prometheus.Registerer
+	// Config has the times; the zero value means DefaultConfig.
+	Config Config
+}
+
+// Supervisor runs a child process over and over. Make it with [New].
+type Supervisor struct {
+	o       Options
+	log     *slog.Logger
+	metrics *metrics
+}
+
+// New checks the options; it starts nothing.
+func New(o Options) (*Supervisor, error) {
+	if o.Config == (Config{}) {
+		o.Config = DefaultConfig()
+	}
+	if err := o.Config.Validate(); err != nil {
+		return nil, err
+	}
+	if o.Path == "" {
+		return nil, errors.New("supervisor: Path is empty")
+	}
+	log := o.Logger
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	return &Supervisor{o: o, log: log.With("child", o.Name), metrics: newMetrics(o.Registerer)}, nil
+}
+
+// Run keeps a child running until ctx ends; then it stops the child (SIGTERM,
+// after StopTimeout SIGKILL to its process group) and returns nil once it is
+// gone. It returns an [*ExitError] as soon as starting again has no point. It
+// is synchronous, joins everything it started, and may be called once.
+func (s *Supervisor) Run(ctx context.Context) error {
+	var (
+		backoff  = s.o.Config.FirstBackoff
+		attempts int
+		everUp   bool
+	)
+	for ctx.Err() == nil {
+		end, err := s.runOnce(ctx)
+		if err != nil {
+			return err
+		}
+		if ctx.Err() != nil {
+			break
+		}
+		if end.readyFor > 0 {
+			everUp, attempts = true, 0
+		} else {
+			attempts++
+		}
+		// A child that was fine once may be refused for something that passes,
+		// like memory that its predecessor still holds; so it gets its attempts.
+		permanent := end.code == ExitPermanent && !everUp
+		if permanent || attempts >= s.o.Config.StartAttempts {
+			return &ExitError{Name: s.o.Name, Status: end.status, Failure: end.failure, Attempts: attempts}
+		}
+		if end.readyFor >= s.o.Config.StableAfter {
+			backoff = s.o.Config.FirstBackoff
+		}
+		s.log.Error("child died; starting it again", "status", end.status, "after", backoff)
+		pause := time.NewTimer(backoff)
+		select {
+		case <-ctx.Done():
+			pause.Stop()
+			return nil
+		case <-pause.C:
+		}
+		backoff = min(2*backoff, s.o.Config.MaxBackoff)
+		s.metrics.restarts.Inc()
+	}
+	return nil
+}
+
+// ending is how a child ended.
+type ending struct {
+	status   string
+	code     int
+	readyFor time.Duration
+	failure  *Failure
+}
+
+// runOnce starts one child and waits for its end. Its error is of the start,
+// and final.
+func (s *Supervisor) runOnce(ctx context.Context) (ending, error) {
+	//nolint:noctx // a context would kill the child at once; it is asked first
+	cmd := exec.Command(s.o.Path, s.o.Args...)
+	cmd.Env = s.o.Env
+	cmd.Stderr = s.o.Stderr
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	// If Stderr is not a file, a grandchild could keep its pipe open.
+	cmd.WaitDelay = time.Second
+	stdin, err := cmd.StdinPipe()
+	if err != nil {
+		return ending{}, fmt.Errorf("start the %s: %w", s.o.Name, err)
+	}
+	stdout, writer, err := os.Pipe()
+	if err != nil {
+		return ending{}, fmt.Errorf("start the %s: %w", s.o.Name, err)
+	}
+	defer func() { _ = stdout.Close() }()
+	cmd.Stdout = writer
+	err = cmd.Start()
+	_ = writer.Close() // the child's end; ours must go for the end of file
+	if err != nil {
+		return ending{}, fmt.Errorf("start the %s: %w", s.o.Name, err)
+	}
+	s.log.Debug("child started", "pid", cmd.Process.Pid)
+
+	listener := &listener{on: s.o.OnMessage, log: s.log}
+	heard := make(chan struct{})
+	go func() {
+		defer close(heard)
+		listener.listen(stdout)
+	}()
+	exited := make(chan error, 1)
+	go func() { exited <- cmd.Wait() }()
+
+	waitErr := s.await(ctx, cmd.Process, exited)
+	_ = stdin.Close()
+	// A process that the child left behind could hold the pipe open.
+	_ = stdout.SetReadDeadline(time.Now().Add(time.Second))
+	<-heard
+
+	end := ending{status: cmd.ProcessState.String(), code: cmd.ProcessState.ExitCode(), failure: listener.failure}
+	if waitErr != nil {
+		end.status = waitErr.Error() // may know more than the state, like a copy of Stderr that failed
+	}
+	if !listener.readyAt.IsZero() {
+		end.readyFor = max(time.Since(listener.readyAt), 1)
+	}
+	if s.o.OnExit != nil {
+		s.o.OnExit()
+	}
+	return end, nil
+}
+
+// await waits for the child's end; when ctx ends it asks the child to stop,
+// and kills its group when that takes too long.
+func (s *Supervisor) await(ctx context.Context, child *os.Process, exited <-chan error) error {
+	select {
+	case err := <-exited:
+		return err
+	case <-ctx.Done():
+	}
+	_ = child.Signal(syscall.SIGTERM)
+	limit := time.NewTimer(s.o.Config.StopTimeout)
+	defer limit.Stop()
+	select {
+	case err := <-exited:
+		return err
+	case <-limit.C:
+	}
+	s.log.Error("child does not stop; killing it", "after", s.o.Config.StopTimeout)
+	_ = syscall.Kill(-child.Pid, syscall.SIGKILL)
+	return <-exited
+}
+
+// listener reads one child's messages. Its fields belong to the listening
+// goroutine until that has ended.
+type listener struct {
+	on      func(Message)
+	log     *slog.Logger
+	readyAt time.Time
+	failure *Failure
+}
+
+func (l *listener) listen(r io.Reader) {
+	lines := bufio.NewScanner(r)
+	lines.Buffer(make([]byte, 0, 4096), maxMessage)
+	for lines.Scan() {
+		var m Message
+		if err := json.Unmarshal(lines.Bytes(), &m); err != nil {
+			l.log.Warn("child wrote something else than a message", "line", lines.Text())
+			continue
+		}
+		if m.Ready != nil && l.readyAt.IsZero() {
+			l.readyAt = time.Now()
+		}
+		if m.Failed != nil {
+			l.failure = m.Failed
+		}
+		if l.on != nil {
+			l.on(m)
+		}
+	}
+	// A line that is too long, or the read deadline: drain what comes, so that
+	// the child is never stuck on a full pipe.
+	_, _ = io.Copy(io.Discard, r)
+}
