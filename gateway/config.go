@@ -1,0 +1,201 @@
+package gateway
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"path"
+	"strings"
+	"time"
+
+	"github.com/semantic-worker/semantic/schemas"
+)
+
+// UnknownFields says what becomes of a request field that no release knows.
+const (
+	// UnknownFieldsRefuse answers 400 unknown_parameter, as OpenAI does.
+	UnknownFieldsRefuse = "refuse"
+	// UnknownFieldsWarn ignores the field and names it in the
+	// X-Semantic-Warning header and in the log.
+	UnknownFieldsWarn = "warn"
+)
+
+// Alias maps requested model names to a model.
+type Alias struct {
+	// Pattern is matched against the requested name as path.Match does: "*"
+	// stands for any run of characters except "/".
+	Pattern string
+	// Model is the plain name of the model that answers.
+	Model string
+}
+
+// Config is what an operator decides about a gateway. The zero value of a
+// field is not its default: begin with [DefaultConfig].
+type Config struct {
+	// APIKeys are the keys that a client must bring one of, as a bearer token
+	// or in the api-key or x-api-key header. Empty: everybody is served, as the
+	// owner "local". Default: empty.
+	APIKeys []string
+	// AllowedHosts are names that a request's Host may have besides localhost
+	// and IP addresses (a rebound DNS name is never an address). Without port;
+	// ".example.com" allows every name below example.com, "*" any name at all.
+	// Default: empty.
+	AllowedHosts []string
+	// AllowedOrigins are the web origins (scheme://host[:port]) besides the
+	// gateway's own from which browsers may call; for these CORS is answered.
+	// "*" allows every origin. Default: empty, so CORS is off.
+	AllowedOrigins []string
+	// UnknownFields is [UnknownFieldsRefuse] or [UnknownFieldsWarn]. Default: refuse.
+	UnknownFields string
+	// Aliases are tried in order after the exact names of known models; the
+	// first match wins. Default: empty.
+	Aliases []Alias
+	// MaxBodyBytes bounds a request body; a larger one is refused with 413.
+	// Default: 4 MiB.
+	MaxBodyBytes int64
+	// MaxHeaderBytes bounds a request's headers; net/http answers more with 431.
+	// Default: 64 KiB.
+	MaxHeaderBytes int
+	// HeaderTimeout is how long a client may take to send its headers.
+	// Default: 10 s.
+	HeaderTimeout time.Duration
+	// BodyTimeout is how long a client may take to send its body. Default: 30 s.
+	BodyTimeout time.Duration
+	// WriteTimeout is how long one write to a client may block before the
+	// client counts as gone. It does not bound a whole response. Default: 30 s.
+	WriteTimeout time.Duration
+	// IdleTimeout is how long a connection is kept between requests.
+	// Default: 2 min.
+	IdleTimeout time.Duration
+	// KeepAlive is the longest silence on a stream: after it a comment is sent.
+	// It is also how long the status of a stream is held back for the sake of
+	// an early error. Default: 10 s.
+	KeepAlive time.Duration
+	// DefaultDeadline is a job's deadline where the request names none.
+	// Default: 10 min.
+	DefaultDeadline time.Duration
+	// DefaultBatchDeadline is the same for class batch. Default: 24 h.
+	DefaultBatchDeadline time.Duration
+	// MaxDeadline is the longest deadline a request may name. Default: 24 h.
+	MaxDeadline time.Duration
+	// DeadlineGrace is how long past its deadline a running job's worker may
+	// take to end it by itself (and so report its usage) before the gateway
+	// does. Default: 2 s.
+	DeadlineGrace time.Duration
+	// QueueTimeout bounds each call to the queue that must not hang on a broker
+	// that is away: submit, cancel, expire, and reading the registry.
+	// Default: 5 s.
+	QueueTimeout time.Duration
+	// ReadyPoolLimit is the share of all workers' cells, 0 … 1, above which
+	// /health/ready says 503. Default: 0.9.
+	ReadyPoolLimit float64
+	// Release is the version of the binary, shown by the health routes.
+	// Default: "dev".
+	Release string
+}
+
+// DefaultConfig is a gateway for one machine: loopback only, no keys, no CORS.
+func DefaultConfig() Config {
+	return Config{
+		UnknownFields:        UnknownFieldsRefuse,
+		MaxBodyBytes:         4 << 20,
+		MaxHeaderBytes:       64 << 10,
+		HeaderTimeout:        10 * time.Second,
+		BodyTimeout:          30 * time.Second,
+		WriteTimeout:         30 * time.Second,
+		IdleTimeout:          2 * time.Minute,
+		KeepAlive:            10 * time.Second,
+		DefaultDeadline:      10 * time.Minute,
+		DefaultBatchDeadline: 24 * time.Hour,
+		MaxDeadline:          24 * time.Hour,
+		DeadlineGrace:        2 * time.Second,
+		QueueTimeout:         5 * time.Second,
+		ReadyPoolLimit:       0.9,
+		Release:              "dev",
+	}
+}
+
+// Validate reports every fault at once; each wraps [ErrInvalidConfig] and
+// names its field.
+func (c Config) Validate() error {
+	var errs []error
+	bad := func(format string, args ...any) {
+		errs = append(errs, fmt.Errorf("%w: "+format, append([]any{ErrInvalidConfig}, args...)...))
+	}
+
+	for i, key := range c.APIKeys {
+		if key == "" || strings.ContainsFunc(key, func(r rune) bool { return r <= ' ' || r > '~' }) {
+			bad("APIKeys[%d]: a key is one or more printable ASCII characters without spaces", i)
+		}
+	}
+	for i, host := range c.AllowedHosts {
+		if host == "" || (host != "*" && strings.ContainsAny(host, "/*: ")) {
+			bad("AllowedHosts[%d]: %q is not a host name, .domain or *", i, host)
+		}
+	}
+	for i, origin := range c.AllowedOrigins {
+		if !validOrigin(origin) {
+			bad("AllowedOrigins[%d]: %q is not scheme://host[:port] or *", i, origin)
+		}
+	}
+	if c.UnknownFields != UnknownFieldsRefuse && c.UnknownFields != UnknownFieldsWarn {
+		bad("UnknownFields: %q is neither %q nor %q", c.UnknownFields, UnknownFieldsRefuse, UnknownFieldsWarn)
+	}
+	for i, alias := range c.Aliases {
+		if _, err := path.Match(alias.Pattern, ""); err != nil || alias.Pattern == "" {
+			bad("Aliases[%d]: %q is not a pattern", i, alias.Pattern)
+		}
+		if alias.Model == "" {
+			bad("Aliases[%d]: no model", i)
+		}
+	}
+	if c.MaxBodyBytes < 1 {
+		bad("MaxBodyBytes: %d is less than 1", c.MaxBodyBytes)
+	}
+	if c.MaxHeaderBytes < 1 {
+		bad("MaxHeaderBytes: %d is less than 1", c.MaxHeaderBytes)
+	}
+	for _, d := range []struct {
+		name  string
+		value time.Duration
+	}{
+		{"HeaderTimeout", c.HeaderTimeout},
+		{"BodyTimeout", c.BodyTimeout},
+		{"WriteTimeout", c.WriteTimeout},
+		{"IdleTimeout", c.IdleTimeout},
+		{"KeepAlive", c.KeepAlive},
+		{"DefaultDeadline", c.DefaultDeadline},
+		{"DefaultBatchDeadline", c.DefaultBatchDeadline},
+		{"MaxDeadline", c.MaxDeadline},
+		{"DeadlineGrace", c.DeadlineGrace},
+		{"QueueTimeout", c.QueueTimeout},
+	} {
+		if d.value <= 0 {
+			bad("%s: %v is not positive", d.name, d.value)
+		}
+	}
+	if c.DefaultDeadline > c.MaxDeadline {
+		bad("DefaultDeadline: %v is longer than MaxDeadline %v", c.DefaultDeadline, c.MaxDeadline)
+	}
+	if c.DefaultBatchDeadline > c.MaxDeadline {
+		bad("DefaultBatchDeadline: %v is longer than MaxDeadline %v", c.DefaultBatchDeadline, c.MaxDeadline)
+	}
+	if longest := schemas.MaxDeadlineMS * time.Millisecond; c.MaxDeadline > longest {
+		bad("MaxDeadline: %v is longer than any job's, %v", c.MaxDeadline, longest)
+	}
+	if !(c.ReadyPoolLimit > 0 && c.ReadyPoolLimit <= 1) {
+		bad("ReadyPoolLimit: %v is not above 0 and at most 1", c.ReadyPoolLimit)
+	}
+	return errors.Join(errs...)
+}
+
+// validOrigin accepts what a browser sends in Origin, "null" excepted: a page
+// without an origin could be anybody's.
+func validOrigin(origin string) bool {
+	if origin == "*" {
+		return true
+	}
+	u, err := url.Parse(origin)
+	return err == nil && u.Scheme != "" && u.Host != "" && u.User == nil &&
+		u.Path == "" && u.RawQuery == "" && u.Fragment == ""
+}

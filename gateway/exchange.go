@@ -1,0 +1,252 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/semantic-worker/semantic/queue"
+	"github.com/semantic-worker/semantic/schemas"
+)
+
+// reasonDisconnected is the reason of a cancelled event that the gateway asks for.
+const reasonDisconnected = "client_disconnected"
+
+// sink takes a job's events on their way to one client.
+type sink interface {
+	// event takes the next event. A *clientGoneError ends the exchange.
+	event(e schemas.Event) error
+	// idle is called after each silence of Config.KeepAlive.
+	idle() error
+}
+
+// exchange carries one stored job's events to its sink until the job ends, the
+// client leaves, or the gateway cuts it. It runs on the request's handler
+// goroutine, which owns the sink; one goroutine beside it reads the queue, so
+// that a silent queue does not delay keep-alives, and is joined before run returns.
+type exchange struct {
+	g        *Gateway
+	call     *call
+	ticket   queue.Ticket
+	deadline time.Duration
+	// storedAt is our own clock when the job was known to be stored.
+	storedAt time.Time
+	// started: a worker has the job now.
+	started bool
+}
+
+// followed is one reading of the queue.
+type followed struct {
+	event schemas.Event
+	err   error
+}
+
+// run returns nil after the job's done event, the failure it ended with, or
+// (second result) a *clientGoneError.
+func (x *exchange) run(ctx context.Context, to sink) (*failure, error) {
+	follower, err := x.g.queue.Follow(ctx, x.ticket.Owner, x.ticket.JobID, 0)
+	if err != nil {
+		if ctx.Err() != nil {
+			return nil, &clientGoneError{cause: context.Cause(ctx)}
+		}
+		return lost(err), nil
+	}
+	defer follower.Close()
+
+	readCtx, stop := context.WithCancel(ctx)
+	events, joined := make(chan followed), make(chan struct{})
+	go func() {
+		defer close(joined)
+		read(readCtx, follower, events)
+	}()
+	defer func() { <-joined }()
+	defer stop()
+
+	silence := time.NewTimer(x.g.config.KeepAlive)
+	defer silence.Stop()
+	expiry := newExpiry(x)
+	defer expiry.timer.Stop()
+
+	for {
+		select {
+		case got := <-events:
+			if got.err != nil {
+				if ctx.Err() != nil {
+					return nil, &clientGoneError{cause: context.Cause(ctx)}
+				}
+				return lost(got.err), nil
+			}
+			x.observe(got.event)
+			if f, ended := x.end(got.event); f != nil {
+				return f, nil
+			} else if err := to.event(got.event); err != nil || ended {
+				return nil, err
+			}
+			silence.Reset(x.g.config.KeepAlive)
+		case <-silence.C:
+			if err := to.idle(); err != nil {
+				return nil, err
+			}
+			silence.Reset(x.g.config.KeepAlive)
+		case <-expiry.timer.C:
+			if f := expiry.fire(ctx); f != nil {
+				return f, nil
+			}
+		case <-x.call.tracked.cut:
+			return &failure{code: schemas.CodeServerRestarting, message: fmt.Sprintf(
+				"This gateway is stopping. The job %s goes on without it.", x.ticket.JobID)}, nil
+		case <-ctx.Done():
+			return nil, &clientGoneError{cause: context.Cause(ctx)}
+		}
+	}
+}
+
+// lost is the failure of a job that can be read no more: its client is told so,
+// and nobody is left to take its answer.
+func lost(err error) *failure {
+	f := queueFailure(err)
+	f.abandoned = true
+	return f
+}
+
+// read hands events over one by one, so it reads no further ahead than one.
+func read(ctx context.Context, f *queue.Follower, out chan<- followed) {
+	for {
+		e, err := f.Next(ctx)
+		select {
+		case out <- followed{e, err}:
+		case <-ctx.Done():
+			return
+		}
+		if err != nil || e.Type.Terminal() {
+			return
+		}
+	}
+}
+
+// observe keeps what the log line, the metrics and the deadline need.
+func (x *exchange) observe(e schemas.Event) {
+	x.call.events++
+	switch e.Type {
+	case schemas.EventStarted:
+		x.started = true
+	case schemas.EventRequeued:
+		x.started = false
+	case schemas.EventDelta, schemas.EventDone:
+		text := ""
+		if e.Delta != nil {
+			text = e.Delta.Text
+		} else if e.Done != nil {
+			text = e.Done.Text
+		}
+		if text != "" && x.call.ttft == 0 {
+			x.call.ttft = time.Since(x.call.start)
+			x.g.metrics.ttft.WithLabelValues(x.call.model).Observe(x.call.ttft.Seconds())
+		}
+	case schemas.EventSubmitted, schemas.EventFailed, schemas.EventCancelled, schemas.EventExpired:
+	}
+}
+
+// end tells whether e is the job's end, and what went wrong if it is not a
+// good one.
+func (x *exchange) end(e schemas.Event) (f *failure, ended bool) {
+	switch {
+	case e.Failed != nil:
+		return &failure{code: e.Failed.Code, message: e.Failed.Message, param: e.Failed.Param, usage: e.Failed.Usage}, true
+	case e.Cancelled != nil:
+		return &failure{code: schemas.CodeCancelled, message: fmt.Sprintf(
+			"The job was cancelled (%s).", e.Cancelled.Reason), usage: e.Cancelled.Usage}, true
+	case e.Expired != nil:
+		deadline := time.Duration(e.Expired.DeadlineMS) * time.Millisecond
+		return deadlineExceeded(deadline, e.Expired.Started, e.Expired.Usage), true
+	}
+	return nil, e.Type.Terminal()
+}
+
+func deadlineExceeded(deadline time.Duration, started bool, usage *schemas.Usage) *failure {
+	phase := "while the job waited for a worker"
+	if started {
+		phase = "while the answer was being generated"
+	}
+	return &failure{code: schemas.CodeDeadlineExceeded, usage: usage, message: fmt.Sprintf(
+		"The deadline of %v passed %s.", deadline, phase)}
+}
+
+// expiry ends a job whose deadline passed. It has up to three stages, each
+// started by its timer: a grace for a running job's worker, which alone knows
+// the usage; writing the end; and giving up on reading that end back.
+type expiry struct {
+	x       *exchange
+	timer   *time.Timer
+	graced  bool
+	written bool
+}
+
+func newExpiry(x *exchange) *expiry {
+	return &expiry{x: x, timer: time.NewTimer(time.Until(x.storedAt.Add(x.deadline)))}
+}
+
+// fire returns a failure if the client should wait no longer. Otherwise the
+// end comes through the job's events.
+func (y *expiry) fire(ctx context.Context) *failure {
+	x := y.x
+	if x.started && !y.graced {
+		y.graced = true
+		y.timer.Reset(x.g.config.DeadlineGrace)
+		return nil
+	}
+	if y.written {
+		return deadlineExceeded(x.deadline, x.started, nil)
+	}
+	y.written = true
+	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), x.g.config.QueueTimeout)
+	defer cancel()
+	if err := x.g.queue.Expire(bounded, x.ticket.Owner, x.ticket.JobID, x.deadline); err != nil {
+		x.call.log.WarnContext(ctx, "the end of an expired job could not be written; its worker or the next gateway will",
+			keyJob, x.ticket.JobID, keyError, err)
+		return deadlineExceeded(x.deadline, x.started, nil)
+	}
+	y.timer.Reset(x.g.config.QueueTimeout)
+	return nil
+}
+
+// cancel gives up the job of a client that left. A stopping gateway does not:
+// its clients leave because it stops, and their jobs go on. The request's
+// context has ended, so the call runs on one of its own.
+func (x *exchange) cancel(ctx context.Context) {
+	if x.g.tracker.isStopping() {
+		return
+	}
+	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), x.g.config.QueueTimeout)
+	defer cancel()
+	if err := x.g.queue.Cancel(bounded, x.ticket.Owner, x.ticket.JobID, reasonDisconnected); err != nil {
+		x.call.log.WarnContext(ctx, "a job whose client left could not be cancelled; it runs to its end or deadline",
+			keyJob, x.ticket.JobID, keyError, err)
+	}
+}
+
+// queueFailure maps the queue's errors to codes.
+func queueFailure(err error) *failure {
+	f := queueFailureOf(err)
+	f.cause = err
+	return f
+}
+
+func queueFailureOf(err error) *failure {
+	switch {
+	case errors.Is(err, queue.ErrQueueFull):
+		return &failure{code: schemas.CodeQueueFull, message: "The queue holds as many jobs as it may. Send the request again later."}
+	case errors.Is(err, queue.ErrStorageFull):
+		return &failure{code: schemas.CodeStorageFull, message: "The broker's storage is full. Send the request again later."}
+	case errors.Is(err, queue.ErrTooLarge):
+		return &failure{code: schemas.CodeRequestTooLarge, message: "The job is larger than what the broker takes in one message."}
+	case errors.Is(err, queue.ErrUnavailable), errors.Is(err, queue.ErrJetStreamUnavailable),
+		errors.Is(err, queue.ErrUnauthorized), errors.Is(err, queue.ErrClosed), errors.Is(err, context.DeadlineExceeded):
+		return &failure{code: schemas.CodeQueueUnavailable, message: "The job queue cannot be reached at the moment. Send the request again later."}
+	case errors.Is(err, io.EOF):
+		return &failure{code: schemas.CodeInternal, message: "The job's log ended without its end."}
+	}
+	return &failure{code: schemas.CodeInternal, message: "The gateway failed on this request; its log has the cause under the request id."}
+}

@@ -1,0 +1,126 @@
+package gateway
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel/trace"
+	"go.opentelemetry.io/otel/trace/noop"
+
+	"github.com/semantic-worker/semantic/queue"
+)
+
+// cutGrace is how much longer than its slowest bounded step a handler may take
+// to return once it was cut.
+const cutGrace = 2 * time.Second
+
+// Options are what a gateway is made of.
+type Options struct {
+	// Queue is where jobs go; the caller opens it and closes it after Drain.
+	// Required.
+	Queue *queue.Queue
+	// Logger receives one line for each request and what goes wrong behind the
+	// client's back. Nil discards.
+	Logger *slog.Logger
+	// Registerer takes the gateway's metrics; nil: none are exported.
+	Registerer prometheus.Registerer
+	// Gatherer is what /metrics shows; nil: the route answers 404.
+	Gatherer prometheus.Gatherer
+	// TracerProvider makes the spans of requests. Nil: no spans.
+	TracerProvider trace.TracerProvider
+	// Expect are models regarded as known before any worker announced them:
+	// serve names the model that its worker is still loading, so that a request
+	// for it waits.
+	Expect []string
+	// Config is validated by New.
+	Config Config
+}
+
+// Gateway turns HTTP requests into jobs and their events into responses. It is
+// safe for concurrent use, starts no goroutine that outlives its request, and
+// needs no start; [Gateway.Drain] ends it.
+type Gateway struct {
+	config   Config
+	log      *slog.Logger
+	tracer   trace.Tracer
+	metrics  *metrics
+	gatherer prometheus.Gatherer
+	queue    *queue.Queue
+	keys     *keyring
+	origins  *origins
+	models   *catalogue
+	tracker  *tracker
+	http     http.Handler
+	// started is set once a worker was seen, for /health/startup.
+	started atomic.Bool
+}
+
+// New makes a gateway. An error wraps [ErrInvalidConfig], or is the
+// registerer's.
+func New(o Options) (*Gateway, error) {
+	if o.Queue == nil {
+		return nil, fmt.Errorf("%w: Options.Queue is required", ErrInvalidConfig)
+	}
+	if err := o.Config.Validate(); err != nil {
+		return nil, err
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.TracerProvider == nil {
+		o.TracerProvider = noop.NewTracerProvider()
+	}
+	m, err := newMetrics(o.Registerer)
+	if err != nil {
+		return nil, err
+	}
+	g := &Gateway{
+		config:   o.Config,
+		log:      o.Logger,
+		tracer:   o.TracerProvider.Tracer("github.com/semantic-worker/semantic/gateway"),
+		metrics:  m,
+		gatherer: o.Gatherer,
+		queue:    o.Queue,
+		keys:     newKeyring(o.Config.APIKeys),
+		origins:  newOrigins(o.Config),
+		models:   newCatalogue(o.Queue, slices.Clone(o.Expect), slices.Clone(o.Config.Aliases)),
+		tracker:  newTracker(),
+	}
+	g.http = g.handler()
+	return g, nil
+}
+
+// Handler serves every route.
+func (g *Gateway) Handler() http.Handler { return g.http }
+
+// Drain stops the gateway. At once, readiness turns 503 and new API requests
+// get 503 server_restarting; from now on no job is cancelled, whatever clients
+// do. Open requests go on until they end or ctx does; then each is ended with
+// server_restarting, inside its stream where it has begun, and its job goes on
+// without it. Drain returns when every API handler has returned, and may be
+// called again.
+//
+// The HTTP server is the caller's: shut it down afterwards.
+func (g *Gateway) Drain(ctx context.Context) {
+	if open := g.tracker.stop(); open > 0 {
+		g.log.InfoContext(ctx, "gateway: stopping, waiting for open requests", keyActive, open)
+	}
+	if g.tracker.wait(ctx) {
+		return
+	}
+	cut := g.tracker.cutAll()
+	g.log.InfoContext(ctx, "gateway: the time to drain is over, requests are cut and their jobs go on", keyCut, cut)
+	// Everything a handler still does is bounded, by cutWriteTimeout or by
+	// QueueTimeout; the bound here is for faults.
+	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), g.config.QueueTimeout+cutGrace)
+	defer cancel()
+	if !g.tracker.wait(last) {
+		g.log.ErrorContext(ctx, "gateway: handlers did not return", keyActive, g.tracker.stop())
+	}
+}

@@ -1,0 +1,176 @@
+package gateway
+
+import (
+	"fmt"
+	"net/http"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/propagation"
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/semantic-worker/semantic/schemas"
+)
+
+// The order of the middlewares, outermost first, is
+//
+//	identify → observe → recover → guard → (API routes:) track → authenticate → handler
+//
+// Each stands where it does for a reason. identify comes first, so that every
+// line and every response carries the request's id. observe is outside of all
+// that can refuse or panic, so that each refusal is counted and logged. guard
+// (Host and Origin) precedes the rest, health included: a rebound page shall
+// read nothing. Tracking includes the 503 while stopping and comes before
+// authentication, so that a stopping gateway does no work for new requests;
+// probes and metrics are not tracked, since they must answer while it stops.
+
+// identify gives the request its id and its trace context.
+func (g *Gateway) identify(next http.Handler) http.Handler {
+	propagator := propagation.TraceContext{}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		id := requestIDFrom(r.Header.Get(headerRequestID))
+		w.Header().Set(headerRequestID, id)
+		ctx := propagator.Extract(r.Context(), propagation.HeaderCarrier(r.Header))
+		c := &call{id: id, log: g.log.With(keyRequestID, id), start: time.Now(), route: routeOther}
+		next.ServeHTTP(w, withCall(r.WithContext(ctx), c))
+	})
+}
+
+// observe measures and logs the request's end, and spans it.
+func (g *Gateway) observe(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		c := callOf(r)
+		ctx, span := g.tracer.Start(r.Context(), "gateway.request", trace.WithSpanKind(trace.SpanKindServer))
+		defer span.End()
+		rec := &recorder{ResponseWriter: w}
+		defer func() {
+			took := time.Since(c.start)
+			g.metrics.requests.WithLabelValues(c.route, c.statusLabel(rec.status)).Inc()
+			g.metrics.duration.WithLabelValues(c.route).Observe(took.Seconds())
+			span.SetName(c.route)
+			span.SetAttributes(spanAttrs(c, r, rec.status)...)
+			if c.status(rec.status) >= http.StatusInternalServerError {
+				span.SetStatus(codes.Error, string(c.code))
+			}
+			c.log.LogAttrs(ctx, c.level(), "request", c.attrs(r, rec.status, took)...)
+		}()
+		if r.Body != nil && r.Body != http.NoBody {
+			// Also where the body is never read by a handler, the server reads
+			// on to keep the connection; no client shall hold it for ever.
+			_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(g.config.BodyTimeout))
+		}
+		next.ServeHTTP(rec, r.WithContext(ctx))
+	})
+}
+
+// recorder remembers the status that was sent. Unwrap lets
+// http.ResponseController reach the connection.
+type recorder struct {
+	http.ResponseWriter
+	status int
+}
+
+func (rec *recorder) WriteHeader(status int) {
+	if rec.status == 0 && status >= http.StatusOK {
+		rec.status = status
+	}
+	rec.ResponseWriter.WriteHeader(status)
+}
+
+func (rec *recorder) Write(p []byte) (int, error) {
+	if rec.status == 0 {
+		rec.status = http.StatusOK
+	}
+	return rec.ResponseWriter.Write(p) //nolint:wrapcheck // a ResponseWriter passes its own errors on
+}
+
+func (rec *recorder) Unwrap() http.ResponseWriter { return rec.ResponseWriter }
+
+// recoverPanic turns a panic of a handler into a 500 and keeps the process.
+func (g *Gateway) recoverPanic(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		defer func() {
+			p := recover()
+			if p == nil {
+				return
+			}
+			c := callOf(r)
+			c.log.ErrorContext(r.Context(), "a handler panicked",
+				keyPanic, fmt.Sprint(p), keyStack, string(debug.Stack()))
+			c.code = schemas.CodeInternal
+			if rec, ok := w.(*recorder); ok && rec.status != 0 {
+				// Something was sent: only a broken connection is honest now.
+				panic(http.ErrAbortHandler)
+			}
+			refuse(w, r, &failure{code: schemas.CodeInternal, message: "The gateway failed on this request; its log has the cause under the request id."})
+		}()
+		next.ServeHTTP(w, r)
+	})
+}
+
+// guard checks Host and Origin, and answers CORS where it is configured.
+func (g *Gateway) guard(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !g.origins.hostAllowed(r.Host) {
+			refuse(w, r, &failure{code: schemas.CodeForbidden, message: fmt.Sprintf(
+				"The host name %q is not served here (protection against DNS rebinding). Use localhost or an IP address, or allow the name in the gateway's configuration.", hostOf(r.Host))})
+			return
+		}
+		if len(g.origins.origins) > 0 {
+			w.Header().Add("Vary", "Origin")
+		}
+		switch g.origins.verdict(r) {
+		case originForeign:
+			refuse(w, r, &failure{code: schemas.CodeForbidden, message: fmt.Sprintf(
+				"Requests from the web origin %q are not served. Allow it in the gateway's configuration.", r.Header.Get("Origin"))})
+			return
+		case originListed:
+			if isPreflight(r) {
+				answerPreflight(w, r)
+				return
+			}
+			setCORS(w.Header(), r.Header.Get("Origin"))
+		case originNone, originSame:
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// track admits the request to the set that stopping waits for.
+func (g *Gateway) track(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		t, ok := g.tracker.begin(w, g.config.WriteTimeout)
+		if !ok {
+			refuse(w, r, restarting())
+			return
+		}
+		defer g.tracker.end(t)
+		g.metrics.active.Inc()
+		defer g.metrics.active.Dec()
+		callOf(r).tracked = t
+		next.ServeHTTP(w, r)
+	})
+}
+
+func restarting() *failure {
+	return &failure{code: schemas.CodeServerRestarting, message: "This gateway is stopping. Send the request again in a moment."}
+}
+
+// authenticate finds out whose request it is.
+func (g *Gateway) authenticate(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		owner, ok := g.keys.owner(r)
+		if !ok {
+			message := "Incorrect API key."
+			if strings.TrimSpace(keyFrom(r)) == "" {
+				message = "An API key is needed: send it as \"Authorization: Bearer KEY\"."
+			}
+			refuse(w, r, &failure{code: schemas.CodeUnauthorized, message: message})
+			return
+		}
+		callOf(r).owner = owner
+		next.ServeHTTP(w, r)
+	})
+}

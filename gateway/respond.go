@@ -1,0 +1,100 @@
+package gateway
+
+import (
+	"encoding/json"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/semantic-worker/semantic/schemas"
+)
+
+const (
+	headerJob         = "X-Semantic-Job"
+	headerWarning     = "X-Semantic-Warning"
+	headerShouldRetry = "X-Should-Retry"
+)
+
+// failure is an error as a client sees it: a stable code, a sentence, and the
+// field at fault if one is.
+type failure struct {
+	code    schemas.Code
+	message string
+	param   string
+	usage   *schemas.Usage
+	// cause is for the log, where the message hides it.
+	cause error
+	// abandoned: the job may still run, and nobody waits for it any more.
+	abandoned bool
+}
+
+// errorBody is OpenAI's error object. Usage is an addition: what was generated
+// before a stream failed.
+type errorBody struct {
+	Error errorDetail `json:"error"`
+}
+
+type errorDetail struct {
+	Message string       `json:"message"`
+	Type    string       `json:"type"`
+	Param   *string      `json:"param"`
+	Code    schemas.Code `json:"code"`
+}
+
+func (f *failure) body() []byte {
+	detail := errorDetail{Message: f.message, Type: answerFor(f.code).kind, Code: f.code}
+	if f.param != "" {
+		detail.Param = &f.param
+	}
+	return mustJSON(errorBody{Error: detail})
+}
+
+// mustJSON encodes our own plain types, for which encoding cannot fail.
+func mustJSON(v any) []byte {
+	data, err := json.Marshal(v)
+	if err != nil {
+		return []byte(`{"error":{"message":"encoding the response failed","type":"server_error","param":null,"code":"internal_error"}}`)
+	}
+	return data
+}
+
+// refuse answers a request with an error; nothing may have been written yet.
+func refuse(w http.ResponseWriter, r *http.Request, f *failure) {
+	a := answerFor(f.code)
+	callOf(r).fail(f)
+	h := w.Header()
+	switch a.retry {
+	case retryYes:
+		h.Set("Retry-After", strconv.Itoa(int(a.after/time.Second)))
+		h.Set(headerShouldRetry, "true")
+	case retryNo:
+		h.Set(headerShouldRetry, "false")
+	case retryByStatus:
+	}
+	if f.code == schemas.CodeUnauthorized {
+		h.Set("WWW-Authenticate", `Bearer realm="semantic"`)
+	}
+	if f.code == schemas.CodeServerRestarting {
+		// The next attempt should find another gateway, or the next process.
+		h.Set("Connection", "close")
+	}
+	writeJSON(w, r, a.status, f.body())
+}
+
+// writeJSON sends a whole response. A client that is gone is noticed by the
+// server; there is nobody to tell.
+func writeJSON(w http.ResponseWriter, r *http.Request, status int, body []byte) {
+	h := w.Header()
+	h.Set("Content-Type", "application/json")
+	h.Set("Content-Length", strconv.Itoa(len(body)+1))
+	h.Set("X-Content-Type-Options", "nosniff")
+	if t := callOf(r).tracked; t != nil {
+		t.armWrite()
+		defer t.disarmWrite()
+	}
+	w.WriteHeader(status)
+	if r.Method == http.MethodHead {
+		return
+	}
+	_, _ = w.Write(append(body, '\n'))
+}

@@ -1,0 +1,183 @@
+package gateway
+
+import (
+	"context"
+	"net/http"
+	"sync"
+	"time"
+)
+
+// cutWriteTimeout is how long a write may still block once a stream is being
+// cut: enough for a reader that reads, no more.
+const cutWriteTimeout = time.Second
+
+// tracker knows every open API request, so that stopping can refuse new ones,
+// wait for the open ones and, in the end, cut them. Safe for concurrent use.
+//
+// Lock order: tracker.mu before tracked.mu.
+type tracker struct {
+	mu       sync.Mutex
+	open     map[*tracked]struct{}
+	stopping bool
+	// idle is closed when the tracker is stopping and nothing is open.
+	idle chan struct{}
+}
+
+func newTracker() *tracker {
+	return &tracker{open: map[*tracked]struct{}{}, idle: make(chan struct{})}
+}
+
+// begin admits a request; false once stopping. The caller calls end when the
+// handler returns.
+func (t *tracker) begin(w http.ResponseWriter, timeout time.Duration) (*tracked, bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.stopping {
+		return nil, false
+	}
+	a := &tracked{timeout: timeout, conn: http.NewResponseController(w), cut: make(chan struct{})}
+	t.open[a] = struct{}{}
+	return a, true
+}
+
+func (t *tracker) end(a *tracked) {
+	a.release()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	delete(t.open, a)
+	t.closeIfIdle()
+}
+
+// stop refuses every later begin. Idempotent. It returns how many are open.
+func (t *tracker) stop() int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if !t.stopping {
+		t.stopping = true
+		t.closeIfIdle()
+	}
+	return len(t.open)
+}
+
+// closeIfIdle runs with mu held. After stop, the number of open requests only
+// falls, so it meets zero once.
+func (t *tracker) closeIfIdle() {
+	if !t.stopping || len(t.open) > 0 {
+		return
+	}
+	select {
+	case <-t.idle:
+	default:
+		close(t.idle)
+	}
+}
+
+func (t *tracker) isStopping() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.stopping
+}
+
+// wait reports whether everything ended before ctx did.
+func (t *tracker) wait(ctx context.Context) bool {
+	select {
+	case <-t.idle:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// cutAll tells every open request to end now and returns how many there were.
+func (t *tracker) cutAll() int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for a := range t.open {
+		a.cutNow()
+	}
+	return len(t.open)
+}
+
+// tracked is one open request. Its handler arms a deadline before each read of
+// the body and each write; cutNow shortens whichever is pending, so a handler
+// that is blocked on its client comes back.
+type tracked struct {
+	// cut is closed by cutNow.
+	cut chan struct{}
+	// timeout bounds each write.
+	timeout time.Duration
+
+	mu sync.Mutex
+	// conn is nil after release: it must not be used once the handler returned.
+	conn    *http.ResponseController
+	reading bool
+	isCut   bool
+}
+
+// Errors of setting deadlines are ignored below: a response writer without
+// deadlines (a test recorder) has no client to wait for.
+
+// armRead bounds the reading of the body; disarmRead ends that bound, since the
+// server goes on reading the connection to notice a client that leaves.
+func (a *tracked) armRead(d time.Duration) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.isCut {
+		d = 0
+	}
+	a.reading = true
+	_ = a.conn.SetReadDeadline(time.Now().Add(d))
+}
+
+func (a *tracked) disarmRead() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.reading = false
+	_ = a.conn.SetReadDeadline(time.Time{})
+}
+
+// armWrite bounds the next write; disarmWrite ends that bound, since HTTP/2
+// resets a stream whose deadline passes between writes, too.
+func (a *tracked) armWrite() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	d := a.timeout
+	if a.isCut {
+		d = min(d, cutWriteTimeout)
+	}
+	_ = a.conn.SetWriteDeadline(time.Now().Add(d))
+}
+
+func (a *tracked) disarmWrite() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if !a.isCut {
+		_ = a.conn.SetWriteDeadline(time.Time{})
+	}
+}
+
+func (a *tracked) cutNow() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.isCut {
+		return
+	}
+	a.isCut = true
+	close(a.cut)
+	if a.conn == nil {
+		return
+	}
+	_ = a.conn.SetWriteDeadline(time.Now().Add(cutWriteTimeout))
+	if a.reading {
+		_ = a.conn.SetReadDeadline(time.Now())
+	}
+}
+
+// release forgets the connection. What the server still has to flush after the
+// handler is bounded too; it lifts that deadline before the next request.
+func (a *tracked) release() {
+	a.armWrite()
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.conn = nil
+}
