@@ -11,6 +11,9 @@ import (
 	"github.com/semantic-worker/semantic/cmd/semantic/internal/cli"
 )
 
+// release is set by the linker (make build); empty otherwise.
+var release string
+
 func main() {
 	// Capacity for a first signal, a second one, and a spare: Notify drops what
 	// does not fit.
@@ -22,6 +25,6 @@ func main() {
 	os.Exit(cli.Run(context.Background(), os.Args[1:], cli.Options{
 		In: os.Stdin, Out: os.Stdout, Err: os.Stderr,
 		Getenv: os.Getenv, Environ: os.Environ,
-		Signals: signals, Exit: os.Exit,
+		Signals: signals, Exit: os.Exit, Release: release,
 	}))
 }

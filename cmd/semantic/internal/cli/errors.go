@@ -5,6 +5,8 @@ import (
 	"fmt"
 
 	"github.com/spf13/cobra"
+
+	"github.com/semantic-worker/semantic/cmd/semantic/internal/config"
 )
 
 // The exit codes of semantic.
@@ -39,6 +41,13 @@ type hintError struct {
 
 func (e *hintError) Error() string { return e.err.Error() }
 func (e *hintError) Unwrap() error { return e.err }
+func (e *hintError) Hint() string  { return e.hint }
+
+// hinter is an error that knows what the user can do about it.
+type hinter interface {
+	error
+	Hint() string
+}
 
 // withHint adds to err what the user can do about it, printed on a line of its
 // own. A nil err stays nil.
@@ -77,7 +86,8 @@ func (a *app) report(cmd *cobra.Command, err error) int {
 	}
 	code := exitError
 	var usage *usageError
-	if errors.As(err, &usage) {
+	var setting *config.Error
+	if errors.As(err, &usage) || errors.As(err, &setting) {
 		code = exitUsage
 	}
 	var coded *codeError
@@ -88,10 +98,10 @@ func (a *app) report(cmd *cobra.Command, err error) int {
 		return code
 	}
 	fmt.Fprintf(a.Err, "semantic: %v\n", err)
-	var hint *hintError
+	var hint hinter
 	switch {
 	case errors.As(err, &hint):
-		fmt.Fprintf(a.Err, "  %s\n", hint.hint)
+		fmt.Fprintf(a.Err, "  %s\n", hint.Hint())
 	case usage != nil && cmd != nil:
 		fmt.Fprintf(a.Err, "  Run '%s --help' for usage.\n", cmd.CommandPath())
 	}

@@ -8,11 +8,16 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"sync"
 	"sync/atomic"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
+
+	"github.com/semantic-worker/semantic/cmd/semantic/internal/config"
+	"github.com/semantic-worker/semantic/cmd/semantic/internal/home"
+	"github.com/semantic-worker/semantic/cmd/semantic/internal/telemetry"
 )
 
 // Options is what the outside gives the command line.
@@ -25,8 +30,12 @@ type Options struct {
 	// Signals delivers the process's signals; nil means none. The first one
 	// cancels the command's context, the second one calls Exit.
 	Signals <-chan os.Signal
-	// Exit ends the process at once; needed with Signals.
+	// Exit ends the process at once; needed with Signals, and by a supervised
+	// worker. nil means os.Exit.
 	Exit func(code int)
+	// Release is the version that the binary was built as; empty asks the
+	// build information.
+	Release string
 }
 
 // app is what every command needs. Its fields are set before a command runs
@@ -36,8 +45,15 @@ type app struct {
 	Out, Err io.Writer
 	Getenv   func(string) string
 	Environ  func() []string
-	// Log is set up from --log-level and --log-format before RunE.
+	Exit     func(code int)
+	Release  string
+	// Log is set up from --log-level and --log-format before RunE; it writes to
+	// Err.
 	Log *slog.Logger
+
+	// loaded is what config returns.
+	loaded    *config.Loaded
+	loadedErr error
 
 	// interrupt, where a command has set it, gets the interrupt signals
 	// instead of the default handling (`chat` stops the answer, not itself).
@@ -46,12 +62,18 @@ type app struct {
 
 // Run executes one command line and returns the process's exit code.
 func Run(ctx context.Context, arguments []string, o Options) int {
-	a := &app{In: o.In, Out: o.Out, Err: o.Err, Getenv: o.Getenv, Environ: o.Environ}
+	a := &app{In: o.In, Out: o.Out, Err: o.Err, Getenv: o.Getenv, Environ: o.Environ, Exit: o.Exit, Release: o.Release}
 	if a.Getenv == nil {
 		a.Getenv = func(string) string { return "" }
 	}
 	if a.Environ == nil {
 		a.Environ = func() []string { return nil }
+	}
+	if a.Exit == nil {
+		a.Exit = os.Exit
+	}
+	if a.Release == "" {
+		a.Release = release()
 	}
 	a.Log = slog.New(slog.DiscardHandler)
 
@@ -60,7 +82,7 @@ func Run(ctx context.Context, arguments []string, o Options) int {
 	if o.Signals != nil {
 		var watcher sync.WaitGroup
 		done := make(chan struct{})
-		watcher.Go(func() { a.watchSignals(o.Signals, cancel, o.Exit, done) })
+		watcher.Go(func() { a.watchSignals(o.Signals, cancel, a.Exit, done) })
 		defer watcher.Wait()
 		defer close(done)
 	}
@@ -103,10 +125,61 @@ func terminal(stream any) bool {
 	return ok && term.IsTerminal(int(f.Fd()))
 }
 
+const configFlag = "config"
+
+// setUp loads the configuration and makes the logger. A configuration that
+// cannot be used is the error of the commands that ask for it, so that `help`
+// and `version` work all the same.
+func (a *app) setUp(cmd *cobra.Command) {
+	file, _ := cmd.Flags().GetString(configFlag)
+	if file == "" {
+		file = a.Getenv("SEMANTIC_CONFIG")
+	}
+	a.loaded, a.loadedErr = config.Load(config.LoadOptions{
+		File: file, DefaultFile: config.DefaultFile(a.Getenv), Environ: a.Environ(), Flags: cmd.Flags(),
+	})
+	options := telemetry.LogOptions{Terminal: terminal(a.Err), NoColor: a.Getenv("NO_COLOR") != ""}
+	if a.loadedErr == nil {
+		options.Format = telemetry.LogFormat(a.loaded.LogFormat)
+		if level, err := telemetry.ParseLevel(a.loaded.LogLevel); err == nil {
+			options.Level = level
+		}
+	}
+	a.Log = telemetry.NewLogger(a.Err, options)
+	if a.loadedErr == nil && len(a.loaded.UnknownEnv) > 0 {
+		a.Log.Warn("unknown SEMANTIC_ variables in the environment are ignored", "variables", a.loaded.UnknownEnv)
+	}
+}
+
+// config is the effective configuration of the running command.
+func (a *app) config() (*config.Loaded, error) { return a.loaded, a.loadedErr }
+
+// home is semantic's home folder; it need not exist.
+func (a *app) home() (string, error) { return home.From(a.Getenv) }
+
+// dataDir is the folder of the queue's store and the worker's identity; it need
+// not exist.
+func (a *app) dataDir(c *config.Loaded) (string, error) {
+	if c.DataDir != "" {
+		dir, err := filepath.Abs(c.DataDir)
+		if err != nil {
+			return "", &config.Error{Key: "data-dir", Source: c.Source("data-dir"), Err: err}
+		}
+		return dir, nil
+	}
+	dir, err := a.home()
+	if err != nil {
+		return "", err
+	}
+	return filepath.Join(dir, "data"), nil
+}
+
 // commands are the subcommands of semantic, in the order of the help.
 func commands(a *app) []*cobra.Command {
 	return []*cobra.Command{
+		newConfigCommand(a),
 		newVersionCommand(a),
+		newManCommand(a),
 	}
 }
 
@@ -123,6 +196,10 @@ fast as they have room, and a stream survives the process that produced it.`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}, commands(a)...)
+	flags := root.PersistentFlags()
+	flags.String(configFlag, "", "read the YAML `FILE` instead of the default one (`semantic config show` names it)")
+	config.Flags(flags, "log-level", "log-format")
+	root.PersistentPreRun = func(cmd *cobra.Command, _ []string) { a.setUp(cmd) }
 	root.SetIn(a.In)
 	root.SetOut(a.Out)
 	root.SetErr(a.Err)

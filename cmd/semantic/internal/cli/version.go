@@ -40,10 +40,10 @@ func newVersionCommand(a *app) *cobra.Command {
 			platform := runtime.GOOS + "/" + runtime.GOARCH
 			if asJSON {
 				return json.NewEncoder(a.Out).Encode(map[string]string{ //nolint:wrapcheck // the report prints it as it is
-					"version": release(), "go": runtime.Version(), "platform": platform,
+					"version": a.Release, "go": runtime.Version(), "platform": platform,
 				})
 			}
-			_, err := fmt.Fprintf(a.Out, "semantic %s (%s, %s)\n", release(), runtime.Version(), platform)
+			_, err := fmt.Fprintf(a.Out, "semantic %s (%s, %s)\n", a.Release, runtime.Version(), platform)
 			return err //nolint:wrapcheck // the report prints it as it is
 		},
 	}

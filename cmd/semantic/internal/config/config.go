@@ -48,7 +48,7 @@ type Config struct {
 
 // Alias maps requested model names to the model that answers.
 type Alias struct {
-	// Pattern is a name, or a pattern with * (any text), like gpt-*.
+	// Pattern is a name, or a pattern as path.Match has it, like gpt-*.
 	Pattern string `koanf:"pattern" json:"pattern"`
 	// Model is the model that answers.
 	Model string `koanf:"model" json:"model"`

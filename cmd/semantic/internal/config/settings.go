@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"path"
 	"slices"
 	"strconv"
 	"strings"
@@ -67,7 +68,7 @@ func settings() []setting {
 			check: oneOf("auto", "metal", "cpu", "sim")},
 		{key: "ctx", preset: 0, usage: "context length in `TOKENS`; 0 takes what fits in free memory, at most the model's own",
 			check: between(0, 16<<20)},
-		{key: "parallel", preset: 0, usage: "`SEQUENCES` that run at once; 0 lets the backend choose", check: between(0, 256)},
+		{key: "parallel", preset: 0, usage: "`SEQUENCES` that run at once; 0 lets the backend choose", check: between(0, 255)},
 		{key: "kv-type", preset: "", usage: "`TYPE` of the KV cache: f16, q8_0 or q4_0 (default f16)", check: oneOf("", "f16", "q8_0", "q4_0")},
 		{key: "gpu-layers", preset: -1, usage: "`LAYERS` of the model on the GPU; -1 is all", check: between(-1, 10000)},
 		{key: "threads", preset: 0, usage: "`THREADS` of the CPU backend; 0 takes the cores this process may use", check: between(0, 1024)},
@@ -333,8 +334,8 @@ func areOrigins(value any) error {
 
 func areAliases(value any) error {
 	for i, a := range value.([]Alias) {
-		if a.Pattern == "" {
-			return fmt.Errorf("[%d].pattern is empty", i)
+		if _, err := path.Match(a.Pattern, ""); err != nil || a.Pattern == "" {
+			return fmt.Errorf("[%d].pattern: %q is not a name or a pattern like gpt-*", i, a.Pattern)
 		}
 		if a.Model == "" {
 			return fmt.Errorf("[%d].model is empty", i)
