@@ -125,6 +125,9 @@ func (p *plan) bindStruct(v Value, to reflect.Value, at *Path) error {
 		if f == nil {
 			return fault(Unknown, at.Field(m.Name), "is not a known field")
 		}
+		if m.Value.Kind == Null && !f.required {
+			return fault(Mismatch, at.Field(m.Name), "must not be null: leave the field out instead")
+		}
 		if err := f.plan.bind(m.Value, to.Field(f.index), at.Field(m.Name)); err != nil {
 			return err
 		}
@@ -178,11 +181,7 @@ func bindTime(v Value, to reflect.Value, at *Path) error {
 
 // Want is the error for a value v at path at that is not of kind k.
 func Want(k Kind, v Value, at *Path) *Error {
-	reason := fmt.Sprintf("must be %s, not %s", k, v.Kind)
-	if v.Kind == Null {
-		reason += " (leave the field out instead)"
-	}
-	return fault(Mismatch, at, reason)
+	return fault(Mismatch, at, fmt.Sprintf("must be %s, not %s", k, v.Kind))
 }
 
 // short cuts a literal that an error repeats.
