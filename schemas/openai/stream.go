@@ -15,8 +15,6 @@ var ErrUnfinished = errors.New("openai: the job's log has no end yet")
 // StreamOptions say how to render a job's log. What is left out is taken from
 // the log's submitted event, where there is one.
 type StreamOptions struct {
-	// ID is the job's id. Required.
-	ID string
 	// Model is the plain name of the model that answers.
 	Model string
 	// API says what the client asked for.
@@ -56,7 +54,7 @@ type Chunk struct {
 
 // NewStream makes a stream for a job's log.
 func NewStream(o StreamOptions) *Stream {
-	s := &Stream{head: ChatCompletionChunk{ID: completionID(o.ID), Object: ObjectChunk, Model: o.Model}}
+	s := &Stream{head: ChatCompletionChunk{Object: ObjectChunk, Model: o.Model}}
 	if o.API != nil {
 		s.api = *o.API
 	}
@@ -75,6 +73,7 @@ func (s *Stream) Event(e schemas.Event) []Chunk {
 	}
 	if !s.begun {
 		s.begun = true
+		s.head.ID = completionID(e.Job)
 		s.head.Created = e.Time.Unix()
 	}
 	b := batch{stream: s, event: schemas.ChunkID{Job: e.Job, N: e.N}}
