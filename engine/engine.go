@@ -1,15 +1,20 @@
 package engine
 
 import (
+	"cmp"
 	"context"
+	"errors"
+	"fmt"
 	"log/slog"
+	"slices"
+	"sync"
+	"time"
+	"unicode/utf8"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"go.opentelemetry.io/otel/trace"
+	"go.opentelemetry.io/otel/trace/noop"
 )
-
-// quantum is the measure of prefill cuts in rows.
-const quantum = 64
 
 // Options are what New needs. Only Backend must be set.
 type Options struct {
@@ -27,69 +32,293 @@ type Options struct {
 
 // Engine batches requests on one backend. All methods are safe for concurrent
 // use.
-type Engine struct{}
+type Engine struct {
+	backend Backend
+	info    ModelInfo
+	limits  Limits
+	config  Config
+	logger  *slog.Logger
+	metrics *metrics
+	tracer  trace.Tracer
+
+	// wake is signalled when the loop has something new to look at.
+	wake chan struct{}
+	// changed is what RoomChanged returns.
+	changed chan struct{}
+	// failed is closed when the backend has failed, joined when the loop is over.
+	failed, joined chan struct{}
+	failOnce       sync.Once
+	closeErr       error // written before joined is closed
+
+	// mu guards what the loop shares with callers. Nothing waits while it is
+	// held, and of other locks only a backend's own.
+	mu       sync.Mutex
+	tracked  []*Sequence // in the order of arrival
+	inbox    []*Sequence // not yet seen by the loop
+	arrivals uint64
+	// submitting counts the callers inside Submit, who use the vocabulary.
+	// Added to only while closing is false.
+	submitting sync.WaitGroup
+	// draining, forced, closing and gone (the backend is closed) only ever
+	// become true.
+	draining, forced, closing, gone bool
+	// broken is why the backend failed.
+	broken     error
+	unfinished []Unfinished
+	// idle are closed and dropped when nothing is tracked.
+	idle   []chan struct{}
+	totals Snapshot // without Requests and Draining
+
+	loop loop
+}
 
 // New starts the engine, which owns the backend from here on, also when New
 // fails: then the backend is closed.
-func New(_ Options) (*Engine, error) { return nil, ErrClosed }
+func New(opts Options) (*Engine, error) {
+	if opts.Backend == nil {
+		return nil, fmt.Errorf("%w: no backend", ErrInvalid)
+	}
+	e, err := build(opts)
+	if err != nil {
+		return nil, errors.Join(err, opts.Backend.Close())
+	}
+	go e.run()
+	return e, nil
+}
+
+func build(opts Options) (*Engine, error) {
+	config := cmp.Or(opts.Config, DefaultConfig())
+	if err := config.Validate(); err != nil {
+		return nil, err
+	}
+	e := &Engine{
+		backend: opts.Backend,
+		info:    opts.Backend.Info(),
+		limits:  opts.Backend.Limits(),
+		config:  config,
+		logger:  cmp.Or(opts.Logger, slog.New(slog.DiscardHandler)),
+		wake:    make(chan struct{}, 1),
+		changed: make(chan struct{}, 1),
+		failed:  make(chan struct{}),
+		joined:  make(chan struct{}),
+	}
+	e.limits.restrict(config)
+	if l := e.limits; l.Cells < 2 || l.Context < 2 || l.Context > l.Cells || l.Batch < 1 || l.Sequences < 1 {
+		return nil, fmt.Errorf("%w: limits %+v of the backend and the configuration leave no room", ErrInvalid, l)
+	}
+	var provider trace.TracerProvider = noop.NewTracerProvider()
+	if opts.TracerProvider != nil {
+		provider = opts.TracerProvider
+	}
+	e.tracer = provider.Tracer("github.com/semantic-worker/semantic/engine")
+	e.totals.Cells = e.limits.Cells
+	e.loop.init(e.limits)
+	var err error
+	e.metrics, err = newMetrics(opts.Registerer, e)
+	return e, err
+}
+
+// restrict makes limits smaller, as the configuration says.
+func (l *Limits) restrict(config Config) {
+	if config.MaxCells > 0 {
+		l.Cells = min(l.Cells, config.MaxCells)
+	}
+	if config.StepRows > 0 {
+		l.Batch = min(l.Batch, config.StepRows)
+	}
+	l.Context = min(l.Context, l.Cells)
+	l.Sequences = min(l.Sequences, l.Batch)
+}
 
 // Submit takes a request in; it waits inside the engine until there is a place
 // for it. The context bounds this call only (and carries the trace): the
 // sequence lives until its end or Cancel, and must be read by Next or cancelled.
+// The request's slices must not be changed afterwards.
 //
 // Errors: ErrInvalid, *ContextLengthError, ErrFull, ErrDraining, ErrClosed,
 // ErrBackend.
-func (e *Engine) Submit(_ context.Context, _ Request) (*Sequence, error) { return nil, ErrClosed }
+func (e *Engine) Submit(ctx context.Context, r Request) (*Sequence, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, context.Cause(ctx) //nolint:wrapcheck // the caller's own error
+	}
+	if err := e.enter(r.ID); err != nil {
+		return nil, err
+	}
+	defer e.submitting.Done()
+	if err := e.check(r); err != nil {
+		return nil, err
+	}
+	s := e.sequence(ctx, r)
+	if finish := s.replay(); finish != "" {
+		// It had come to its end before, and needs no place.
+		s.start()
+		s.output.finish(s.last(finish, time.Now()))
+		return s, nil
+	}
+	if err := e.track(s); err != nil {
+		return nil, err
+	}
+	e.signal()
+	return s, nil
+}
+
+// check refuses what the engine does not allow or could never do.
+func (e *Engine) check(r Request) error {
+	size := e.Vocabulary().Size()
+	bad := func(t Token) bool { return t < 0 || int(t) >= size }
+	switch {
+	case r.ID == "":
+		return fmt.Errorf("%w: the request has no ID", ErrInvalid)
+	case len(r.Prompt) == 0:
+		return fmt.Errorf("%w: the prompt is empty", ErrInvalid)
+	case slices.ContainsFunc(r.Prompt, bad):
+		return fmt.Errorf("%w: the prompt has a token outside the vocabulary of %d", ErrInvalid, size)
+	case slices.ContainsFunc(r.Emitted, bad):
+		return fmt.Errorf("%w: Emitted has a token outside the vocabulary of %d", ErrInvalid, size)
+	case r.EmittedBytes < 0:
+		return fmt.Errorf("%w: EmittedBytes is %d, must not be negative", ErrInvalid, r.EmittedBytes)
+	case r.MaxTokens < 0:
+		return fmt.Errorf("%w: MaxTokens is %d, must not be negative", ErrInvalid, r.MaxTokens)
+	case slices.Contains(r.Stop, ""):
+		return fmt.Errorf("%w: a stop string is empty", ErrInvalid)
+	case slices.ContainsFunc(r.Stop, func(s string) bool { return !utf8.ValidString(s) }):
+		return fmt.Errorf("%w: a stop string is not UTF-8", ErrInvalid)
+	case len(r.Prompt) >= e.limits.Context || r.MaxTokens > e.limits.Context-len(r.Prompt):
+		return &ContextLengthError{Prompt: len(r.Prompt), MaxTokens: r.MaxTokens, Context: e.limits.Context}
+	}
+	return r.validate()
+}
+
+func (e *Engine) sequence(ctx context.Context, r Request) *Sequence {
+	s := &Sequence{
+		engine: e, request: r,
+		submitted: time.Now(),
+		limit:     cmp.Or(r.MaxTokens, e.limits.Context-len(r.Prompt)),
+		started:   make(chan struct{}),
+		text:      newTextState(e.Vocabulary(), r.Stop),
+		trace:     context.WithoutCancel(ctx),
+	}
+	s.output = output{
+		maxTokens: e.config.BufferTokens, maxBytes: e.config.BufferBytes,
+		ready: make(chan struct{}, 1), room: e.signal,
+	}
+	s.tokens = append(make([]Token, 0, len(r.Prompt)+min(s.limit, 256+len(r.Emitted))), r.Prompt...)
+	return s
+}
+
+// enter keeps the backend open until submitting is done.
+func (e *Engine) enter(id string) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if err := e.willing(id); err != nil {
+		return err
+	}
+	e.submitting.Add(1)
+	return nil
+}
+
+// willing reports why a request cannot be taken. mu is held.
+func (e *Engine) willing(id string) error {
+	switch {
+	case e.broken != nil:
+		return e.broken
+	case e.closing:
+		return ErrClosed
+	case e.draining:
+		return ErrDraining
+	case slices.ContainsFunc(e.tracked, func(s *Sequence) bool { return s.request.ID == id }):
+		return fmt.Errorf("%w: a request with the ID %q is running", ErrInvalid, id)
+	}
+	return nil
+}
+
+func (e *Engine) track(s *Sequence) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if err := e.willing(s.request.ID); err != nil {
+		return err
+	}
+	if waiting := e.waiting(); waiting >= e.config.MaxWaiting {
+		return fmt.Errorf("%w: %d", ErrFull, waiting)
+	}
+	s.arrival = e.arrivals
+	e.arrivals++
+	s.report()
+	e.tracked = append(e.tracked, s)
+	e.inbox = append(e.inbox, s)
+	return nil
+}
+
+// waiting counts the tracked requests without a place. mu is held.
+func (e *Engine) waiting() (n int) {
+	for _, s := range e.tracked {
+		if s.state.Phase == PhaseWaiting {
+			n++
+		}
+	}
+	return n
+}
 
 // Room returns what is free. A Submit is seen by the very next call.
-func (e *Engine) Room() Room { return Room{} }
+func (e *Engine) Room() Room {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	cells := e.limits.Cells
+	for _, s := range e.tracked {
+		cells -= s.claim
+	}
+	return Room{
+		Sequences: max(e.limits.Sequences-len(e.tracked), 0),
+		Cells:     max(cells, 0),
+		Waiting:   e.waiting(),
+	}
+}
 
 // RoomChanged is signalled (capacity 1, coalescing: for one listener) whenever
 // a place may have become free.
-func (e *Engine) RoomChanged() <-chan struct{} { return nil }
+func (e *Engine) RoomChanged() <-chan struct{} { return e.changed }
 
 // Failed is closed once the backend has failed for good. All sequences have
 // ended with ErrBackend then, and the process should be replaced.
-func (e *Engine) Failed() <-chan struct{} { return nil }
+func (e *Engine) Failed() <-chan struct{} { return e.failed }
 
 // Info describes the model.
-func (e *Engine) Info() ModelInfo { return ModelInfo{} }
+func (e *Engine) Info() ModelInfo { return e.info }
 
 // Limits are the bounds in force: the backend's, made smaller by Config.
-func (e *Engine) Limits() Limits { return Limits{} }
+func (e *Engine) Limits() Limits { return e.limits }
 
 // Vocabulary is the model's; it must not be used after Close.
-func (e *Engine) Vocabulary() Vocabulary { return nil }
+func (e *Engine) Vocabulary() Vocabulary { return e.backend.Vocabulary() }
 
 // Snapshot returns every tracked request and the state of the cells, as of the
 // end of the last step.
-func (e *Engine) Snapshot() Snapshot { return Snapshot{} }
+func (e *Engine) Snapshot() Snapshot {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	snapshot := e.totals
+	snapshot.Draining = e.draining
+	snapshot.Requests = make([]RequestState, len(e.tracked))
+	for i, s := range e.tracked {
+		snapshot.Requests[i] = s.state
+		snapshot.Requests[i].Age = time.Since(s.submitted)
+	}
+	return snapshot
+}
 
-// Drain refuses new requests from now on and waits until those that are tracked
-// have ended. When ctx ends first, the rest ends with ErrDrained from Next, and
-// is returned. It may be called more than once and from several goroutines;
-// each call returns all that did not finish. It does not wait for readers.
-func (e *Engine) Drain(_ context.Context) []Unfinished { return nil }
+// interrupt ends the running step.
+func (e *Engine) interrupt() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if !e.gone {
+		e.backend.Interrupt()
+	}
+}
 
-// Close ends what is running (Next returns ErrClosed), joins the loop and closes
-// the backend. It may be called more than once; later calls return the same.
-func (e *Engine) Close() error { return nil }
-
-// Sequence is a request inside an engine. One goroutine at a time may call
-// Next; Cancel and Started are safe for concurrent use.
-type Sequence struct{}
-
-// Next returns what was generated since the last call, and waits for it if that
-// is nothing. The last chunk has Finish; after it comes io.EOF. A sequence that
-// ends otherwise returns what was left, then, on every call: ErrCancelled,
-// ErrDrained, ErrSlowConsumer, ErrClosed or ErrBackend. When ctx ends first,
-// its error is returned and nothing is lost.
-func (s *Sequence) Next(_ context.Context) (Chunk, error) { return Chunk{}, ErrClosed }
-
-// Cancel ends the sequence in whatever phase it is; its cells are free within
-// one step. It does nothing after the end and may be called again.
-func (s *Sequence) Cancel() {}
-
-// Started is closed when the sequence's first row goes into a step, or when it
-// ends without one.
-func (s *Sequence) Started() <-chan struct{} { return nil }
+// signal wakes the loop.
+func (e *Engine) signal() {
+	select {
+	case e.wake <- struct{}{}:
+	default:
+	}
+}

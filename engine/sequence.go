@@ -1,0 +1,172 @@
+package engine
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"go.opentelemetry.io/otel/trace"
+)
+
+// interruptRows is from how many rows of its own in the running step on a
+// cancelled sequence interrupts it: a smaller step is over soon, and the others'
+// rows would be lost.
+const interruptRows = 32
+
+// Sequence is a request inside an engine. One goroutine at a time may call
+// Next; Cancel and Started are safe for concurrent use.
+type Sequence struct {
+	engine *Engine
+	output output
+
+	// Fixed at Submit.
+	request   Request
+	arrival   uint64
+	submitted time.Time
+	// limit is how many tokens it may generate, Emitted included.
+	limit int
+	// trace is the parent of its spans.
+	trace context.Context
+
+	started     chan struct{}
+	startedOnce sync.Once
+	cancelled   atomic.Bool
+	// stepRows is how many rows of the running step are its own.
+	stepRows atomic.Int32
+
+	// The loop's own, from here on.
+
+	// tokens are the prompt and all that was generated; resident of them are in
+	// the KV cache, under slot, when it has a place (admitted).
+	tokens   []Token
+	resident int
+	slot     SeqID
+	admitted bool
+	text     textState
+	released []byte
+	skip     int
+	// since is when its buffer was found full; zero when it is not.
+	since       time.Time
+	preemptions int
+	// firstRow and firstToken are the times of its first row in a step and of
+	// its first new token; zero until then.
+	firstRow, firstToken time.Time
+	// span is the running one: prefill, then decode.
+	span trace.Span
+
+	// state is what others may know, under Engine.mu.
+	state RequestState
+	// claim is how many cells it has or was promised, under Engine.mu.
+	claim int
+}
+
+// Next returns what was generated since the last call, and waits for it if that
+// is nothing. The last chunk has Finish; after it comes io.EOF. A sequence that
+// ends otherwise returns what was left, then, on every call: ErrCancelled,
+// ErrDrained, ErrSlowConsumer, ErrClosed or ErrBackend. When ctx ends first,
+// its error is returned and nothing is lost.
+func (s *Sequence) Next(ctx context.Context) (Chunk, error) { return s.output.next(ctx) }
+
+// Cancel ends the sequence in whatever phase it is; its cells are free within
+// one step. It does nothing after the end and may be called again.
+func (s *Sequence) Cancel() {
+	s.cancelled.Store(true)
+	if s.stepRows.Load() >= interruptRows {
+		s.engine.interrupt()
+	}
+	s.engine.signal()
+}
+
+// Started is closed when the sequence's first row goes into a step, or when it
+// ends without one.
+func (s *Sequence) Started() <-chan struct{} { return s.started }
+
+func (s *Sequence) start() { s.startedOnce.Do(func() { close(s.started) }) }
+
+func (s *Sequence) generated() []Token { return s.tokens[len(s.request.Prompt):] }
+
+// view is the planner's view.
+func (s *Sequence) view() planSequence {
+	return planSequence{
+		slot: s.slot, tokens: s.tokens, prompt: len(s.request.Prompt),
+		resident: s.resident, frees: s.resident, blocked: !s.since.IsZero(),
+	}
+}
+
+func (s *Sequence) phase() Phase {
+	if !s.admitted {
+		return PhaseWaiting
+	}
+	return s.view().phase()
+}
+
+// report publishes what others may know. Engine.mu is held.
+func (s *Sequence) report() {
+	s.state = RequestState{
+		ID: s.request.ID, Phase: s.phase(),
+		Prompt: len(s.request.Prompt), Generated: len(s.generated()), Resident: s.resident,
+		Preemptions: s.preemptions,
+	}
+	s.claim = len(s.tokens)
+}
+
+// last is the chunk with which it ends by itself.
+func (s *Sequence) last(finish Finish, now time.Time) Chunk {
+	chunk := Chunk{
+		Finish:  finish,
+		Usage:   Usage{Prompt: len(s.request.Prompt), Completion: len(s.generated())},
+		Timings: Timings{Waiting: now.Sub(s.submitted)},
+	}
+	if !s.firstRow.IsZero() {
+		chunk.Timings.Waiting = s.firstRow.Sub(s.submitted)
+		chunk.Timings.Prefill = now.Sub(s.firstRow)
+	}
+	if !s.firstToken.IsZero() {
+		chunk.Timings.Prefill = s.firstToken.Sub(s.firstRow)
+		chunk.Timings.Decode = now.Sub(s.firstToken)
+	}
+	return chunk
+}
+
+// accept takes a token in, from the sampler or from Request.Emitted, and
+// reports how it ends the sequence; "" if it does not. What text the token
+// releases is in s.released then; at MaxTokens that is all there is.
+func (s *Sequence) accept(token Token) Finish {
+	s.released = s.released[:0]
+	if s.text.vocabulary.EndOfGeneration(token) {
+		s.released = s.text.flush(s.released)
+		return FinishStop
+	}
+	s.tokens = append(s.tokens, token)
+	var stopped bool
+	if s.released, stopped = s.text.push(s.released, token); stopped {
+		return FinishStop
+	}
+	if len(s.generated()) < s.limit {
+		return ""
+	}
+	s.released = s.text.flush(s.released)
+	return FinishLength
+}
+
+// replay takes Request.Emitted in. Its text was output before, and as much more
+// as Request.EmittedBytes says, which is skipped when it comes.
+func (s *Sequence) replay() Finish {
+	s.skip = s.request.EmittedBytes
+	for _, token := range s.request.Emitted {
+		finish := s.accept(token)
+		s.skip = max(s.skip-len(s.released), 0)
+		if finish != "" {
+			return finish
+		}
+	}
+	return ""
+}
+
+// news is the part of the released text that was not output before.
+func (s *Sequence) news() []byte {
+	n := min(s.skip, len(s.released))
+	s.skip -= n
+	return s.released[n:]
+}

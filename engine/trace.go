@@ -1,0 +1,26 @@
+package engine
+
+import (
+	"time"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/trace"
+)
+
+// startSpan begins the sequence's next span, which ends the one before.
+func (e *Engine) startSpan(s *Sequence, name string, now time.Time) {
+	e.endSpan(s, now)
+	_, s.span = e.tracer.Start(s.trace, name, trace.WithTimestamp(now), trace.WithAttributes(
+		attribute.String("semantic.job", s.request.ID),
+		attribute.Int("semantic.tokens.prompt", len(s.request.Prompt)),
+	))
+}
+
+func (e *Engine) endSpan(s *Sequence, now time.Time) {
+	if s.span == nil {
+		return
+	}
+	s.span.SetAttributes(attribute.Int("semantic.tokens.generated", len(s.generated())))
+	s.span.End(trace.WithTimestamp(now))
+	s.span = nil
+}
