@@ -101,3 +101,13 @@ func size(n uint64) string {
 		return fmt.Sprintf("%d B", n)
 	}
 }
+
+// Memory is what ProbeMemory found, in bytes.
+type Memory struct {
+	// Free is what this process can still take without harm to others.
+	Free uint64
+	// Total is the machine's.
+	Total uint64
+	// Source says what bounds Free, for people.
+	Source string
+}

@@ -1,0 +1,43 @@
+package llama
+
+import (
+	"fmt"
+	"runtime"
+
+	"golang.org/x/sys/unix"
+)
+
+func probeCores() cores {
+	c := cores{usable: runtime.NumCPU()}
+	if n, err := unix.SysctlUint32("hw.physicalcpu"); err == nil && n > 0 {
+		c.usable = min(c.usable, int(n))
+	}
+	// Performance level 0 is the fastest; Intel Macs have no levels.
+	if n, err := unix.SysctlUint32("hw.perflevel0.physicalcpu"); err == nil {
+		c.fast = int(n)
+	}
+	return c.bound(float64(c.usable))
+}
+
+// ProbeMemory reads what this process can still take: pages that are free or
+// can be dropped without writing them anywhere.
+func ProbeMemory() (Memory, error) {
+	total, err := unix.SysctlUint64("hw.memsize")
+	if err != nil {
+		return Memory{}, fmt.Errorf("llama: size of memory: %w", err)
+	}
+	page, err := unix.SysctlUint32("vm.pagesize")
+	if err != nil {
+		return Memory{}, fmt.Errorf("llama: size of a page: %w", err)
+	}
+	m := Memory{Total: total, Source: "free memory"}
+	for _, name := range []string{"vm.page_free_count", "vm.page_pageable_external_count", "vm.page_purgeable_count"} {
+		n, err := unix.SysctlUint32(name)
+		if err != nil {
+			return Memory{}, fmt.Errorf("llama: free memory: %s: %w", name, err)
+		}
+		m.Free += uint64(n) * uint64(page)
+	}
+	m.Free = min(m.Free, total)
+	return m, nil
+}

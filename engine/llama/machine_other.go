@@ -1,0 +1,17 @@
+//go:build !linux && !darwin
+
+package llama
+
+import (
+	"errors"
+	"runtime"
+)
+
+func probeCores() cores {
+	return cores{usable: runtime.NumCPU()}.bound(float64(runtime.NumCPU()))
+}
+
+// ProbeMemory is not known on this system.
+func ProbeMemory() (Memory, error) {
+	return Memory{}, errors.New("llama: free memory is not known on " + runtime.GOOS)
+}
