@@ -72,6 +72,9 @@ func (c *call) status(sent int) int {
 // fail records what ended the request.
 func (c *call) fail(f *failure) { c.code, c.cause = f.code, f.cause }
 
+// leave records that the client did not wait for its answer.
+func (c *call) leave(err error) { c.gone, c.cause = true, err }
+
 func (c *call) statusLabel(sent int) string { return strconv.Itoa(c.status(sent)) }
 
 // attrs are the request's attributes for its last log line.

@@ -1,8 +1,240 @@
 package gateway
 
-import "net/http"
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/semantic-worker/semantic/queue"
+	"github.com/semantic-worker/semantic/schemas"
+	"github.com/semantic-worker/semantic/schemas/openai"
+)
 
 // chatCompletions answers POST /v1/chat/completions.
 func (g *Gateway) chatCompletions(w http.ResponseWriter, r *http.Request) {
-	refuse(w, r, restarting())
+	c := callOf(r)
+	body, f, err := g.readJSON(w, r)
+	if err != nil {
+		c.leave(err)
+		return
+	}
+	if f != nil {
+		refuse(w, r, f)
+		return
+	}
+	sub, f := g.chatSubmission(r, body)
+	if len(c.warnings) > 0 {
+		w.Header().Set(headerWarning, warningHeader(c.warnings))
+	}
+	if f != nil {
+		refuse(w, r, f)
+		return
+	}
+	g.serveJob(w, r, sub)
+}
+
+// warningHeader names ignored fields. Their names are the client's text, so
+// they are kept short and plain.
+func warningHeader(fields []string) string {
+	const most = 1024
+	plain := strings.Map(func(r rune) rune {
+		if r < ' ' || r > '~' {
+			return '?'
+		}
+		return r
+	}, "ignored unknown parameters: "+strings.Join(fields, ", "))
+	if len(plain) > most {
+		plain = plain[:most] + "..."
+	}
+	return plain
+}
+
+// chatSubmission turns a body and its headers into a job to submit.
+func (g *Gateway) chatSubmission(r *http.Request, body []byte) (queue.Submission, *failure) {
+	c := callOf(r)
+	req, warnings, err := openai.DecodeChatRequest(body, openai.DecodeOptions{UnknownFields: openai.UnknownFields(g.config.UnknownFields)})
+	if err != nil {
+		return queue.Submission{}, fieldFailure(err)
+	}
+	c.warnings = warnings
+
+	job := req.Job()
+	requested := job.Model
+	ctx, cancel := context.WithTimeout(r.Context(), g.config.QueueTimeout)
+	defer cancel()
+	model, known, err := g.models.resolve(ctx, requested)
+	if errors.Is(err, errUnknownModel) {
+		return queue.Submission{}, g.models.notFound(requested, known)
+	}
+	if err != nil {
+		return queue.Submission{}, queueFailure(err)
+	}
+	if model != requested {
+		job.Model = model
+		job.API.RequestedModel = requested
+	}
+
+	class, f := classFrom(r, req.Class)
+	if f != nil {
+		return queue.Submission{}, f
+	}
+	deadline, f := g.deadlineFrom(r, class)
+	if f != nil {
+		return queue.Submission{}, f
+	}
+	job.DeadlineMS = deadline.Milliseconds()
+	if agent := r.Header.Get(headerAgent); agent != "" {
+		job.Agent = agent
+	}
+	if err := job.Validate(); err != nil {
+		return queue.Submission{}, fieldFailure(err)
+	}
+
+	c.model, c.class = model, class
+	return queue.Submission{
+		JobID: queue.NewJobID(), Owner: c.owner, Class: class, RequestID: c.id, Job: job,
+	}, nil
+}
+
+// fieldFailure maps a refused field to its code.
+func fieldFailure(err error) *failure {
+	e := openai.RequestError(err)
+	if e == nil {
+		return &failure{code: schemas.CodeInternal, message: "The request could not be read.", cause: err}
+	}
+	return endFailure(e)
+}
+
+// serveJob stores the job and carries its events to the client.
+func (g *Gateway) serveJob(w http.ResponseWriter, r *http.Request, sub queue.Submission) {
+	c := callOf(r)
+	x := &exchange{g: g, call: c, owner: sub.Owner, job: sub.JobID}
+	x.deadline = time.Duration(sub.Job.DeadlineMS) * time.Millisecond
+	c.job = sub.JobID
+	w.Header().Set(headerJob, sub.JobID)
+
+	// Not on the request's context: a client that leaves now would leave it
+	// uncertain whether there is a job to cancel.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), g.config.QueueTimeout)
+	_, err := g.queue.Submit(ctx, sub)
+	cancel()
+	if err != nil {
+		f := queueFailure(err)
+		refuse(w, r, f)
+		if f.code == schemas.CodeQueueUnavailable {
+			// It may have been stored all the same.
+			_ = http.NewResponseController(w).Flush()
+			x.cancel(r.Context())
+		}
+		return
+	}
+	x.storedAt = time.Now()
+
+	var to responder
+	if sub.Job.API.Stream {
+		to = newStreamResponder(w, r, sub)
+	} else {
+		to = &wholeResponder{w: w, r: r, sub: sub}
+	}
+	f, err := x.run(r.Context(), to)
+	if f != nil {
+		to.fail(f)
+	}
+	if err != nil {
+		c.leave(err)
+	}
+	if err != nil || f != nil && f.abandoned {
+		_ = http.NewResponseController(w).Flush()
+		x.cancel(r.Context())
+	}
+}
+
+// wholeResponder answers with one body at the job's end.
+type wholeResponder struct {
+	w      http.ResponseWriter
+	r      *http.Request
+	sub    queue.Submission
+	events []schemas.Event
+}
+
+func (p *wholeResponder) event(e schemas.Event) error {
+	p.events = append(p.events, e)
+	if !e.Type.Terminal() {
+		return nil
+	}
+	completion, err := openai.Completion(p.events, streamOptions(p.sub))
+	var end *openai.Error
+	switch {
+	case errors.As(err, &end):
+		p.fail(endFailure(end))
+	case err != nil:
+		p.fail(&failure{code: schemas.CodeInternal, message: "The answer could not be put together.", cause: err})
+	default:
+		writeJSON(p.w, p.r, http.StatusOK, mustJSON(completion))
+	}
+	return nil
+}
+
+// idle: there is no way to keep a plain response alive.
+func (p *wholeResponder) idle() error { return nil }
+
+func (p *wholeResponder) fail(f *failure) { refuse(p.w, p.r, f) }
+
+// streamResponder answers with server-sent events.
+type streamResponder struct {
+	w      http.ResponseWriter
+	r      *http.Request
+	sse    *sseWriter
+	stream *openai.Stream
+}
+
+func newStreamResponder(w http.ResponseWriter, r *http.Request, sub queue.Submission) *streamResponder {
+	return &streamResponder{
+		w: w, r: r,
+		sse:    newSSEWriter(w, callOf(r).tracked),
+		stream: openai.NewStream(streamOptions(sub)),
+	}
+}
+
+func streamOptions(sub queue.Submission) openai.StreamOptions {
+	return openai.StreamOptions{Model: sub.Job.Model, API: sub.Job.API}
+}
+
+func (p *streamResponder) event(e schemas.Event) error {
+	if end := openai.EndError(e); end != nil {
+		f := endFailure(end)
+		if !p.sse.committed {
+			p.fail(f)
+			return nil
+		}
+		callOf(p.r).fail(f)
+	}
+	for _, chunk := range p.stream.Event(e) {
+		p.sse.data(chunk.ID.String(), chunk.Data)
+	}
+	if e.Type == schemas.EventDone {
+		p.sse.data("", []byte(openai.DoneData))
+	}
+	return p.sse.flush()
+}
+
+func (p *streamResponder) idle() error {
+	p.sse.comment("waiting")
+	return p.sse.flush()
+}
+
+// fail sends an HTTP error while that is possible, else an error in the stream.
+// It has no id: it is not of the job's log, and a client that comes back
+// shall find what follows.
+func (p *streamResponder) fail(f *failure) {
+	if !p.sse.committed {
+		refuse(p.w, p.r, f)
+		return
+	}
+	callOf(p.r).fail(f)
+	p.sse.data("", f.body())
+	// A client that is gone by now has nothing to be told.
+	_ = p.sse.flush()
 }

@@ -16,17 +16,6 @@ var ErrInvalidConfig = errors.New("invalid gateway configuration")
 // neither retried by the OpenAI SDKs (as 408, 409 and 5xx are) nor a fault.
 const statusClientClosedRequest = 499
 
-// The error types that OpenAI's clients know.
-const (
-	typeInvalidRequest = "invalid_request_error"
-	typeAuthentication = "authentication_error"
-	typePermission     = "permission_error"
-	typeNotFound       = "not_found_error"
-	typeRateLimit      = "rate_limit_error"
-	typeServer         = "server_error"
-	typeTimeout        = "timeout_error"
-)
-
 // retry is what a client's SDK is told, by X-Should-Retry, about sending the
 // same request again. Left alone, SDKs retry every 408, 409, 429 and 5xx.
 type retry int
@@ -40,12 +29,11 @@ const (
 	retryNo
 )
 
-// answer is how one error code looks over HTTP.
+// answer is how one error code looks over HTTP. The "type" in the body is a
+// matter of the API's dialect, so it is not here: openai.TypeOf has OpenAI's.
 type answer struct {
 	// status is the HTTP status, if nothing was sent yet.
 	status int
-	// kind is the "type" of OpenAI's error object.
-	kind string
 	// retry and after become X-Should-Retry and Retry-After.
 	retry retry
 	after time.Duration
@@ -63,29 +51,29 @@ func answerFor(code schemas.Code) answer {
 
 func answers() map[schemas.Code]answer {
 	return map[schemas.Code]answer{
-		schemas.CodeInvalidRequest:        {status: http.StatusBadRequest, kind: typeInvalidRequest},
-		schemas.CodeUnsupportedParameter:  {status: http.StatusBadRequest, kind: typeInvalidRequest},
-		schemas.CodeUnknownParameter:      {status: http.StatusBadRequest, kind: typeInvalidRequest},
-		schemas.CodeContextLengthExceeded: {status: http.StatusBadRequest, kind: typeInvalidRequest},
-		schemas.CodeTemplateFailed:        {status: http.StatusBadRequest, kind: typeInvalidRequest},
-		schemas.CodeUnauthorized:          {status: http.StatusUnauthorized, kind: typeAuthentication},
-		schemas.CodeForbidden:             {status: http.StatusForbidden, kind: typePermission},
-		schemas.CodeNotFound:              {status: http.StatusNotFound, kind: typeNotFound},
-		schemas.CodeModelNotFound:         {status: http.StatusNotFound, kind: typeNotFound},
-		schemas.CodeMethodNotAllowed:      {status: http.StatusMethodNotAllowed, kind: typeInvalidRequest},
-		schemas.CodeRequestTooLarge:       {status: http.StatusRequestEntityTooLarge, kind: typeInvalidRequest},
-		schemas.CodeUnsupportedMediaType:  {status: http.StatusUnsupportedMediaType, kind: typeInvalidRequest},
-		schemas.CodeCancelled:             {status: statusClientClosedRequest, kind: typeInvalidRequest, retry: retryNo},
+		schemas.CodeInvalidRequest:        {status: http.StatusBadRequest},
+		schemas.CodeUnsupportedParameter:  {status: http.StatusBadRequest},
+		schemas.CodeUnknownParameter:      {status: http.StatusBadRequest},
+		schemas.CodeContextLengthExceeded: {status: http.StatusBadRequest},
+		schemas.CodeTemplateFailed:        {status: http.StatusBadRequest},
+		schemas.CodeUnauthorized:          {status: http.StatusUnauthorized},
+		schemas.CodeForbidden:             {status: http.StatusForbidden},
+		schemas.CodeNotFound:              {status: http.StatusNotFound},
+		schemas.CodeModelNotFound:         {status: http.StatusNotFound},
+		schemas.CodeMethodNotAllowed:      {status: http.StatusMethodNotAllowed},
+		schemas.CodeRequestTooLarge:       {status: http.StatusRequestEntityTooLarge},
+		schemas.CodeUnsupportedMediaType:  {status: http.StatusUnsupportedMediaType},
+		schemas.CodeCancelled:             {status: statusClientClosedRequest, retry: retryNo},
 
-		schemas.CodeQueueFull:        {status: http.StatusTooManyRequests, kind: typeRateLimit, retry: retryYes, after: time.Second},
-		schemas.CodeStorageFull:      {status: http.StatusServiceUnavailable, kind: typeServer, retry: retryYes, after: 10 * time.Second},
-		schemas.CodeQueueUnavailable: {status: http.StatusServiceUnavailable, kind: typeServer, retry: retryYes, after: 2 * time.Second},
-		schemas.CodeServerRestarting: {status: http.StatusServiceUnavailable, kind: typeServer, retry: retryYes, after: 2 * time.Second},
+		schemas.CodeQueueFull:        {status: http.StatusTooManyRequests, retry: retryYes, after: time.Second},
+		schemas.CodeStorageFull:      {status: http.StatusServiceUnavailable, retry: retryYes, after: 10 * time.Second},
+		schemas.CodeQueueUnavailable: {status: http.StatusServiceUnavailable, retry: retryYes, after: 2 * time.Second},
+		schemas.CodeServerRestarting: {status: http.StatusServiceUnavailable, retry: retryYes, after: 2 * time.Second},
 
-		schemas.CodeDeadlineExceeded: {status: http.StatusGatewayTimeout, kind: typeTimeout, retry: retryNo},
-		schemas.CodeWorkerLost:       {status: http.StatusInternalServerError, kind: typeServer, retry: retryNo},
-		schemas.CodeSlowConsumer:     {status: http.StatusInternalServerError, kind: typeServer, retry: retryNo},
-		schemas.CodeEngineFailed:     {status: http.StatusInternalServerError, kind: typeServer, retry: retryNo},
-		schemas.CodeInternal:         {status: http.StatusInternalServerError, kind: typeServer, retry: retryNo},
+		schemas.CodeDeadlineExceeded: {status: http.StatusGatewayTimeout, retry: retryNo},
+		schemas.CodeWorkerLost:       {status: http.StatusInternalServerError, retry: retryNo},
+		schemas.CodeSlowConsumer:     {status: http.StatusInternalServerError, retry: retryNo},
+		schemas.CodeEngineFailed:     {status: http.StatusInternalServerError, retry: retryNo},
+		schemas.CodeInternal:         {status: http.StatusInternalServerError, retry: retryNo},
 	}
 }

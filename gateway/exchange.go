@@ -9,28 +9,32 @@ import (
 
 	"github.com/semantic-worker/semantic/queue"
 	"github.com/semantic-worker/semantic/schemas"
+	"github.com/semantic-worker/semantic/schemas/openai"
 )
 
 // reasonDisconnected is the reason of a cancelled event that the gateway asks for.
 const reasonDisconnected = "client_disconnected"
 
-// sink takes a job's events on their way to one client.
-type sink interface {
-	// event takes the next event. A *clientGoneError ends the exchange.
+// responder turns a job's events into one client's response. Its errors are
+// all *clientGoneError, and end the exchange.
+type responder interface {
+	// event takes the next event; the terminal one completes the response.
 	event(e schemas.Event) error
 	// idle is called after each silence of Config.KeepAlive.
 	idle() error
+	// fail completes the response with an error that is not of the job's log.
+	fail(f *failure)
 }
 
-// exchange carries one stored job's events to its sink until the job ends, the
+// exchange carries one stored job's events to its responder until the job ends, the
 // client leaves, or the gateway cuts it. It runs on the request's handler
-// goroutine, which owns the sink; one goroutine beside it reads the queue, so
+// goroutine, which owns the responder; one goroutine beside it reads the queue, so
 // that a silent queue does not delay keep-alives, and is joined before run returns.
 type exchange struct {
-	g        *Gateway
-	call     *call
-	ticket   queue.Ticket
-	deadline time.Duration
+	g          *Gateway
+	call       *call
+	owner, job string
+	deadline   time.Duration
 	// storedAt is our own clock when the job was known to be stored.
 	storedAt time.Time
 	// started: a worker has the job now.
@@ -43,10 +47,10 @@ type followed struct {
 	err   error
 }
 
-// run returns nil after the job's done event, the failure it ended with, or
-// (second result) a *clientGoneError.
-func (x *exchange) run(ctx context.Context, to sink) (*failure, error) {
-	follower, err := x.g.queue.Follow(ctx, x.ticket.Owner, x.ticket.JobID, 0)
+// run returns nothing after the job's terminal event, which completed the
+// response; otherwise a failure that has still to be said, or a *clientGoneError.
+func (x *exchange) run(ctx context.Context, to responder) (*failure, error) {
+	follower, err := x.g.queue.Follow(ctx, x.owner, x.job, 0)
 	if err != nil {
 		if ctx.Err() != nil {
 			return nil, &clientGoneError{cause: context.Cause(ctx)}
@@ -79,9 +83,7 @@ func (x *exchange) run(ctx context.Context, to sink) (*failure, error) {
 				return lost(got.err), nil
 			}
 			x.observe(got.event)
-			if f, ended := x.end(got.event); f != nil {
-				return f, nil
-			} else if err := to.event(got.event); err != nil || ended {
+			if err := to.event(got.event); err != nil || got.event.Type.Terminal() {
 				return nil, err
 			}
 			silence.Reset(x.g.config.KeepAlive)
@@ -96,7 +98,7 @@ func (x *exchange) run(ctx context.Context, to sink) (*failure, error) {
 			}
 		case <-x.call.tracked.cut:
 			return &failure{code: schemas.CodeServerRestarting, message: fmt.Sprintf(
-				"This gateway is stopping. The job %s goes on without it.", x.ticket.JobID)}, nil
+				"This gateway is stopping. The job %s goes on without it.", x.job)}, nil
 		case <-ctx.Done():
 			return nil, &clientGoneError{cause: context.Cause(ctx)}
 		}
@@ -149,29 +151,12 @@ func (x *exchange) observe(e schemas.Event) {
 	}
 }
 
-// end tells whether e is the job's end, and what went wrong if it is not a
-// good one.
-func (x *exchange) end(e schemas.Event) (f *failure, ended bool) {
-	switch {
-	case e.Failed != nil:
-		return &failure{code: e.Failed.Code, message: e.Failed.Message, param: e.Failed.Param, usage: e.Failed.Usage}, true
-	case e.Cancelled != nil:
-		return &failure{code: schemas.CodeCancelled, message: fmt.Sprintf(
-			"The job was cancelled (%s).", e.Cancelled.Reason), usage: e.Cancelled.Usage}, true
-	case e.Expired != nil:
-		deadline := time.Duration(e.Expired.DeadlineMS) * time.Millisecond
-		return deadlineExceeded(deadline, e.Expired.Started, e.Expired.Usage), true
-	}
-	return nil, e.Type.Terminal()
-}
-
-func deadlineExceeded(deadline time.Duration, started bool, usage *schemas.Usage) *failure {
-	phase := "while the job waited for a worker"
-	if started {
-		phase = "while the answer was being generated"
-	}
-	return &failure{code: schemas.CodeDeadlineExceeded, usage: usage, message: fmt.Sprintf(
-		"The deadline of %v passed %s.", deadline, phase)}
+// deadlineExceeded is said where the log could not be made to say it.
+func deadlineExceeded(deadline time.Duration, started bool) *failure {
+	return endFailure(openai.EndError(schemas.Event{
+		Type:    schemas.EventExpired,
+		Expired: &schemas.Expired{DeadlineMS: deadline.Milliseconds(), Started: started},
+	}))
 }
 
 // expiry ends a job whose deadline passed. It has up to three stages, each
@@ -198,15 +183,15 @@ func (y *expiry) fire(ctx context.Context) *failure {
 		return nil
 	}
 	if y.written {
-		return deadlineExceeded(x.deadline, x.started, nil)
+		return deadlineExceeded(x.deadline, x.started)
 	}
 	y.written = true
 	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), x.g.config.QueueTimeout)
 	defer cancel()
-	if err := x.g.queue.Expire(bounded, x.ticket.Owner, x.ticket.JobID, x.deadline); err != nil {
+	if err := x.g.queue.Expire(bounded, x.owner, x.job, x.deadline); err != nil {
 		x.call.log.WarnContext(ctx, "the end of an expired job could not be written; its worker or the next gateway will",
-			keyJob, x.ticket.JobID, keyError, err)
-		return deadlineExceeded(x.deadline, x.started, nil)
+			keyJob, x.job, keyError, err)
+		return deadlineExceeded(x.deadline, x.started)
 	}
 	y.timer.Reset(x.g.config.QueueTimeout)
 	return nil
@@ -221,9 +206,9 @@ func (x *exchange) cancel(ctx context.Context) {
 	}
 	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), x.g.config.QueueTimeout)
 	defer cancel()
-	if err := x.g.queue.Cancel(bounded, x.ticket.Owner, x.ticket.JobID, reasonDisconnected); err != nil {
+	if err := x.g.queue.Cancel(bounded, x.owner, x.job, reasonDisconnected); err != nil {
 		x.call.log.WarnContext(ctx, "a job whose client left could not be cancelled; it runs to its end or deadline",
-			keyJob, x.ticket.JobID, keyError, err)
+			keyJob, x.job, keyError, err)
 	}
 }
 

@@ -18,13 +18,10 @@ const (
 	headerAgent    = "X-Semantic-Agent"
 )
 
-// classFrom takes the header, else what the body says, else normal.
+// classFrom takes the header, else what the body says.
 func classFrom(r *http.Request, body schemas.Class) (schemas.Class, *failure) {
 	given := r.Header.Get(headerClass)
 	if given == "" {
-		if body == "" {
-			body = schemas.ClassNormal
-		}
 		return body, nil
 	}
 	class := schemas.Class(strings.ToLower(given))

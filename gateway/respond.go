@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/semantic-worker/semantic/schemas"
+	"github.com/semantic-worker/semantic/schemas/openai"
 )
 
 const (
@@ -21,32 +22,23 @@ type failure struct {
 	code    schemas.Code
 	message string
 	param   string
-	usage   *schemas.Usage
 	// cause is for the log, where the message hides it.
 	cause error
 	// abandoned: the job may still run, and nobody waits for it any more.
 	abandoned bool
 }
 
-// errorBody is OpenAI's error object. Usage is an addition: what was generated
-// before a stream failed.
-type errorBody struct {
-	Error errorDetail `json:"error"`
-}
-
-type errorDetail struct {
-	Message string       `json:"message"`
-	Type    string       `json:"type"`
-	Param   *string      `json:"param"`
-	Code    schemas.Code `json:"code"`
+// endFailure takes an error object's parts over.
+func endFailure(e *openai.Error) *failure {
+	f := &failure{code: *e.Code, message: e.Message}
+	if e.Param != nil {
+		f.param = *e.Param
+	}
+	return f
 }
 
 func (f *failure) body() []byte {
-	detail := errorDetail{Message: f.message, Type: answerFor(f.code).kind, Code: f.code}
-	if f.param != "" {
-		detail.Param = &f.param
-	}
-	return mustJSON(errorBody{Error: detail})
+	return mustJSON(openai.ErrorBody{Error: *openai.NewError(f.code, f.param, f.message)})
 }
 
 // mustJSON encodes our own plain types, for which encoding cannot fail.
