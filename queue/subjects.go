@@ -15,7 +15,7 @@ import (
 // subscribes to is made here, and nowhere else.
 //
 //	semantic.jobs.<model>.<class>.<flow>.<owner>   a stored job
-//	semantic.wake.<model>.<class>.<flow>           the doorbell: headers only
+//	semantic.wake.<model>.<class>.<flow>.<owner>   the doorbell: headers only
 //	semantic.events.<owner>.<job>                  a job's log
 //	semantic.reply.<owner>.<job>                   the live feed of accepted events
 //	semantic.dead.<model>.<job>                    a parked job
@@ -41,14 +41,10 @@ func flowToken(flow int) string {
 	return string([]byte{'0' + byte(flow/10), '0' + byte(flow%10)})
 }
 
-func jobSubject(model string, class schemas.Class, flow int, owner string) string {
-	return prefixJobs + Slug(model) + "." + string(class) + "." + flowToken(flow) + "." + Slug(owner)
-}
-
 // JobSubject is the subject to which a job is published:
 // semantic.jobs.<model>.<class>.<flow>.<owner>, model and owner as slugs.
 func JobSubject(model string, class schemas.Class, flow int, owner string) string {
-	return jobSubject(model, class, flow, owner)
+	return prefixJobs + Slug(model) + "." + string(class) + "." + flowToken(flow) + "." + Slug(owner)
 }
 
 // EventSubject is the subject of a job's log.
@@ -59,8 +55,8 @@ func ReplySubject(owner, jobID string) string { return prefixReply + Slug(owner)
 
 func controlSubject(workerID string) string { return prefixControl + Slug(workerID) }
 
-func wakeSubject(model string, class schemas.Class, flow int) string {
-	return prefixWake + Slug(model) + "." + string(class) + "." + flowToken(flow)
+func wakeSubject(model string, class schemas.Class, flow int, owner string) string {
+	return prefixWake + Slug(model) + "." + string(class) + "." + flowToken(flow) + "." + Slug(owner)
 }
 
 func wakeFilter(model string) string { return prefixWake + Slug(model) + ".>" }
@@ -129,7 +125,7 @@ func parseFlow(token string) (int, bool) {
 // parseWakeSubject reads the class and flow of a doorbell.
 func parseWakeSubject(subject string) (schemas.Class, int, bool) {
 	token := strings.Split(strings.TrimPrefix(subject, prefixWake), ".")
-	if len(token) != 3 {
+	if len(token) != 4 {
 		return "", 0, false
 	}
 	class := schemas.Class(token[1])

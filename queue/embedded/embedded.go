@@ -1,4 +1,3 @@
-// Package embedded runs the NATS server of semantic serve in this process.
 package embedded
 
 import (
@@ -7,62 +6,187 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"strconv"
+	"sync"
+	"syscall"
 	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
 )
+
+// DefaultPort is NATS's own.
+const DefaultPort = 4222
+
+// maxPayload is the largest message: a long prompt is a big job.
+const maxPayload = 8 << 20
 
 // Options say where the server listens and stores.
 type Options struct {
-	// Host to listen on; default 127.0.0.1.
+	// Host to listen on. Default 127.0.0.1.
 	Host string
-	// Port to listen on; 0 means 4222, -1 a free one.
+	// Port to listen on. 0 means 4222, -1 a free one.
 	Port int
-	// StoreDir holds the streams; required.
+	// StoreDir holds the streams. Required; made if missing.
 	StoreDir string
-	// Token that clients must present; "" means none.
+	// Token that clients must present. "" means none.
 	Token string
-	// SyncInterval between fsyncs; default 1 s.
+	// SyncInterval is the longest time between a write's acknowledgement and its
+	// fsync: what a power cut can lose. Default 1 s.
 	SyncInterval time.Duration
-	// SyncAlways fsyncs every write before it is acknowledged.
+	// SyncAlways fsyncs every write before it is acknowledged. Default false.
 	SyncAlways bool
-	// MaxStore bounds all streams together, in bytes; 0 means three quarters of
+	// MaxStore bounds all streams together, in bytes. 0 means three quarters of
 	// the disk's free space.
 	MaxStore int64
-	// Logger defaults to discarding.
+	// Logger takes the server's own log. Default: discarded.
 	Logger *slog.Logger
 }
 
-// PortInUseError says that another program listens on the port.
-type PortInUseError struct {
-	Host string
-	Port int
-}
-
-// Error names the address.
-func (e *PortInUseError) Error() string {
-	return fmt.Sprintf("embedded NATS: %s:%d is in use", e.Host, e.Port)
-}
-
-// StoreInUseError says that another server has the store open.
-type StoreInUseError struct{ Dir string }
-
-// Error names the folder.
-func (e *StoreInUseError) Error() string {
-	return fmt.Sprintf("embedded NATS: the store %s is open in another process", e.Dir)
-}
-
 // Server is a running NATS server. Safe for concurrent use.
-type Server struct{}
+type Server struct {
+	nats *server.Server
+	lock *storeLock
+	stop sync.Once
+}
 
-var errTODO = errors.New("embedded: not written yet")
+// Start starts a server and returns when it serves. Errors: [*PortInUseError],
+// [*StoreInUseError], or what the server itself reports; ctx bounds the start
+// (recovering a large store takes a while).
+func Start(ctx context.Context, o Options) (*Server, error) {
+	if o.StoreDir == "" {
+		return nil, errors.New("embedded NATS: no store folder given")
+	}
+	if o.Host == "" {
+		o.Host = "127.0.0.1"
+	}
+	if o.Port == 0 {
+		o.Port = DefaultPort
+	}
+	if o.SyncInterval == 0 {
+		o.SyncInterval = time.Second
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if err := portFree(ctx, o.Host, o.Port); err != nil {
+		return nil, err
+	}
+	lock, err := lockStore(o.StoreDir)
+	if err != nil {
+		return nil, err
+	}
+	log := &serverLog{log: o.Logger, fatal: make(chan string, 1)}
+	ns, err := server.NewServer(&server.Options{
+		ServerName:        "semantic",
+		Host:              o.Host,
+		Port:              o.Port,
+		Authorization:     o.Token,
+		JetStream:         true,
+		StoreDir:          o.StoreDir,
+		JetStreamMaxStore: o.MaxStore,
+		SyncInterval:      o.SyncInterval,
+		SyncAlways:        o.SyncAlways,
+		MaxPayload:        maxPayload,
+		NoSigs:            true,
+	})
+	if err != nil {
+		lock.release()
+		return nil, fmt.Errorf("embedded NATS: %w", err)
+	}
+	ns.SetLoggerV2(log, false, false, false)
+	s := &Server{nats: ns, lock: lock}
+	if err := s.run(ctx, log); err != nil {
+		s.Stop()
+		return nil, err
+	}
+	return s, nil
+}
 
-// Start starts a server and returns when it serves.
-func Start(ctx context.Context, o Options) (*Server, error) { return nil, errTODO }
+// run starts the server and waits until it serves, reports a fatal error, or
+// ctx ends.
+func (s *Server) run(ctx context.Context, log *serverLog) error {
+	ready := make(chan bool, 1)
+	go func() {
+		s.nats.Start()
+		for ctx.Err() == nil {
+			if s.nats.ReadyForConnections(100 * time.Millisecond) {
+				ready <- true
+				return
+			}
+			if !s.nats.Running() {
+				break
+			}
+		}
+		ready <- false
+	}()
+	select {
+	case ok := <-ready:
+		if ok {
+			return nil
+		}
+	case text := <-log.fatal:
+		s.nats.Shutdown()
+		<-ready
+		return errors.New("embedded NATS: " + text)
+	}
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("embedded NATS: start: %w", err)
+	}
+	select {
+	case text := <-log.fatal:
+		return errors.New("embedded NATS: " + text)
+	default:
+		return errors.New("embedded NATS: stopped while starting")
+	}
+}
 
 // ClientURL is where clients connect.
-func (s *Server) ClientURL() string { return "" }
+func (s *Server) ClientURL() string { return s.nats.ClientURL() }
 
-// InProcessConn is a connection without a socket.
-func (s *Server) InProcessConn() (net.Conn, error) { return nil, errTODO }
+// InProcessConn is a connection without a socket, as queue.Options.InProcess
+// wants it.
+func (s *Server) InProcessConn() (net.Conn, error) {
+	conn, err := s.nats.InProcessConn()
+	if err != nil {
+		return nil, fmt.Errorf("embedded NATS: %w", err)
+	}
+	return conn, nil
+}
 
-// Stop stops the server and waits for it. Idempotent.
-func (s *Server) Stop() {}
+// Port is the port it listens on.
+func (s *Server) Port() int {
+	if addr, ok := s.nats.Addr().(*net.TCPAddr); ok {
+		return addr.Port
+	}
+	return 0
+}
+
+// Stop stops the server, waits for it, and frees the store. Clients are
+// disconnected; what was acknowledged is on disk. Idempotent.
+func (s *Server) Stop() {
+	s.stop.Do(func() {
+		s.nats.Shutdown()
+		s.nats.WaitForShutdown()
+		s.lock.release()
+	})
+}
+
+// portFree reports a port that cannot be listened on before the server tries
+// it, because the server tells the cause only in its log.
+func portFree(ctx context.Context, host string, port int) error {
+	if port < 0 {
+		return nil
+	}
+	var config net.ListenConfig
+	l, err := config.Listen(ctx, "tcp", net.JoinHostPort(host, strconv.Itoa(port)))
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return &PortInUseError{Host: host, Port: port}
+	case err != nil:
+		return fmt.Errorf("embedded NATS: %w", err)
+	}
+	if err := l.Close(); err != nil {
+		return fmt.Errorf("embedded NATS: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,207 @@
+package queue
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// JetStream error codes that this package acts on.
+const (
+	codeClusterNotAvailable = 10006
+	codeSystemUnavailable   = 10008
+	codeNoLeader            = 10009
+	codeNoMessage           = 10037
+	codeNotEnabledAccount   = 10039
+	codeNoResources         = 10023
+	codeInsufficientPeers   = 10044
+	codeStorageResources    = 10047
+	codeFence               = 10071
+	codeNotEnabled          = 10076
+	codeStoreFailed         = 10077
+	codeStreamOffline       = 10118
+	codeFenceReplicated     = 10164
+)
+
+// apiCode is the JetStream error code in err, or 0.
+func apiCode(err error) int {
+	var api *jetstream.APIError
+	if errors.As(err, &api) {
+		return int(api.ErrorCode)
+	}
+	return 0
+}
+
+// fenced reports whether the expected last sequence was not the last one.
+func fenced(err error) bool {
+	code := apiCode(err)
+	return code == codeFence || code == codeFenceReplicated
+}
+
+// storedMessage is a message as read back from a stream.
+type storedMessage struct {
+	Sequence uint64
+	Subject  string
+	Header   nats.Header
+	Data     []byte
+	Time     time.Time
+}
+
+// getRequest is the body of STREAM.MSG.GET and DIRECT.GET.
+type getRequest struct {
+	Sequence uint64 `json:"seq,omitempty"`
+	LastFor  string `json:"last_by_subj,omitempty"`
+	NextFor  string `json:"next_by_subj,omitempty"`
+	Batch    int    `json:"batch,omitempty"`
+	MaxBytes int    `json:"max_bytes,omitempty"`
+}
+
+// leaderGet reads one message from the stream's leader. nats.go's own GetMsg
+// asks any replica where direct access is on, and a replica may lag: fencing
+// needs the truth. False if there is no such message.
+func (q *Queue) leaderGet(ctx context.Context, stream string, r getRequest) (storedMessage, bool, error) {
+	body, err := json.Marshal(r)
+	if err != nil {
+		return storedMessage{}, false, fmt.Errorf("queue: %w", err)
+	}
+	reply, err := q.nc.RequestWithContext(ctx, "$JS.API.STREAM.MSG.GET."+stream, body)
+	if err != nil {
+		return storedMessage{}, false, fmt.Errorf("queue: read %s: %w", stream, err)
+	}
+	var answer struct {
+		Error   *jetstream.APIError `json:"error"`
+		Message struct {
+			Subject  string    `json:"subject"`
+			Sequence uint64    `json:"seq"`
+			Header   []byte    `json:"hdrs"`
+			Data     []byte    `json:"data"`
+			Time     time.Time `json:"time"`
+		} `json:"message"`
+	}
+	if err := json.Unmarshal(reply.Data, &answer); err != nil {
+		return storedMessage{}, false, fmt.Errorf("queue: read %s: %w", stream, err)
+	}
+	if answer.Error != nil {
+		if answer.Error.ErrorCode == codeNoMessage {
+			return storedMessage{}, false, nil
+		}
+		return storedMessage{}, false, fmt.Errorf("queue: read %s: %w", stream, answer.Error)
+	}
+	m := storedMessage{
+		Sequence: answer.Message.Sequence, Subject: answer.Message.Subject,
+		Data: answer.Message.Data, Time: answer.Message.Time,
+	}
+	if len(answer.Message.Header) > 0 {
+		// A header that cannot be read is a stranger's; the message counts all
+		// the same.
+		m.Header, _ = nats.DecodeHeadersMsg(answer.Message.Header)
+	}
+	return m, true, nil
+}
+
+// Limits of one batch read, well under what a connection may have pending.
+const (
+	batchMessages = 1024
+	batchBytes    = 4 << 20
+)
+
+// directBatch reads messages of one subject from a sequence on, in order, until
+// visit returns false. It returns the next sequence to read and whether there
+// may be more. The answer may come from a replica that lags.
+func (q *Queue) directBatch(
+	ctx context.Context, stream, subject string, from uint64, visit func(storedMessage) bool,
+) (next uint64, more bool, err error) {
+	body, err := json.Marshal(getRequest{Sequence: from, NextFor: subject, Batch: batchMessages, MaxBytes: batchBytes})
+	if err != nil {
+		return from, false, fmt.Errorf("queue: %w", err)
+	}
+	inbox := q.nc.NewInbox()
+	sub, err := q.nc.SubscribeSync(inbox)
+	if err != nil {
+		return from, false, fmt.Errorf("queue: read %s: %w", stream, err)
+	}
+	defer func() { _ = sub.Unsubscribe() }() // only fails when the connection is gone
+	if err := q.nc.PublishRequest("$JS.API.DIRECT.GET."+stream, inbox, body); err != nil {
+		return from, false, fmt.Errorf("queue: read %s: %w", stream, err)
+	}
+	for {
+		m, err := sub.NextMsgWithContext(ctx)
+		if err != nil {
+			return from, false, fmt.Errorf("queue: read %s: %w", stream, err)
+		}
+		switch m.Header.Get("Status") {
+		case "":
+		case "204": // end of batch
+			pending, _ := strconv.ParseUint(m.Header.Get("Nats-Num-Pending"), 10, 64)
+			return from, pending > 0, nil
+		default: // 404, or a stored message that pretends to be a status
+			return from, false, nil
+		}
+		got, err := directMessage(m)
+		if err != nil {
+			return from, false, fmt.Errorf("queue: read %s: %w", stream, err)
+		}
+		from = got.Sequence + 1
+		if !visit(got) {
+			return from, false, nil
+		}
+	}
+}
+
+// directMessage reads what the server put into the headers of a direct answer.
+// The stored message may carry such headers of its own; the server's come last.
+func directMessage(m *nats.Msg) (storedMessage, error) {
+	sequence, err := strconv.ParseUint(last(m.Header.Values(headerSequence)), 10, 64)
+	if err != nil {
+		return storedMessage{}, fmt.Errorf("sequence: %w", err)
+	}
+	subject := last(m.Header.Values("Nats-Subject"))
+	at, err := time.Parse(time.RFC3339Nano, last(m.Header.Values("Nats-Time-Stamp")))
+	if err != nil {
+		return storedMessage{}, fmt.Errorf("time: %w", err)
+	}
+	return storedMessage{Sequence: sequence, Subject: subject, Header: m.Header, Data: m.Data, Time: at}, nil
+}
+
+func last(values []string) string {
+	if len(values) == 0 {
+		return ""
+	}
+	return values[len(values)-1]
+}
+
+// streamState is what STREAM.INFO tells about the stored messages.
+func (q *Queue) streamState(ctx context.Context, name, filter string) (*jetstream.StreamInfo, error) {
+	stream, err := q.stream(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	var opts []jetstream.StreamInfoOpt
+	if filter != "" {
+		opts = append(opts, jetstream.WithSubjectFilter(filter))
+	}
+	info, err := stream.Info(ctx, opts...)
+	if err != nil {
+		return nil, fmt.Errorf("queue: info of %s: %w", name, err)
+	}
+	return info, nil
+}
+
+// stream returns a handle, which stays good for the life of the connection.
+func (q *Queue) stream(ctx context.Context, name string) (jetstream.Stream, error) {
+	if s, ok := q.streams.Load(name); ok {
+		return s.(jetstream.Stream), nil //nolint:forcetypeassert // only this function stores
+	}
+	s, err := q.js.Stream(ctx, name)
+	if err != nil {
+		return nil, fmt.Errorf("queue: stream %s: %w", name, err)
+	}
+	q.streams.Store(name, s)
+	return s, nil
+}

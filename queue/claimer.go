@@ -1,0 +1,381 @@
+package queue
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/semantic-worker/semantic/schemas"
+)
+
+// ClaimOptions say who claims what. All fields are required.
+type ClaimOptions struct {
+	// Model is the plain name of the model that is served.
+	Model string
+	// WorkerID and Incarnation are the worker's, as in its started events.
+	WorkerID, Incarnation string
+}
+
+// bellWait is how long a fetch after a bell may stay at the server: the bell
+// can be faster than the consumer's view of the job.
+const bellWait = 2 * time.Millisecond
+
+// bellRetries are the pauses after which a bell that led to nothing is tried
+// again; then only the poll can find the job.
+func bellRetries() [3]time.Duration {
+	return [3]time.Duration{4 * time.Millisecond, 20 * time.Millisecond, 100 * time.Millisecond}
+}
+
+// giveBackPause is how long a job rests whose log could not be read.
+const giveBackPause = time.Second
+
+// hint is a reason to believe that a lane has a job.
+type hint struct {
+	active bool
+	// rung tells a bell from a poll; only bells are tried more than once.
+	rung  bool
+	tries int
+	due   time.Time
+}
+
+// Claimer claims jobs of one model. Next is for one goroutine at a time, Close
+// for any. Claiming is driven by Next alone: a claimer on which nobody calls
+// Next takes nothing.
+type Claimer struct {
+	q     *Queue
+	o     ClaimOptions
+	bells *nats.Subscription
+	// wake has room for one: somebody rang, or closed.
+	wake chan struct{}
+
+	// mu guards hints and closed. The doorbell's callback writes hints.
+	mu     sync.Mutex
+	hints  [3][Flows]hint
+	closed bool
+
+	// busy is held by Next, so that Close can join it. Only its holder touches
+	// what follows.
+	busy      sync.Mutex
+	schedule  schedule
+	consumers map[lane]jetstream.Consumer
+	nextPoll  time.Time
+}
+
+// NewClaimer starts listening for a model's doorbell. Nothing is claimed before
+// Next is called. Errors: ErrUnavailable, ErrInvalid.
+func (q *Queue) NewClaimer(ctx context.Context, o ClaimOptions) (*Claimer, error) {
+	if o.Model == "" || o.WorkerID == "" || o.Incarnation == "" {
+		return nil, fmt.Errorf("%w: a claimer needs model, worker id and incarnation", ErrInvalid)
+	}
+	c := &Claimer{q: q, o: o, wake: make(chan struct{}, 1), consumers: make(map[lane]jetstream.Consumer)}
+	// Deaths are judged by the registry.
+	if err := q.registry.start(ctx); err != nil {
+		return nil, err
+	}
+	var err error
+	if c.bells, err = q.nc.Subscribe(wakeFilter(o.Model), c.ring); err != nil {
+		return nil, fmt.Errorf("%w: doorbell: %w", ErrUnavailable, err)
+	}
+	if err := q.flush(ctx); err != nil {
+		c.Close()
+		return nil, err
+	}
+	return c, nil
+}
+
+// ring is the doorbell's callback.
+func (c *Claimer) ring(m *nats.Msg) {
+	class, flow, ok := parseWakeSubject(m.Subject)
+	if !ok {
+		return
+	}
+	c.q.metrics.doorbells.Inc()
+	for i, known := range schemas.Classes() {
+		if known == class {
+			c.mu.Lock()
+			c.hints[i][flow] = hint{active: true, rung: true}
+			c.mu.Unlock()
+		}
+	}
+	c.nudge()
+}
+
+func (c *Claimer) nudge() {
+	select {
+	case c.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Close stops pulling: a Next that waits returns ErrClosed, and Close returns
+// when it did. A job that was on its way is handed back. Idempotent.
+func (c *Claimer) Close() {
+	c.mu.Lock()
+	c.closed = true
+	c.mu.Unlock()
+	if c.bells != nil {
+		_ = c.bells.Unsubscribe() // fails only if the connection is closed
+	}
+	c.nudge()
+	c.busy.Lock()
+	c.busy.Unlock() //nolint:staticcheck // joins Next
+}
+
+func (c *Claimer) isClosed() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.closed
+}
+
+// Next blocks until a job is claimed. Call it only with room for a job: what
+// it returns is this worker's until it is acked, handed back, or silent for
+// AckWait. Errors: ErrClosed, the context's own, or what makes claiming
+// impossible for good (a stream that is gone). It waits out a broker that is
+// away.
+func (c *Claimer) Next(ctx context.Context) (*Delivery, error) {
+	c.busy.Lock()
+	defer c.busy.Unlock()
+	for {
+		if c.isClosed() {
+			return nil, ErrClosed
+		}
+		if err := ctx.Err(); err != nil {
+			return nil, err //nolint:wrapcheck // the caller's own context
+		}
+		if err := c.q.link.wait(ctx); err != nil {
+			return nil, err
+		}
+		if now := time.Now(); !now.Before(c.nextPoll) {
+			c.nextPoll = now.Add(c.q.config.PollInterval)
+			if err := c.poll(ctx); err != nil {
+				return nil, err
+			}
+		}
+		l, ok := c.schedule.pick(c.ready)
+		if !ok {
+			c.idle(ctx)
+			continue
+		}
+		d, err := c.try(ctx, l)
+		if err != nil {
+			return nil, err
+		}
+		if d != nil {
+			return d, nil
+		}
+	}
+}
+
+// ready reports whether a lane is worth a fetch now.
+func (c *Claimer) ready(l lane) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	h := c.hints[l.class][l.flow]
+	return h.active && !h.due.After(time.Now())
+}
+
+// idle waits for a bell, a retry that falls due, or the next poll.
+func (c *Claimer) idle(ctx context.Context) {
+	until := c.nextPoll
+	c.mu.Lock()
+	for _, flows := range c.hints {
+		for _, h := range flows {
+			if h.active && h.due.Before(until) {
+				until = h.due
+			}
+		}
+	}
+	c.mu.Unlock()
+	timer := time.NewTimer(time.Until(until))
+	defer timer.Stop()
+	_, changed := c.q.link.state()
+	select {
+	case <-c.wake:
+	case <-timer.C:
+	case <-changed:
+		// Bells were missed while the connection was down.
+		c.nextPoll = time.Time{}
+	case <-ctx.Done():
+	}
+}
+
+// poll asks each class which flows of the model hold jobs. They may all be
+// running: that is for the fetch to find out.
+func (c *Claimer) poll(ctx context.Context) error {
+	for i, class := range schemas.Classes() {
+		var subjects map[string]uint64
+		err := c.q.once(ctx, func(ctx context.Context) error {
+			info, err := c.q.streamState(ctx, jobsStream(class), modelFilter(c.o.Model, class))
+			if err == nil {
+				subjects = info.State.Subjects
+			}
+			return err
+		})
+		switch {
+		case errors.Is(err, ErrUnavailable), ctx.Err() != nil:
+			return nil //nolint:nilerr // the next poll will tell
+		case err != nil:
+			return err
+		}
+		c.mu.Lock()
+		for subject := range subjects {
+			address, err := parseJobSubject(subject)
+			if err != nil {
+				continue // a stranger's spelling; no consumer matches it either
+			}
+			if h := &c.hints[i][address.Flow]; !h.active {
+				*h = hint{active: true}
+			}
+		}
+		c.mu.Unlock()
+	}
+	return nil
+}
+
+// try fetches one job of a lane; nil if there is none.
+func (c *Claimer) try(ctx context.Context, l lane) (*Delivery, error) {
+	c.mu.Lock()
+	before := c.hints[l.class][l.flow]
+	c.mu.Unlock()
+	consumer, err := c.consumer(ctx, l)
+	if err != nil {
+		if errors.Is(err, ErrUnavailable) || ctx.Err() != nil {
+			c.missed(l, before)
+			return nil, nil
+		}
+		return nil, err
+	}
+	m, err := fetchOne(consumer, before.rung && before.tries == 0)
+	if err != nil {
+		// A consumer that was deleted, or a broker that went away: make it again.
+		delete(c.consumers, l)
+		c.q.log.Debug("fetch", slog.Any("error", err))
+	}
+	if m == nil {
+		c.missed(l, before)
+		return nil, nil
+	}
+	c.schedule.served(l, c.ready)
+	d, err := c.admit(ctx, m)
+	if err != nil {
+		c.giveBack(ctx, m, err)
+		return nil, nil
+	}
+	return d, nil
+}
+
+// giveBack returns a job that was claimed and cannot be taken: at once if only
+// this claimer stops, else later, so that a broken log does not make a loop. If
+// the message gets lost, AckWait does the same.
+func (c *Claimer) giveBack(ctx context.Context, m jetstream.Msg, cause error) {
+	if !errors.Is(cause, ErrClosed) && ctx.Err() == nil {
+		c.q.log.Warn("claimed job cannot be taken, handed back", slog.String("subject", m.Subject()), slog.Any("error", cause))
+		_ = m.NakWithDelay(giveBackPause)
+		return
+	}
+	_ = m.Nak()
+	if a, err := parseJobSubject(m.Subject()); err == nil {
+		_ = c.q.nc.Publish(wakeSubject(a.Model, a.Class, a.Flow, a.Owner), nil)
+	}
+}
+
+// missed notes that a lane had nothing, unless it was rung meanwhile.
+func (c *Claimer) missed(l lane, before hint) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	h := &c.hints[l.class][l.flow]
+	if *h != before {
+		return
+	}
+	retries := bellRetries()
+	if !h.rung || h.tries >= len(retries) {
+		*h = hint{}
+		return
+	}
+	h.due = time.Now().Add(retries[h.tries])
+	h.tries++
+}
+
+// consumer returns a lane's durable consumer, made on first use.
+func (c *Claimer) consumer(ctx context.Context, l lane) (jetstream.Consumer, error) {
+	if consumer, ok := c.consumers[l]; ok {
+		return consumer, nil
+	}
+	class := schemas.Classes()[l.class]
+	var consumer jetstream.Consumer
+	err := c.q.once(ctx, func(ctx context.Context) error {
+		var err error
+		consumer, err = c.q.js.CreateOrUpdateConsumer(ctx, jobsStream(class), jetstream.ConsumerConfig{
+			Durable:       consumerName(c.o.Model, l.flow),
+			FilterSubject: flowFilter(c.o.Model, class, l.flow),
+			AckPolicy:     jetstream.AckExplicitPolicy,
+			AckWait:       c.q.config.AckWait,
+			MaxDeliver:    -1,
+			MaxAckPending: -1,
+			Replicas:      c.q.config.Replicas,
+		})
+		if err != nil {
+			return fmt.Errorf("queue: consumer of %s flow %s: %w", c.o.Model, flowToken(l.flow), err)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	c.consumers[l] = consumer
+	return consumer, nil
+}
+
+// fetchOne asks a consumer for one job. It is not given up when a context
+// ends: a job that came after that would be lost to everybody for AckWait.
+func fetchOne(consumer jetstream.Consumer, wait bool) (jetstream.Msg, error) {
+	var batch jetstream.MessageBatch
+	var err error
+	if wait {
+		batch, err = consumer.Fetch(1, jetstream.FetchMaxWait(bellWait))
+	} else {
+		batch, err = consumer.FetchNoWait(1)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("queue: fetch: %w", err)
+	}
+	for m := range batch.Messages() {
+		return m, nil
+	}
+	if err := batch.Error(); err != nil {
+		return nil, fmt.Errorf("queue: fetch: %w", err)
+	}
+	return nil, nil
+}
+
+// admit makes a Delivery of a message, or nil if it must be left to its owner.
+func (c *Claimer) admit(ctx context.Context, m jetstream.Msg) (*Delivery, error) {
+	if c.isClosed() {
+		return nil, ErrClosed
+	}
+	d, err := c.q.newDelivery(ctx, m, c.o)
+	if err != nil {
+		return nil, err
+	}
+	// After an outage every claim has run out, but the workers live: each gets
+	// one AckWait to take its jobs back (its heartbeats do), before others may.
+	since, lost := c.q.link.sinceReconnect()
+	running := d.log.running()
+	if lost && since < c.q.config.AckWait && running != nil && running.Incarnation != c.o.Incarnation {
+		_ = m.NakWithDelay(c.q.config.AckWait / 2)
+		return nil, nil
+	}
+	class := string(d.Class)
+	c.q.metrics.claims.WithLabelValues(class).Inc()
+	if d.Redelivered {
+		c.q.metrics.redeliveries.WithLabelValues(class).Inc()
+	}
+	d.repeatLast()
+	return d, nil
+}

@@ -1,0 +1,235 @@
+package queue
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// link knows whether the connection is up. nats.go's callbacks write it,
+// everybody reads it; mu is a leaf in the lock order.
+type link struct {
+	mu sync.Mutex
+	// up is closed while connected, changed is closed at the next change in
+	// either direction.
+	up, changed chan struct{}
+	connected   bool
+	closed      bool
+	// reconnectedAt is zero until the first reconnect.
+	reconnectedAt time.Time
+	// lastErr is why the connection was lost.
+	lastErr error
+	// attempts are the requests under way: all are given up at once when the
+	// connection goes, because their answers are lost with it.
+	attempts map[*attempt]struct{}
+}
+
+type attempt struct{ cancel context.CancelFunc }
+
+func newLink() *link {
+	return &link{up: make(chan struct{}), changed: make(chan struct{}), attempts: make(map[*attempt]struct{})}
+}
+
+// set records a change and returns whether it was one.
+func (l *link) set(connected bool, cause error) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if cause != nil {
+		l.lastErr = cause
+	}
+	if l.closed || l.connected == connected {
+		return false
+	}
+	l.connected = connected
+	if connected {
+		close(l.up)
+	} else {
+		l.up = make(chan struct{})
+		for a := range l.attempts {
+			a.cancel()
+		}
+	}
+	close(l.changed)
+	l.changed = make(chan struct{})
+	return true
+}
+
+// reconnected notes when the connection came back.
+func (l *link) reconnected() {
+	l.mu.Lock()
+	l.reconnectedAt = time.Now()
+	l.mu.Unlock()
+	l.set(true, nil)
+}
+
+// close wakes everybody who waits for the connection, for the last time.
+func (l *link) close() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed {
+		return
+	}
+	l.closed = true
+	for a := range l.attempts {
+		a.cancel()
+	}
+	if !l.connected {
+		close(l.up)
+	}
+	l.connected = false
+	close(l.changed)
+	l.changed = make(chan struct{})
+}
+
+// state returns whether the link is usable, and a channel closed at the next
+// change.
+func (l *link) state() (connected bool, changed <-chan struct{}) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.connected, l.changed
+}
+
+// sinceReconnect is how long ago the connection came back; false if it was
+// never lost.
+func (l *link) sinceReconnect() (time.Duration, bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return time.Since(l.reconnectedAt), !l.reconnectedAt.IsZero()
+}
+
+// health is nil while connected.
+func (l *link) health() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch {
+	case l.closed:
+		return ErrClosed
+	case l.connected:
+		return nil
+	case l.lastErr != nil:
+		return fmt.Errorf("%w: %w", ErrUnavailable, l.lastErr)
+	}
+	return fmt.Errorf("%w: not connected", ErrUnavailable)
+}
+
+// wait blocks until the link is up.
+func (l *link) wait(ctx context.Context) error {
+	l.mu.Lock()
+	up := l.up
+	l.mu.Unlock()
+	select {
+	case <-up:
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		if l.closed {
+			return ErrClosed
+		}
+		return nil
+	case <-ctx.Done():
+		return ctx.Err() //nolint:wrapcheck // the caller's own context
+	}
+}
+
+// attempt bounds one request: by timeout, and by the loss of the connection.
+func (l *link) attempt(ctx context.Context, timeout time.Duration) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	a := &attempt{cancel: cancel}
+	l.mu.Lock()
+	l.attempts[a] = struct{}{}
+	if !l.connected {
+		cancel()
+	}
+	l.mu.Unlock()
+	return ctx, func() {
+		l.mu.Lock()
+		delete(l.attempts, a)
+		l.mu.Unlock()
+		cancel()
+	}
+}
+
+// Pauses between tries of one request, while the broker is reachable but does
+// not answer (a leader is being elected, a stream is being recovered).
+const (
+	retryFirst = 20 * time.Millisecond
+	retryMost  = 500 * time.Millisecond
+)
+
+// retry runs op until it succeeds, fails for good, or ctx ends; each try gets
+// a bounded context. op must be safe to repeat: after a failed try it is not
+// known whether the server did it.
+func (q *Queue) retry(ctx context.Context, op func(ctx context.Context) error) error {
+	pause := retryFirst
+	for {
+		try, cancel := q.link.attempt(ctx, q.config.RequestTimeout)
+		err := op(try)
+		cancel()
+		switch {
+		case err == nil:
+			return nil
+		case ctx.Err() != nil:
+			return fmt.Errorf("%w: %w", ErrUnavailable, ctx.Err())
+		case !transient(err):
+			return err
+		}
+		if err := sleep(ctx, pause); err != nil {
+			return fmt.Errorf("%w: %w", ErrUnavailable, err)
+		}
+		pause = min(2*pause, retryMost)
+		if err := q.link.wait(ctx); errors.Is(err, ErrClosed) {
+			return err
+		} else if err != nil {
+			return fmt.Errorf("%w: %w", ErrUnavailable, err)
+		}
+	}
+}
+
+// once runs op a single time, bounded, and names a broker that does not answer.
+func (q *Queue) once(ctx context.Context, op func(ctx context.Context) error) error {
+	try, cancel := q.link.attempt(ctx, q.config.RequestTimeout)
+	defer cancel()
+	err := op(try)
+	if err != nil && transient(err) {
+		if health := q.link.health(); health != nil {
+			return health
+		}
+		return fmt.Errorf("%w: %w", ErrUnavailable, err)
+	}
+	return err
+}
+
+// transient reports whether err says nothing about the request itself: the
+// answer was lost, or the broker cannot answer yet.
+func transient(err error) bool {
+	for _, target := range []error{
+		nats.ErrTimeout, context.DeadlineExceeded, context.Canceled, nats.ErrNoResponders, nats.ErrDisconnected,
+		nats.ErrReconnectBufExceeded, nats.ErrConnectionReconnecting, nats.ErrStaleConnection,
+		jetstream.ErrNoStreamResponse, ErrUnavailable,
+	} {
+		if errors.Is(err, target) {
+			return true
+		}
+	}
+	switch apiCode(err) {
+	case codeClusterNotAvailable, codeSystemUnavailable, codeNoLeader, codeStreamOffline, codeInsufficientPeers:
+		return true
+	}
+	return false
+}
+
+// sleep waits for d or the end of ctx.
+func sleep(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err() //nolint:wrapcheck // the caller's own context
+	}
+}

@@ -1,0 +1,105 @@
+package queue
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"sync"
+
+	"github.com/nats-io/nats.go"
+)
+
+// ControlCancel is the kind of a control message that ends one job.
+const ControlCancel = "cancel"
+
+// ControlMessage is a request to a worker. It may come more than once, and for
+// jobs that the worker does not run (any more).
+type ControlMessage struct {
+	// Kind says what to do. A worker ignores kinds that it does not know.
+	Kind string `json:"kind"`
+	// Owner and JobID name the job.
+	Owner string `json:"owner"`
+	JobID string `json:"job"`
+	// Reason is why: "client_disconnected", "requested", or "deadline" where the
+	// sender ends the job itself.
+	Reason string `json:"reason,omitempty"`
+}
+
+// controlBuffer is how many messages wait for the worker; more are dropped, and
+// senders repeat them.
+const controlBuffer = 256
+
+// ControlFeed is a worker's incoming messages. Next is for one goroutine at a
+// time; Close may be called from any.
+type ControlFeed struct {
+	q         *Queue
+	sub       *nats.Subscription
+	messages  chan *nats.Msg
+	closed    chan struct{}
+	closeOnce sync.Once
+}
+
+// Control listens for messages to a worker. ErrUnavailable while disconnected.
+func (q *Queue) Control(ctx context.Context, workerID string) (*ControlFeed, error) {
+	f := &ControlFeed{q: q, messages: make(chan *nats.Msg, controlBuffer), closed: make(chan struct{})}
+	var err error
+	if f.sub, err = q.nc.ChanSubscribe(controlSubject(workerID), f.messages); err != nil {
+		return nil, fmt.Errorf("%w: control: %w", ErrUnavailable, err)
+	}
+	// When this returns, a message sent by anybody arrives.
+	if err := q.flush(ctx); err != nil {
+		f.Close()
+		return nil, err
+	}
+	return f, nil
+}
+
+// Next blocks for the next message. ErrClosed after Close.
+func (f *ControlFeed) Next(ctx context.Context) (ControlMessage, error) {
+	for {
+		select {
+		case m := <-f.messages:
+			var message ControlMessage
+			if err := json.Unmarshal(m.Data, &message); err != nil {
+				f.q.log.Warn("control message is not readable", slog.Any("error", err))
+				continue
+			}
+			return message, nil
+		case <-f.closed:
+			return ControlMessage{}, ErrClosed
+		case <-ctx.Done():
+			return ControlMessage{}, ctx.Err() //nolint:wrapcheck // the caller's own context
+		}
+	}
+}
+
+// Close ends the feed. Idempotent.
+func (f *ControlFeed) Close() {
+	f.closeOnce.Do(func() {
+		close(f.closed)
+		_ = f.sub.Unsubscribe() // fails only if the connection is closed
+	})
+}
+
+// tell sends a message to a worker, as far as the connection allows; senders
+// repeat it.
+func (q *Queue) tell(workerID string, m ControlMessage) {
+	data, err := json.Marshal(m)
+	if err == nil {
+		err = q.nc.Publish(controlSubject(workerID), data)
+	}
+	if err != nil {
+		q.log.Debug("control message not sent", slog.String("worker", workerID), slog.Any("error", err))
+	}
+}
+
+// flush waits until the server has seen everything sent before.
+func (q *Queue) flush(ctx context.Context) error {
+	return q.once(ctx, func(ctx context.Context) error {
+		if err := q.nc.FlushWithContext(ctx); err != nil {
+			return fmt.Errorf("queue: flush: %w", err)
+		}
+		return nil
+	})
+}

@@ -1,0 +1,357 @@
+package queue
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/semantic-worker/semantic/schemas"
+)
+
+// Delivery is one claimed job. The goroutine that runs the job owns it; its
+// methods may be called from several goroutines, and appends are made one at a
+// time. The exported fields do not change.
+type Delivery struct {
+	// JobID is the id from the message's header, or made of its sequence; Owner,
+	// Model, Class and Flow are read from the subject, never from the body.
+	JobID, Owner, Model string
+	Class               schemas.Class
+	Flow                int
+	// RequestID and TraceParent are from the message's headers; may be empty.
+	RequestID, TraceParent string
+	// ReplyTo is where events are also published; empty where the job names
+	// none, or one that is not allowed.
+	ReplyTo string
+	// StoredAt is when the server stored the job, by its clock.
+	StoredAt time.Time
+	// Sequence is the job's sequence in the stream of its class.
+	Sequence uint64
+	// Redelivered is set when the server had offered the job before.
+	Redelivered bool
+
+	q    *Queue
+	o    ClaimOptions
+	body []byte
+	log  jobLog // as read at the claim
+
+	// lost is closed when the job is known to be another's.
+	lost     chan struct{}
+	lostOnce sync.Once
+
+	// messages are the deliveries that this one answers for: its own, and those
+	// adopted. Guarded by messagesMu, a leaf.
+	messagesMu sync.Mutex
+	messages   []jetstream.Msg
+
+	// appendMu is held for the whole of an append: one is in flight at a time.
+	// It guards what follows.
+	appendMu sync.Mutex
+	writer   string // marks this delivery's events
+	last     uint64 // sequence that the next append must follow
+	n        int64  // number of the last event
+	ended    bool
+	// uncertain is set when it is not known whether the last append landed.
+	uncertain bool
+}
+
+// newDelivery reads what the message says, and the job's log.
+func (q *Queue) newDelivery(ctx context.Context, m jetstream.Msg, o ClaimOptions) (*Delivery, error) {
+	address, err := parseJobSubject(m.Subject())
+	if err != nil {
+		return nil, err
+	}
+	meta, err := m.Metadata()
+	if err != nil {
+		return nil, fmt.Errorf("queue: claimed message: %w", err)
+	}
+	header := m.Headers()
+	d := &Delivery{
+		JobID: deliveredID(header.Get(schemas.HeaderJobID), address.Class, meta.Sequence.Stream),
+		Owner: address.Owner, Model: address.Model, Class: address.Class, Flow: address.Flow,
+		RequestID: header.Get(schemas.HeaderRequestID), TraceParent: header.Get(schemas.HeaderTraceParent),
+		StoredAt: meta.Timestamp, Sequence: meta.Sequence.Stream, Redelivered: meta.NumDelivered > 1,
+		q: q, o: o, body: m.Data(), lost: make(chan struct{}), messages: []jetstream.Msg{m}, writer: NewJobID(),
+	}
+	if replyTo := header.Get(schemas.HeaderReplyTo); replyTo != "" {
+		if replyAllowed(replyTo, d.Owner, q.config.ReplyPrefixes) {
+			d.ReplyTo = replyTo
+		} else {
+			q.metrics.repliesRefused.Inc()
+			q.log.Warn("reply_to is not under the owner's inbox and is not used",
+				slog.String("job", d.JobID), slog.String("owner", d.Owner), slog.String("reply_to", replyTo))
+		}
+	}
+	ctx, cancel := context.WithTimeout(ctx, q.config.AckWait/2)
+	defer cancel()
+	if err := q.readLog(ctx, d.Owner, d.JobID, &d.log); err != nil {
+		return nil, err
+	}
+	d.last, d.n, d.ended = d.log.Last, d.log.n(), d.log.ended()
+	return d, nil
+}
+
+// Key identifies the job among all: owner and id. A worker that already runs a
+// job with this key calls Adopt on the delivery that it has.
+func (d *Delivery) Key() string { return ticketKey(d.Owner, d.JobID) }
+
+// Job decodes the body, strictly: *schemas.FieldError, or
+// schemas.ErrNewerVersion where the job or its log was written by a newer
+// release: hand it back.
+func (d *Delivery) Job() (schemas.Job, error) {
+	if d.log.Newer {
+		return schemas.Job{}, fmt.Errorf("queue: log of %s: %w", d.JobID, schemas.ErrNewerVersion)
+	}
+	return schemas.DecodeJob(d.body)
+}
+
+// Log returns the events read at the claim. A copy: change it freely.
+func (d *Delivery) Log() []schemas.Event { return d.log.events() }
+
+// Deaths counts the attempts in the log, as read at the claim, that nothing
+// took back and whose incarnation is not alive in the registry. Right after an
+// outage of the broker, when every entry may have run out, only incarnations
+// that were replaced count.
+func (d *Delivery) Deaths() int {
+	deaths := 0
+	for i, e := range d.log.Entries {
+		if e.Event.Type != schemas.EventStarted || d.handedBack(i) {
+			continue
+		}
+		if s := e.Event.Started; s.Incarnation != d.o.Incarnation && d.q.registry.dead(s.Worker, s.Incarnation) {
+			deaths++
+		}
+	}
+	return deaths
+}
+
+// handedBack reports whether the attempt that starts at entry i ended in
+// `requeued`.
+func (d *Delivery) handedBack(i int) bool {
+	for _, e := range d.log.Entries[i+1:] {
+		switch e.Event.Type {
+		case schemas.EventRequeued:
+			return true
+		case schemas.EventStarted:
+			return false
+		default:
+		}
+	}
+	return false
+}
+
+// Lost is closed when an append was fenced: the job is another's now.
+func (d *Delivery) Lost() <-chan struct{} { return d.lost }
+
+// Append stores the next event; Version, Job, N and Time are set here. One
+// append is in flight at a time, others wait. While the broker is away it
+// waits, and what is uncertain is settled by reading back. When it is stored,
+// the event is also published to ReplyTo.
+//
+// Errors: ErrFenced (the job is another's now: stop), ErrTerminal (the job has
+// ended), ErrStorageFull (not stored), *schemas.FieldError (not stored). When
+// ctx ends first: ErrUnavailable, and the event may or may not be in the log;
+// the next Append finds out before it stores anything.
+func (d *Delivery) Append(ctx context.Context, e schemas.Event) error {
+	d.appendMu.Lock()
+	defer d.appendMu.Unlock()
+	for {
+		if err := d.settle(ctx); err != nil {
+			return err
+		}
+		if d.ended {
+			return ErrTerminal
+		}
+		e.Version, e.Job, e.N, e.Time = schemas.Version, d.JobID, d.n+1, time.Now()
+		data, err := schemas.EncodeEvent(e)
+		if err != nil {
+			return err
+		}
+		mark := d.writer + "." + strconv.FormatInt(e.N, 10)
+		before := d.last
+		sequence, err := d.q.appendEvent(ctx, EventSubject(d.Owner, d.JobID), mark, before, data)
+		switch {
+		case err == nil:
+			d.stored(sequence, e)
+			d.publishReply(sequence, data)
+			return nil
+		case errors.Is(err, ErrFenced) && d.uncertain:
+			// An earlier append of ours, given up as lost, landed after all?
+			if err := d.readBack(ctx); err != nil {
+				return err
+			}
+			if d.last != before {
+				continue
+			}
+			d.lose()
+			return err
+		case errors.Is(err, ErrFenced):
+			d.lose()
+			return err
+		case errors.Is(err, ErrUnavailable):
+			d.uncertain = true
+		}
+		return err
+	}
+}
+
+// settle finds out about an append whose answer was lost.
+func (d *Delivery) settle(ctx context.Context) error {
+	select {
+	case <-d.lost:
+		return ErrFenced
+	default:
+	}
+	if !d.uncertain {
+		return nil
+	}
+	return d.readBack(ctx)
+}
+
+// readBack looks whether the log's last event is ours, and if so goes on from
+// there.
+func (d *Delivery) readBack(ctx context.Context) error {
+	return d.q.retry(ctx, func(ctx context.Context) error {
+		end, found, err := d.q.leaderGet(ctx, streamEvents, getRequest{LastFor: EventSubject(d.Owner, d.JobID)})
+		if err != nil || !found || end.Sequence <= d.last {
+			return err
+		}
+		event, err := schemas.DecodeEvent(end.Data)
+		if err != nil || event.N != d.n+1 || end.Header.Get(headerWriter) != d.writer+"."+strconv.FormatInt(event.N, 10) {
+			return nil //nolint:nilerr // not ours: the fence will tell
+		}
+		d.stored(end.Sequence, event)
+		d.publishReply(end.Sequence, end.Data)
+		return nil
+	})
+}
+
+func (d *Delivery) stored(sequence uint64, e schemas.Event) {
+	d.last, d.n, d.ended, d.uncertain = sequence, e.N, e.Type.Terminal(), false
+	d.q.metrics.appends.WithLabelValues(string(e.Type)).Inc()
+}
+
+func (d *Delivery) lose() { d.lostOnce.Do(func() { close(d.lost) }) }
+
+// publishReply sends an event that the log accepted to the job's reply_to. It
+// may get lost; the log is the truth.
+func (d *Delivery) publishReply(sequence uint64, data []byte) {
+	if d.ReplyTo == "" {
+		return
+	}
+	err := d.q.nc.PublishMsg(&nats.Msg{
+		Subject: d.ReplyTo, Data: data,
+		Header: nats.Header{headerSequence: {strconv.FormatUint(sequence, 10)}},
+	})
+	if err != nil {
+		d.q.log.Debug("reply not sent", slog.String("job", d.JobID), slog.Any("error", err))
+	}
+}
+
+// repeatLast sends the last logged event to reply_to again: the worker before
+// may have died between the two. Readers drop repeats by their number.
+func (d *Delivery) repeatLast() {
+	if d.ReplyTo == "" || len(d.log.Entries) == 0 {
+		return
+	}
+	end := d.log.Entries[len(d.log.Entries)-1]
+	if data, err := schemas.EncodeEvent(end.Event); err == nil {
+		d.publishReply(end.Sequence, data)
+	}
+}
+
+// held returns the messages this delivery answers for.
+func (d *Delivery) held() []jetstream.Msg {
+	d.messagesMu.Lock()
+	defer d.messagesMu.Unlock()
+	return append([]jetstream.Msg(nil), d.messages...)
+}
+
+// KeepAlive sends a heartbeat every third of AckWait until ctx ends, then
+// returns nil; ErrFenced when the job was lost meanwhile. Run it in a goroutine
+// beside the job's.
+func (d *Delivery) KeepAlive(ctx context.Context) error {
+	ticker := time.NewTicker(d.q.config.AckWait / 3)
+	defer ticker.Stop()
+	for {
+		_, changed := d.q.link.state()
+		select {
+		case <-ticker.C:
+		case <-changed: // take the job back at once after an outage
+		case <-d.lost:
+			return ErrFenced
+		case <-ctx.Done():
+			return nil
+		}
+		for _, m := range d.held() {
+			_ = m.InProgress() // a lost beat is made up by the next
+		}
+	}
+}
+
+// Ack removes the job from the queue and waits for the server to confirm. Only
+// after the terminal event is in the log: else ErrNotTerminal. If it fails
+// (ErrUnavailable), the next claimer finds the end and acks.
+func (d *Delivery) Ack(ctx context.Context) error {
+	d.appendMu.Lock()
+	ended := d.ended
+	d.appendMu.Unlock()
+	if !ended {
+		return ErrNotTerminal
+	}
+	return d.answer(ctx, "+ACK")
+}
+
+// HandBack gives the job to others at once and rings their bell. Append
+// `requeued` first.
+func (d *Delivery) HandBack(ctx context.Context) error {
+	if err := d.answer(ctx, "-NAK"); err != nil {
+		return err
+	}
+	// The server rings for new jobs only.
+	if err := d.q.nc.Publish(wakeSubject(d.Model, d.Class, d.Flow, d.Owner), nil); err != nil {
+		d.q.log.Debug("bell not rung", slog.String("job", d.JobID), slog.Any("error", err))
+	}
+	return nil
+}
+
+// answer sends an acknowledgement of the given kind for every message and
+// waits for the server's confirmation. Repeating one does no harm.
+func (d *Delivery) answer(ctx context.Context, kind string) error {
+	for _, m := range d.held() {
+		err := d.q.retry(ctx, func(ctx context.Context) error {
+			if _, err := d.q.nc.RequestWithContext(ctx, m.Reply(), []byte(kind)); err != nil {
+				return fmt.Errorf("queue: %s: %w", kind, err)
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Adopt makes d, which is being run, answer also for newer, which is the same
+// job offered again (its claim ran out, or it was published twice). newer must
+// not be used afterwards. ErrInvalid if it is another job.
+func (d *Delivery) Adopt(newer *Delivery) error {
+	if newer == d || newer.Key() != d.Key() {
+		return fmt.Errorf("%w: adopt %s for %s", ErrInvalid, newer.Key(), d.Key())
+	}
+	adopted := newer.held()
+	d.messagesMu.Lock()
+	defer d.messagesMu.Unlock()
+	if newer.Sequence == d.Sequence {
+		d.messages = adopted
+		return nil
+	}
+	d.messages = append(d.messages, adopted...)
+	return nil
+}

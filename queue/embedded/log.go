@@ -1,0 +1,42 @@
+package embedded
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+)
+
+// serverLog gives the server's log lines to slog. The server's notices are
+// details here, so they go out as debug. A fatal line is kept for Start.
+type serverLog struct {
+	log   *slog.Logger
+	fatal chan string
+}
+
+func (l *serverLog) write(level slog.Level, format string, args []any) {
+	l.log.Log(context.Background(), level, fmt.Sprintf(format, args...), slog.String("component", "nats-server"))
+}
+
+// Noticef implements server.Logger.
+func (l *serverLog) Noticef(format string, args ...any) { l.write(slog.LevelDebug, format, args) }
+
+// Warnf implements server.Logger.
+func (l *serverLog) Warnf(format string, args ...any) { l.write(slog.LevelWarn, format, args) }
+
+// Errorf implements server.Logger.
+func (l *serverLog) Errorf(format string, args ...any) { l.write(slog.LevelError, format, args) }
+
+// Debugf implements server.Logger.
+func (l *serverLog) Debugf(format string, args ...any) { l.write(slog.LevelDebug, format, args) }
+
+// Tracef implements server.Logger.
+func (l *serverLog) Tracef(format string, args ...any) { l.write(slog.LevelDebug, format, args) }
+
+// Fatalf implements server.Logger. The server expects it not to return; it is
+// Start that ends the server.
+func (l *serverLog) Fatalf(format string, args ...any) {
+	select {
+	case l.fatal <- fmt.Sprintf(format, args...):
+	default:
+	}
+}

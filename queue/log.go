@@ -1,0 +1,233 @@
+package queue
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strconv"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/semantic-worker/semantic/schemas"
+)
+
+// Headers of an event's message.
+const (
+	// headerWriter tells its writer an event whose acknowledgement was lost.
+	headerWriter = "Semantic-Writer"
+	// headerSequence and headerLastSequence are set by the server on the live
+	// feed: the event's sequence in EVENTS, and that of the event before it in
+	// the same log. Workers set headerSequence on what they send to reply_to.
+	headerSequence     = "Nats-Sequence"
+	headerLastSequence = "Nats-Last-Sequence"
+)
+
+// logEntry is an event and its place in EVENTS.
+type logEntry struct {
+	Sequence uint64
+	Event    schemas.Event
+	Time     time.Time
+}
+
+// jobLog is a job's log as far as it was read. Entries that are no event of
+// the job (somebody without rights of their own can have the server's
+// acknowledgement stored there) are skipped; the fence counts them.
+type jobLog struct {
+	Entries []logEntry
+	// Last is the sequence of the last entry, junk included; 0 if none.
+	Last uint64
+	// Newer is set when an entry was written by a newer release.
+	Newer bool
+}
+
+// n is the number of the last event, 0 if none.
+func (l jobLog) n() int64 {
+	if len(l.Entries) == 0 {
+		return 0
+	}
+	return l.Entries[len(l.Entries)-1].Event.N
+}
+
+func (l jobLog) ended() bool {
+	return len(l.Entries) > 0 && l.Entries[len(l.Entries)-1].Event.Type.Terminal()
+}
+
+func (l jobLog) events() []schemas.Event {
+	events := make([]schemas.Event, len(l.Entries))
+	for i, e := range l.Entries {
+		events[i] = e.Event
+	}
+	return events
+}
+
+// running returns the last started event that nothing took back.
+func (l jobLog) running() *schemas.Started {
+	for i := len(l.Entries) - 1; i >= 0; i-- {
+		switch e := l.Entries[i].Event; {
+		case e.Type == schemas.EventStarted:
+			return e.Started
+		case e.Type == schemas.EventRequeued, e.Type.Terminal():
+			return nil
+		}
+	}
+	return nil
+}
+
+// usage adds up what the job has used so far; nil if it never started.
+func (l jobLog) usage() *schemas.Usage {
+	var u *schemas.Usage
+	for _, e := range l.Entries {
+		switch {
+		case e.Event.Started != nil:
+			if u == nil {
+				u = &schemas.Usage{}
+			}
+			u.PromptTokens = e.Event.Started.PromptTokens
+		case e.Event.Delta != nil && u != nil:
+			u.CompletionTokens += len(e.Event.Delta.Tokens)
+		}
+	}
+	return u
+}
+
+// accept adds a stored message to the log, if it is its next event.
+func (q *Queue) accept(l *jobLog, jobID string, m storedMessage) {
+	if m.Sequence <= l.Last {
+		return
+	}
+	l.Last = m.Sequence
+	event, err := schemas.DecodeEvent(m.Data)
+	switch {
+	case errors.Is(err, schemas.ErrNewerVersion):
+		l.Newer = true
+	case err != nil, event.Job != jobID, event.N != l.n()+1, l.ended():
+		q.metrics.junk.Inc()
+		q.log.Warn("entry in a job's log is no event of it", slog.String("job", jobID), slog.Uint64("sequence", m.Sequence))
+	default:
+		l.Entries = append(l.Entries, logEntry{Sequence: m.Sequence, Event: event, Time: m.Time})
+	}
+}
+
+// readLog brings l up to the end that the stream's leader knows. A zero jobLog
+// is read from the start.
+func (q *Queue) readLog(ctx context.Context, owner, jobID string, l *jobLog) error {
+	return q.retry(ctx, func(ctx context.Context) error { return q.readLogOnce(ctx, owner, jobID, l) })
+}
+
+func (q *Queue) readLogOnce(ctx context.Context, owner, jobID string, l *jobLog) error {
+	subject := EventSubject(owner, jobID)
+	end, found, err := q.leaderGet(ctx, streamEvents, getRequest{LastFor: subject})
+	if err != nil || !found || end.Sequence <= l.Last {
+		return err
+	}
+	// Most logs are read when they hold one event, or one more than before.
+	if event, err := schemas.DecodeEvent(end.Data); err == nil && event.N == l.n()+1 {
+		q.accept(l, jobID, end)
+		return nil
+	}
+	for l.Last < end.Sequence {
+		before := l.Last
+		_, _, err := q.directBatch(ctx, streamEvents, subject, l.Last+1, func(m storedMessage) bool {
+			q.accept(l, jobID, m)
+			return true
+		})
+		if err != nil {
+			return err
+		}
+		if l.Last > before {
+			continue
+		}
+		// The replica that answered lags: ask the leader.
+		m, found, err := q.leaderGet(ctx, streamEvents, getRequest{Sequence: l.Last + 1, NextFor: subject})
+		if err != nil {
+			return err
+		}
+		if !found {
+			return nil // purged meanwhile
+		}
+		q.accept(l, jobID, m)
+	}
+	return nil
+}
+
+// Log reads all events of a job; none if there are none. ErrUnavailable when
+// ctx ends before the broker answered.
+func (q *Queue) Log(ctx context.Context, owner, jobID string) ([]schemas.Event, error) {
+	owner, err := checkJob(owner, jobID)
+	if err != nil {
+		return nil, err
+	}
+	var l jobLog
+	if err := q.readLog(ctx, owner, jobID, &l); err != nil {
+		return nil, err
+	}
+	return l.events(), nil
+}
+
+// checkJob applies the default owner and checks the id.
+func checkJob(owner, jobID string) (string, error) {
+	if owner == "" {
+		owner = OwnerLocal
+	}
+	if !ValidJobID(jobID) {
+		return "", fmt.Errorf("%w: job id %q", ErrInvalid, jobID)
+	}
+	return owner, nil
+}
+
+// appendEvent stores data as the event after sequence `after` of the subject.
+// ErrFenced if another came before. When the answer is lost it tries again:
+// the fence lets the event in once, and the writer's mark tells whether a
+// refusal is due to our own first try. If ctx ends meanwhile the error is
+// ErrUnavailable and it is not known whether the event was stored.
+func (q *Queue) appendEvent(ctx context.Context, subject, mark string, after uint64, data []byte) (uint64, error) {
+	var sequence uint64
+	uncertain := false
+	start := time.Now()
+	err := q.retry(ctx, func(ctx context.Context) error {
+		ack, err := q.js.PublishMsg(ctx, &nats.Msg{
+			Subject: subject, Data: data,
+			Header: nats.Header{
+				jetstream.ExpectedStreamHeader:      {streamEvents},
+				jetstream.ExpectedLastSubjSeqHeader: {strconv.FormatUint(after, 10)},
+				headerWriter:                        {mark},
+			},
+		}, jetstream.WithRetryAttempts(0))
+		switch {
+		case err == nil:
+			sequence = ack.Sequence
+			return nil
+		case fenced(err):
+			if !uncertain {
+				return ErrFenced
+			}
+			end, found, err := q.leaderGet(ctx, streamEvents, getRequest{LastFor: subject})
+			if err != nil {
+				return err
+			}
+			if found && end.Header.Get(headerWriter) == mark {
+				sequence = end.Sequence
+				return nil
+			}
+			return ErrFenced
+		case apiCode(err) == codeStoreFailed, apiCode(err) == codeNoResources:
+			return fmt.Errorf("%w: event log: %w", ErrStorageFull, err)
+		case transient(err):
+			if !uncertain {
+				q.metrics.uncertain.Inc()
+			}
+			uncertain = true
+		}
+		return fmt.Errorf("queue: append: %w", err)
+	})
+	switch {
+	case errors.Is(err, ErrFenced):
+		q.metrics.fenced.Inc()
+	case err == nil:
+		q.metrics.appendSeconds.Observe(time.Since(start).Seconds())
+	}
+	return sequence, err
+}

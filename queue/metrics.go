@@ -1,0 +1,105 @@
+package queue
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/semantic-worker/semantic/schemas"
+)
+
+// Labels of semantic_queue_follower_repairs_total.
+const (
+	repairGap       = "gap"
+	repairSilence   = "silence"
+	repairReconnect = "reconnect"
+)
+
+// metrics are always counted, and exported if there is a registerer.
+type metrics struct {
+	submitted      *prometheus.CounterVec
+	claims         *prometheus.CounterVec
+	redeliveries   *prometheus.CounterVec
+	doorbells      prometheus.Counter
+	appends        *prometheus.CounterVec
+	appendSeconds  prometheus.Histogram
+	fenced         prometheus.Counter
+	uncertain      prometheus.Counter
+	repairs        *prometheus.CounterVec
+	junk           prometheus.Counter
+	repliesRefused prometheus.Counter
+	reconnects     prometheus.Counter
+}
+
+func newMetrics() *metrics {
+	counter := func(name, help string) prometheus.Counter {
+		return prometheus.NewCounter(prometheus.CounterOpts{Name: "semantic_queue_" + name, Help: help})
+	}
+	vector := func(name, help string, labels ...string) *prometheus.CounterVec {
+		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: "semantic_queue_" + name, Help: help}, labels)
+	}
+	m := &metrics{
+		submitted:    vector("submitted_total", "Jobs offered to the queue, by what became of them.", "class", "outcome"),
+		claims:       vector("claims_total", "Jobs claimed.", "class"),
+		redeliveries: vector("redeliveries_total", "Claims of jobs that had been offered before.", "class"),
+		doorbells:    counter("doorbells_total", "Bells heard by claimers."),
+		appends:      vector("appends_total", "Events accepted into a log.", "type"),
+		appendSeconds: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "semantic_queue_append_seconds", Help: "Time of an accepted append, in seconds.",
+			Buckets: prometheus.ExponentialBuckets(0.00005, 2.5, 14),
+		}),
+		fenced:         counter("fenced_appends_total", "Appends refused because another writer owns the log."),
+		uncertain:      counter("uncertain_publishes_total", "Publishes whose answer was lost, settled by reading back or trying again."),
+		repairs:        vector("follower_repairs_total", "Reads of a log to repair a live feed.", "cause"),
+		junk:           counter("junk_events_total", "Entries in logs or live feeds that are no event of their job."),
+		repliesRefused: counter("replies_refused_total", "Jobs whose reply_to is not under their owner's inbox."),
+		reconnects:     counter("reconnects_total", "Times the broker connection was restored."),
+	}
+	for _, class := range schemas.Classes() {
+		m.claims.WithLabelValues(string(class))
+		m.redeliveries.WithLabelValues(string(class))
+	}
+	return m
+}
+
+// register exports the metrics and returns how to take them back.
+func (m *metrics) register(r prometheus.Registerer, more ...prometheus.Collector) (func(), error) {
+	all := append([]prometheus.Collector{
+		m.submitted, m.claims, m.redeliveries, m.doorbells, m.appends, m.appendSeconds, m.fenced, m.uncertain,
+		m.repairs, m.junk, m.repliesRefused, m.reconnects,
+	}, more...)
+	unregister := func(n int) func() {
+		return func() {
+			for _, c := range all[:n] {
+				r.Unregister(c)
+			}
+		}
+	}
+	for i, c := range all {
+		if err := r.Register(c); err != nil {
+			unregister(i)()
+			return nil, fmt.Errorf("queue: metrics: %w", err)
+		}
+	}
+	return unregister(len(all)), nil
+}
+
+// outcome is the label of a Submit that ended with err.
+func outcome(t Ticket, err error) string {
+	switch {
+	case err == nil && t.Attached:
+		return "attached"
+	case err == nil:
+		return "stored"
+	case errors.Is(err, ErrQueueFull):
+		return "queue_full"
+	case errors.Is(err, ErrStorageFull):
+		return "storage_full"
+	case errors.Is(err, ErrConflict):
+		return "conflict"
+	case errors.Is(err, ErrUnavailable):
+		return "unavailable"
+	}
+	return "invalid"
+}

@@ -1,0 +1,109 @@
+package queue
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/semantic-worker/semantic/schemas"
+)
+
+// pressureAge is how old a reading of the byte limits may be.
+const pressureAge = time.Second
+
+// pressure refuses new jobs when storage is nearly full, so that the jobs that
+// run can log their tokens and end. Readings are shared for a second.
+type pressure struct {
+	mu   sync.Mutex
+	read map[schemas.Class]pressureReading
+}
+
+type pressureReading struct {
+	at  time.Time
+	err error
+}
+
+// check returns ErrStorageFull above the high-water mark.
+func (p *pressure) check(ctx context.Context, q *Queue, class schemas.Class) error {
+	p.mu.Lock()
+	reading, ok := p.read[class]
+	if ok && time.Since(reading.at) < pressureAge {
+		p.mu.Unlock()
+		return reading.err
+	}
+	// Others use the old reading while this call takes a new one.
+	if p.read == nil {
+		p.read = make(map[schemas.Class]pressureReading)
+	}
+	p.read[class] = pressureReading{at: time.Now(), err: reading.err}
+	p.mu.Unlock()
+
+	var full error
+	err := q.retry(ctx, func(ctx context.Context) error {
+		full = nil
+		for _, name := range []string{streamEvents, jobsStream(class)} {
+			info, err := q.streamState(ctx, name, "")
+			if err != nil {
+				return err
+			}
+			limit := info.Config.MaxBytes
+			if limit > 0 && float64(info.State.Bytes) >= q.config.StorageHighWater*float64(limit) {
+				full = fmt.Errorf("%w: %s holds %d of %d bytes", ErrStorageFull, name, info.State.Bytes, limit)
+			}
+		}
+		return nil
+	})
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if err != nil {
+		delete(p.read, class)
+		return err
+	}
+	p.read[class] = pressureReading{at: time.Now(), err: full}
+	return full
+}
+
+// recentTickets remembers where the last jobs submitted here are stored, so
+// that ending one does not mean reading through its flow.
+type recentTickets struct {
+	mu    sync.Mutex
+	byKey map[string]Ticket
+	ring  []string
+	next  int
+}
+
+// recentLimit is how many tickets are remembered; about 4 MB.
+const recentLimit = 16384
+
+func ticketKey(owner, jobID string) string { return Slug(owner) + "." + jobID }
+
+func (r *recentTickets) put(t Ticket) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.byKey == nil {
+		r.byKey = make(map[string]Ticket)
+	}
+	key := ticketKey(t.Owner, t.JobID)
+	r.byKey[key] = t
+	if len(r.ring) < recentLimit {
+		r.ring = append(r.ring, key)
+		return
+	}
+	delete(r.byKey, r.ring[r.next])
+	r.ring[r.next] = key
+	r.next = (r.next + 1) % recentLimit
+}
+
+func (r *recentTickets) get(owner, jobID string) (Ticket, bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	t, ok := r.byKey[ticketKey(owner, jobID)]
+	return t, ok
+}
+
+func (r *recentTickets) drop(owner, jobID string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.byKey, ticketKey(owner, jobID))
+}

@@ -1,0 +1,258 @@
+package queue
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"reflect"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel/trace"
+	"go.opentelemetry.io/otel/trace/noop"
+)
+
+// Options are what [Open] needs.
+type Options struct {
+	// URL of the server, or several separated by commas. Not used with InProcess.
+	URL string
+	// InProcess, when set, connects without a socket (embedded.Server has it).
+	InProcess interface {
+		InProcessConn() (net.Conn, error)
+	}
+	// Name shows in the server's list of connections.
+	Name string
+	// CredsFile is a NATS credentials file, Token a plain token, CAFile the
+	// certificate authority that signed the server's certificate. All optional.
+	CredsFile, Token, CAFile string
+	// Logger takes what nobody is told otherwise. Default: discarded.
+	Logger *slog.Logger
+	// Registerer takes the metrics. nil means none are exported.
+	Registerer prometheus.Registerer
+	// TracerProvider makes the spans. nil means none.
+	TracerProvider trace.TracerProvider
+	// Config tunes the queue. The zero Config means [DefaultConfig].
+	Config Config
+}
+
+// Queue is a connection to the broker and what is read through it. Safe for
+// concurrent use.
+type Queue struct {
+	config  Config
+	log     *slog.Logger
+	metrics *metrics
+	tracer  trace.Tracer
+	nc      *nats.Conn
+	js      jetstream.JetStream
+	link    *link
+
+	streams  sync.Map // name → jetstream.Stream
+	registry *registry
+	pressure pressure
+	recent   recentTickets
+
+	// unregister takes the collectors back at Close.
+	unregister func()
+	// disconnected is closed when the connection is closed for good.
+	disconnected chan struct{}
+	closeOnce    sync.Once
+	closeErr     error
+}
+
+// closeTimeout bounds Close where the caller's context does not.
+const closeTimeout = 5 * time.Second
+
+// Open connects. From then on a lost connection is restored for ever; calls
+// made meanwhile wait or return [ErrUnavailable], as each says. Errors:
+// ErrUnavailable, ErrUnauthorized, ErrJetStreamUnavailable, ErrInvalid.
+func Open(ctx context.Context, o Options) (*Queue, error) {
+	if reflect.ValueOf(o.Config).IsZero() {
+		o.Config = DefaultConfig()
+	}
+	if err := o.Config.Validate(); err != nil {
+		return nil, err
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.TracerProvider == nil {
+		o.TracerProvider = noop.NewTracerProvider()
+	}
+	q := &Queue{
+		config: o.Config, log: o.Logger, metrics: newMetrics(), link: newLink(),
+		tracer:       o.TracerProvider.Tracer("github.com/semantic-worker/semantic/queue"),
+		unregister:   func() {},
+		disconnected: make(chan struct{}),
+	}
+	q.registry = newRegistry(q)
+	options, err := q.connectOptions(o)
+	if err != nil {
+		return nil, err
+	}
+	if q.nc, err = nats.Connect(o.URL, options...); err != nil {
+		return nil, connectError(o.URL, err)
+	}
+	q.link.set(true, nil)
+	if err := q.checkJetStream(ctx); err != nil {
+		return nil, errors.Join(err, q.Close(ctx))
+	}
+	if o.Registerer != nil {
+		if q.unregister, err = q.metrics.register(o.Registerer, newDepthCollector(q)); err != nil {
+			q.unregister = func() {}
+			return nil, errors.Join(err, q.Close(ctx))
+		}
+	}
+	return q, nil
+}
+
+func (q *Queue) connectOptions(o Options) ([]nats.Option, error) {
+	options := []nats.Option{
+		nats.Name(o.Name),
+		nats.Timeout(q.config.ConnectTimeout),
+		nats.MaxReconnects(-1),
+		nats.ReconnectWait(q.config.ReconnectWait),
+		nats.ReconnectJitter(q.config.ReconnectWait/4, q.config.ReconnectWait/4),
+		nats.IgnoreAuthErrorAbort(),
+		// What is published while disconnected fails at once and is settled by
+		// the caller: replaying it later, out of order, would only be fenced.
+		nats.ReconnectBufSize(-1),
+		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
+			if q.link.set(false, err) && err != nil {
+				q.log.Warn("broker connection lost", slog.Any("error", err))
+			}
+		}),
+		nats.ReconnectHandler(func(nc *nats.Conn) {
+			q.link.reconnected()
+			q.metrics.reconnects.Inc()
+			q.log.Info("broker connection restored", slog.String("server", nc.ConnectedUrlRedacted()))
+		}),
+		nats.ReconnectErrHandler(func(_ *nats.Conn, err error) { q.link.set(false, err) }),
+		nats.ClosedHandler(func(*nats.Conn) { close(q.disconnected) }),
+		nats.ErrorHandler(func(_ *nats.Conn, sub *nats.Subscription, err error) {
+			// A slow subscription is a follower's: it repairs itself from the log.
+			if sub != nil && errors.Is(err, nats.ErrSlowConsumer) {
+				return
+			}
+			q.log.Warn("broker", slog.Any("error", err))
+		}),
+	}
+	if o.InProcess != nil {
+		options = append(options, nats.InProcessServer(o.InProcess))
+	} else if o.URL == "" {
+		return nil, fmt.Errorf("%w: no broker URL", ErrInvalid)
+	}
+	if o.Token != "" {
+		options = append(options, nats.Token(o.Token))
+	}
+	if o.CredsFile != "" {
+		if _, err := os.Stat(o.CredsFile); err != nil {
+			return nil, fmt.Errorf("%w: credentials: %w", ErrInvalid, err)
+		}
+		options = append(options, nats.UserCredentials(o.CredsFile))
+	}
+	if o.CAFile != "" {
+		pem, err := os.ReadFile(o.CAFile)
+		if err != nil {
+			return nil, fmt.Errorf("%w: certificate authority: %w", ErrInvalid, err)
+		}
+		pool := x509.NewCertPool()
+		if !pool.AppendCertsFromPEM(pem) {
+			return nil, fmt.Errorf("%w: certificate authority: no certificate in %s", ErrInvalid, o.CAFile)
+		}
+		options = append(options, nats.Secure(&tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}))
+	}
+	return options, nil
+}
+
+// connectError names what the caller can do about a first connection that failed.
+func connectError(url string, err error) error {
+	switch {
+	case errors.Is(err, nats.ErrAuthorization), errors.Is(err, nats.ErrAuthExpired),
+		errors.Is(err, nats.ErrAuthRevoked), errors.Is(err, nats.ErrAccountAuthExpired):
+		return fmt.Errorf("%w: %s: %w", ErrUnauthorized, redact(url), err)
+	}
+	return fmt.Errorf("%w: connect to %s: %w", ErrUnavailable, redact(url), err)
+}
+
+// checkJetStream asks for the account's limits, which needs JetStream and the
+// right to use it.
+func (q *Queue) checkJetStream(ctx context.Context) error {
+	js, err := jetstream.New(q.nc)
+	if err != nil {
+		return fmt.Errorf("queue: %w", err)
+	}
+	q.js = js
+	err = q.once(ctx, func(ctx context.Context) error {
+		_, err := js.AccountInfo(ctx)
+		if err != nil {
+			return fmt.Errorf("%w", err)
+		}
+		return nil
+	})
+	switch code := apiCode(err); {
+	case err == nil:
+		return nil
+	case code == codeNotEnabled, errors.Is(err, nats.ErrNoResponders):
+		return fmt.Errorf("%w: the server %s runs without it; start it with JetStream enabled (nats-server -js): %w",
+			ErrJetStreamUnavailable, q.nc.ConnectedUrlRedacted(), err)
+	case code == codeNotEnabledAccount:
+		return fmt.Errorf("%w: this account may not use it; enable JetStream for the account: %w", ErrJetStreamUnavailable, err)
+	case ctx.Err() == nil && q.permissionDenied():
+		return fmt.Errorf("%w: this user may not publish to $JS.API: %w", ErrJetStreamUnavailable, q.nc.LastError())
+	}
+	return err
+}
+
+// permissionDenied reports whether the server refused our last request: it
+// says so only out of band, and the request itself runs into its timeout.
+func (q *Queue) permissionDenied() bool {
+	return errors.Is(q.nc.LastError(), nats.ErrPermissionViolation)
+}
+
+// Config returns the configuration in use.
+func (q *Queue) Config() Config { return q.config }
+
+// Healthy returns nil while connected, else [ErrUnavailable] with the cause,
+// or [ErrClosed].
+func (q *Queue) Healthy() error { return q.link.health() }
+
+// Close drains the connection: what was published is sent, subscriptions end,
+// every goroutine of the queue is joined. Close what was opened from it first.
+// Bounded by ctx and by 5 s. Idempotent; concurrent calls wait for the first.
+func (q *Queue) Close(ctx context.Context) error {
+	q.closeOnce.Do(func() { q.closeErr = q.close(ctx) })
+	return q.closeErr
+}
+
+func (q *Queue) close(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, closeTimeout)
+	defer cancel()
+	q.unregister()
+	q.registry.close()
+	connected, _ := q.link.state()
+	q.link.close()
+	if connected {
+		if err := q.nc.Drain(); err == nil {
+			select {
+			case <-q.disconnected:
+				return nil
+			case <-ctx.Done():
+			}
+		}
+	}
+	q.nc.Close()
+	select {
+	case <-q.disconnected:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("queue: close: %w", ctx.Err())
+	}
+}

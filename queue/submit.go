@@ -1,0 +1,345 @@
+package queue
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/semantic-worker/semantic/schemas"
+)
+
+// Submission is a job to be stored.
+type Submission struct {
+	// JobID is the id. "" draws a new one ([NewJobID]).
+	JobID string
+	// Owner is the identity of who asks. "" means [OwnerLocal].
+	Owner string
+	// Class is the priority class. "" means normal.
+	Class schemas.Class
+	// RequestID goes on every log line of the request, in every process.
+	RequestID string
+	// Job is the body.
+	Job schemas.Job
+}
+
+// Ticket is the receipt for a stored job.
+type Ticket struct {
+	// JobID and Owner name the job, Subject is where it was published.
+	JobID, Owner, Subject string
+	Class                 schemas.Class
+	Flow                  int
+	// Sequence is the job's sequence in the stream of its class; 0 if an
+	// earlier Submit stored it and its place is not known any more.
+	Sequence uint64
+	// StoredAt is when the job was stored: this machine's clock at the server's
+	// answer, or the server's clock for a job that was attached to.
+	StoredAt time.Time
+	// Attached is set when the same job had been submitted before.
+	Attached bool
+}
+
+// Deadline is how long the job may wait and run: its own, else its class's.
+func (q *Queue) Deadline(job schemas.Job, class schemas.Class) time.Duration {
+	if job.DeadlineMS > 0 {
+		return time.Duration(job.DeadlineMS) * time.Millisecond
+	}
+	if class == "" {
+		class = schemas.ClassNormal
+	}
+	return q.config.DefaultDeadline[class]
+}
+
+// Submit stores a job durably: first a `submitted` event, which takes the job
+// id, then the job. The same id with the same body attaches to the job, in
+// whatever state it is. While the broker does not answer it tries for
+// Config.SubmitTimeout.
+//
+// Errors: ErrQueueFull, ErrStorageFull (the job is not stored), ErrConflict,
+// ErrTooLarge, ErrInvalid, *schemas.FieldError, and ErrUnavailable, after
+// which the job may have been stored; submitting it again with the same id is
+// safe.
+func (q *Queue) Submit(ctx context.Context, s Submission) (Ticket, error) {
+	ctx, span := q.tracer.Start(ctx, "queue.submit", trace.WithSpanKind(trace.SpanKindProducer),
+		trace.WithAttributes(attribute.String("semantic.model", s.Job.Model), attribute.String("semantic.class", string(s.Class))))
+	defer span.End()
+	if s.Class == "" {
+		s.Class = schemas.ClassNormal
+	}
+	t, err := q.submit(ctx, s)
+	class := s.Class
+	if !slices.Contains(schemas.Classes(), class) {
+		class = "unknown"
+	}
+	q.metrics.submitted.WithLabelValues(string(class), outcome(t, err)).Inc()
+	if err != nil {
+		span.SetStatus(codes.Error, err.Error())
+		return Ticket{}, err
+	}
+	span.SetAttributes(attribute.String("semantic.job", t.JobID))
+	return t, nil
+}
+
+func (q *Queue) submit(ctx context.Context, s Submission) (Ticket, error) {
+	if err := q.link.health(); err != nil {
+		return Ticket{}, err
+	}
+	t, body, err := q.newTicket(s)
+	if err != nil {
+		return Ticket{}, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, q.config.SubmitTimeout)
+	defer cancel()
+	if err := q.pressure.check(ctx, q, s.Class); err != nil {
+		return Ticket{}, err
+	}
+	sum := sha256.Sum256(body)
+	hash := hex.EncodeToString(sum[:])
+	fresh, err := q.takeID(ctx, &t, s.Job, hash)
+	if err != nil {
+		return Ticket{}, err
+	}
+	if !fresh {
+		publish, err := q.attach(ctx, &t, hash)
+		if err != nil || !publish {
+			return t, err
+		}
+	}
+	if err := q.publishJob(ctx, &t, s, body); err != nil {
+		if fresh && (errors.Is(err, ErrQueueFull) || errors.Is(err, ErrStorageFull)) {
+			err = errors.Join(err, q.purgeLog(ctx, t.Owner, t.JobID))
+		}
+		return Ticket{}, err
+	}
+	q.recent.put(t)
+	return t, nil
+}
+
+func (q *Queue) newTicket(s Submission) (Ticket, []byte, error) {
+	if s.JobID == "" {
+		s.JobID = NewJobID()
+	}
+	owner, err := checkJob(s.Owner, s.JobID)
+	if err != nil {
+		return Ticket{}, nil, err
+	}
+	if _, _, reserved := parseSequenceID(s.JobID); reserved {
+		return Ticket{}, nil, fmt.Errorf("%w: job id %q is of the form kept for jobs without one", ErrInvalid, s.JobID)
+	}
+	if !slices.Contains(schemas.Classes(), s.Class) {
+		return Ticket{}, nil, fmt.Errorf("%w: class %q", ErrInvalid, s.Class)
+	}
+	body, err := schemas.EncodeJob(s.Job)
+	if err != nil {
+		return Ticket{}, nil, err
+	}
+	// Some room for the headers.
+	if limit := q.nc.MaxPayload() - 4096; int64(len(body)) > limit {
+		return Ticket{}, nil, fmt.Errorf("%w: %d bytes, at most %d", ErrTooLarge, len(body), limit)
+	}
+	flow := Flow(owner, s.Job.Agent, s.Job.Messages)
+	return Ticket{
+		JobID: s.JobID, Owner: owner, Class: s.Class, Flow: flow,
+		Subject: JobSubject(s.Job.Model, s.Class, flow, owner),
+	}, body, nil
+}
+
+// takeID appends the `submitted` event; false if the log has one already.
+func (q *Queue) takeID(ctx context.Context, t *Ticket, job schemas.Job, hash string) (bool, error) {
+	data, err := schemas.EncodeEvent(schemas.Event{
+		Version: schemas.Version, Job: t.JobID, N: 1, Type: schemas.EventSubmitted, Time: time.Now(),
+		Submitted: &schemas.Submitted{BodyHash: hash, Subject: t.Subject, API: job.API, Model: job.Model},
+	})
+	if err != nil {
+		return false, err
+	}
+	_, err = q.appendEvent(ctx, EventSubject(t.Owner, t.JobID), NewJobID(), 0, data)
+	switch {
+	case errors.Is(err, ErrFenced):
+		return false, nil
+	case err != nil:
+		return false, err
+	}
+	q.metrics.appends.WithLabelValues(string(schemas.EventSubmitted)).Inc()
+	return true, nil
+}
+
+// attach compares with the job that has the id, and reports whether its
+// message must be published (again): the first submitter may have died between
+// the event and the job.
+func (q *Queue) attach(ctx context.Context, t *Ticket, hash string) (publish bool, err error) {
+	var l jobLog
+	if err := q.readLog(ctx, t.Owner, t.JobID, &l); err != nil {
+		return false, err
+	}
+	if len(l.Entries) == 0 || l.Entries[0].Event.Submitted == nil || l.Entries[0].Event.Submitted.BodyHash != hash {
+		return false, fmt.Errorf("%w: %s", ErrConflict, t.JobID)
+	}
+	first := l.Entries[0]
+	t.Attached, t.StoredAt = true, first.Time
+	t.Subject = first.Event.Submitted.Subject
+	address, err := parseJobSubject(t.Subject)
+	if err != nil {
+		return false, fmt.Errorf("%w: %s: %w", ErrConflict, t.JobID, err)
+	}
+	t.Class, t.Flow = address.Class, address.Flow
+	if len(l.Entries) > 1 {
+		return false, nil
+	}
+	sequence, found, err := q.findJob(ctx, *t)
+	if err != nil {
+		return false, err
+	}
+	t.Sequence = sequence
+	return !found, nil
+}
+
+// publishJob stores the job's message. A lost answer is settled by publishing
+// again: the server recognises the id.
+func (q *Queue) publishJob(ctx context.Context, t *Ticket, s Submission, body []byte) error {
+	ttl := q.Deadline(s.Job, t.Class) + q.config.TTLMargin
+	header := nats.Header{
+		schemas.HeaderJobID:            {t.JobID},
+		jetstream.MsgTTLHeader:         {ttl.Round(time.Second).String()},
+		jetstream.ExpectedStreamHeader: {jobsStream(t.Class)},
+	}
+	if s.RequestID != "" {
+		header.Set(schemas.HeaderRequestID, s.RequestID)
+	}
+	carryTrace(ctx, header)
+	uncertain := false
+	return q.retry(ctx, func(ctx context.Context) error {
+		ack, err := q.js.PublishMsg(ctx, &nats.Msg{Subject: t.Subject, Header: header, Data: body}, jetstream.WithRetryAttempts(0))
+		switch {
+		case err == nil:
+			t.Sequence = ack.Sequence
+			if t.StoredAt.IsZero() {
+				t.StoredAt = time.Now()
+			}
+			return nil
+		case apiCode(err) == codeStoreFailed:
+			return q.fullError(ctx, *t, err)
+		case apiCode(err) == codeNoResources:
+			return fmt.Errorf("%w: %w", ErrStorageFull, err)
+		case errors.Is(err, nats.ErrMaxPayload):
+			return fmt.Errorf("%w: %w", ErrTooLarge, err)
+		case transient(err) && !uncertain:
+			uncertain = true
+			q.metrics.uncertain.Inc()
+		}
+		return fmt.Errorf("queue: publish job: %w", err)
+	})
+}
+
+// fullError tells what is full. The server answers a full stream, a full
+// subject and a full disk with the same code.
+func (q *Queue) fullError(ctx context.Context, t Ticket, cause error) error {
+	info, err := q.streamState(ctx, jobsStream(t.Class), t.Subject)
+	if err != nil {
+		return err
+	}
+	c, s := info.Config, info.State
+	switch perFlow := s.Subjects[t.Subject]; {
+	case c.MaxMsgsPerSubject > 0 && perFlow >= uint64(c.MaxMsgsPerSubject):
+		return fmt.Errorf("%w: %d jobs of this owner wait or run in flow %s of class %s: %w",
+			ErrQueueFull, perFlow, flowToken(t.Flow), t.Class, cause)
+	case c.MaxMsgs > 0 && s.Msgs >= uint64(c.MaxMsgs):
+		return fmt.Errorf("%w: %d jobs wait or run in class %s: %w", ErrQueueFull, s.Msgs, t.Class, cause)
+	}
+	return fmt.Errorf("%w: class %s holds %d of %d bytes: %w", ErrStorageFull, t.Class, s.Bytes, c.MaxBytes, cause)
+}
+
+// purgeLog removes the log of a job that was refused, so that its id is free.
+func (q *Queue) purgeLog(ctx context.Context, owner, jobID string) error {
+	return q.retry(ctx, func(ctx context.Context) error {
+		stream, err := q.stream(ctx, streamEvents)
+		if err != nil {
+			return err
+		}
+		if err := stream.Purge(ctx, jetstream.WithPurgeSubject(EventSubject(owner, jobID))); err != nil {
+			return fmt.Errorf("queue: purge log: %w", err)
+		}
+		return nil
+	})
+}
+
+// findJob looks for a job's message: among the last ones submitted here, by
+// the sequence in its id, else by reading its subject.
+func (q *Queue) findJob(ctx context.Context, t Ticket) (sequence uint64, found bool, err error) {
+	if known, ok := q.recent.get(t.Owner, t.JobID); ok {
+		return known.Sequence, true, nil
+	}
+	err = q.retry(ctx, func(ctx context.Context) error {
+		from, more := uint64(1), true
+		for more && !found {
+			var err error
+			from, more, err = q.directBatch(ctx, jobsStream(t.Class), t.Subject, from, func(m storedMessage) bool {
+				found = m.Header.Get(schemas.HeaderJobID) == t.JobID
+				sequence = m.Sequence
+				return !found
+			})
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if !found {
+		sequence = 0
+	}
+	return sequence, found, err
+}
+
+// removeJob deletes a job's message where its place can be found. Only room is
+// at stake: a claimer that meets the message finds the end in the log and acks.
+func (q *Queue) removeJob(ctx context.Context, owner, jobID string, l jobLog) {
+	err := func() error {
+		var class schemas.Class
+		var sequence uint64
+		if c, n, ok := parseSequenceID(jobID); ok {
+			m, found, err := q.leaderGet(ctx, jobsStream(c), getRequest{Sequence: n})
+			if err != nil || !found || !bytes.HasSuffix([]byte(m.Subject), []byte("."+Slug(owner))) {
+				return err
+			}
+			class, sequence = c, n
+		} else {
+			if len(l.Entries) == 0 || l.Entries[0].Event.Submitted == nil {
+				return nil
+			}
+			address, err := parseJobSubject(l.Entries[0].Event.Submitted.Subject)
+			if err != nil {
+				return err
+			}
+			n, found, err := q.findJob(ctx, Ticket{
+				JobID: jobID, Owner: owner, Subject: l.Entries[0].Event.Submitted.Subject, Class: address.Class,
+			})
+			if err != nil || !found {
+				return err
+			}
+			class, sequence = address.Class, n
+		}
+		stream, err := q.stream(ctx, jobsStream(class))
+		if err != nil {
+			return err
+		}
+		if err := stream.DeleteMsg(ctx, sequence); err != nil && apiCode(err) != codeNoMessage && !errors.Is(err, jetstream.ErrMsgNotFound) {
+			return fmt.Errorf("queue: delete job: %w", err)
+		}
+		return nil
+	}()
+	q.recent.drop(owner, jobID)
+	if err != nil {
+		q.log.Debug("ended job's message stays until it is claimed", slog.String("job", jobID), slog.Any("error", err))
+	}
+}

@@ -1,0 +1,288 @@
+package queue
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/semantic-worker/semantic/schemas"
+)
+
+// The topology's version, in each stream's metadata as "major.minor". A minor
+// step only adds, is applied in place by the newer release and tolerated by
+// the older; a major step needs a migration.
+const (
+	topologyMajor = 1
+	topologyMinor = 0
+	metaTopology  = "semantic.topology"
+)
+
+const (
+	streamEvents = "EVENTS"
+	streamDead   = "DEAD"
+
+	bucketWorkers = "workers"
+	bucketModels  = "models"
+	bucketAgents  = "agents"
+	bucketLeases  = "leases"
+)
+
+// dedupWindow is for how long the server refuses a second job with the same id
+// by itself. After it, the log's first event is the lock.
+const dedupWindow = 2 * time.Minute
+
+func jobsStream(class schemas.Class) string { return "JOBS_" + strings.ToUpper(string(class)) }
+
+func bucketStream(bucket string) string { return "KV_" + bucket }
+
+func topologyVersion(major, minor int) string { return strconv.Itoa(major) + "." + strconv.Itoa(minor) }
+
+// streams declares every stream, with the bounds of the configuration.
+func (c Config) streams() []jetstream.StreamConfig {
+	var list []jetstream.StreamConfig
+	for _, class := range schemas.Classes() {
+		b := c.Bounds[class]
+		list = append(list, jetstream.StreamConfig{
+			Name:                 jobsStream(class),
+			Description:          "semantic: jobs of class " + string(class),
+			Subjects:             []string{classFilter(class)},
+			Retention:            jetstream.WorkQueuePolicy,
+			Discard:              jetstream.DiscardNew,
+			DiscardNewPerSubject: true,
+			MaxMsgs:              b.MaxJobs,
+			MaxBytes:             b.MaxBytes,
+			MaxMsgsPerSubject:    b.MaxJobsPerFlow,
+			MaxConsumers:         c.MaxConsumers,
+			AllowDirect:          true,
+			AllowMsgTTL:          true,
+			Duplicates:           dedupWindow,
+			RePublish: &jetstream.RePublish{
+				Source:      classFilter(class),
+				Destination: prefixWake + "{{wildcard(1)}}." + string(class) + ".{{wildcard(2)}}.{{wildcard(3)}}",
+				HeadersOnly: true,
+			},
+		})
+	}
+	list = append(list,
+		jetstream.StreamConfig{
+			Name:        streamEvents,
+			Description: "semantic: the jobs' logs",
+			Subjects:    []string{prefixEvents + "*.*"},
+			Discard:     jetstream.DiscardNew,
+			MaxBytes:    c.EventsMaxBytes,
+			MaxAge:      c.EventsMaxAge,
+			AllowDirect: true,
+			RePublish: &jetstream.RePublish{
+				Source:      prefixEvents + "*.*",
+				Destination: prefixReply + "{{wildcard(1)}}.{{wildcard(2)}}",
+			},
+		},
+		jetstream.StreamConfig{
+			Name:        streamDead,
+			Description: "semantic: parked jobs with their evidence",
+			Subjects:    []string{subjectsDead},
+			Discard:     jetstream.DiscardNew,
+			MaxBytes:    128 << 20,
+			AllowDirect: true,
+		},
+		bucket(bucketWorkers, "the live workers", c.RegistryTTL),
+		bucket(bucketModels, "every model ever announced", 0),
+		bucket(bucketAgents, "reports of agents' caches", time.Hour),
+		bucket(bucketLeases, "who leads", 30*time.Second),
+	)
+	for i := range list {
+		list[i].Storage = jetstream.FileStorage
+		list[i].Replicas = c.Replicas
+		list[i].Metadata = map[string]string{metaTopology: topologyVersion(topologyMajor, topologyMinor)}
+	}
+	return list
+}
+
+// bucket declares a key-value bucket as the stream that it is, so that it is
+// versioned and checked like the others. With a TTL the server leaves markers
+// for expired entries, so that watchers see them go.
+func bucket(name, description string, ttl time.Duration) jetstream.StreamConfig {
+	s := jetstream.StreamConfig{
+		Name:              bucketStream(name),
+		Description:       "semantic: " + description,
+		Subjects:          []string{"$KV." + name + ".>"},
+		Discard:           jetstream.DiscardNew,
+		MaxMsgsPerSubject: 1,
+		MaxBytes:          64 << 20,
+		MaxAge:            ttl,
+		AllowRollup:       true,
+		DenyDelete:        true,
+		AllowDirect:       true,
+	}
+	if ttl > 0 {
+		s.Duplicates = min(ttl, dedupWindow)
+		s.AllowMsgTTL = true
+		s.SubjectDeleteMarkerTTL = max(ttl, time.Second)
+	}
+	return s
+}
+
+// Ensure makes the streams that are missing and checks those that exist: one
+// that is foreign, older, or was changed by hand is a [*TopologyError] for
+// each, and is left as it is. Bounds of existing streams are changed only with
+// Config.ApplyBounds. Idempotent; several processes may call it at once.
+func (q *Queue) Ensure(ctx context.Context) error {
+	var problems []error
+	for _, want := range q.config.streams() {
+		err := q.retry(ctx, func(ctx context.Context) error { return q.ensureStream(ctx, want) })
+		var topology *TopologyError
+		switch {
+		case err == nil:
+		case errors.As(err, &topology):
+			problems = append(problems, err)
+		default:
+			return fmt.Errorf("queue: ensure %s: %w", want.Name, err)
+		}
+	}
+	return errors.Join(problems...)
+}
+
+func (q *Queue) ensureStream(ctx context.Context, want jetstream.StreamConfig) error {
+	have, err := q.js.Stream(ctx, want.Name)
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		_, err = q.js.CreateStream(ctx, want)
+		if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
+			// Somebody made it meanwhile: look again.
+			return fmt.Errorf("%w: %w", ErrUnavailable, err)
+		}
+		return createError(want, err)
+	}
+	if err != nil {
+		return fmt.Errorf("%w", err)
+	}
+	config := have.CachedInfo().Config
+	update, err := compareStream(config, want, q.config.ApplyBounds)
+	if err != nil || !update {
+		return err
+	}
+	// Metadata of the server's own is kept.
+	metadata := maps.Clone(config.Metadata)
+	maps.Copy(metadata, want.Metadata)
+	want.Metadata = metadata
+	want.MaxConsumers = config.MaxConsumers // the server does not change it
+	if !q.config.ApplyBounds {
+		copyBounds(&want, config)
+	}
+	if _, err := q.js.UpdateStream(ctx, want); err != nil {
+		return fmt.Errorf("update: %w", err)
+	}
+	return nil
+}
+
+// createError says what to do about a stream that cannot be made.
+func createError(want jetstream.StreamConfig, err error) error {
+	switch apiCode(err) {
+	case codeStorageResources, codeNoResources:
+		return fmt.Errorf("%w: %s reserves %d MiB, which the broker does not have; lower its bound or give the broker more: %w",
+			ErrStorageFull, want.Name, want.MaxBytes>>20, err)
+	}
+	if err != nil {
+		return fmt.Errorf("create: %w", err)
+	}
+	return nil
+}
+
+// compareStream reports whether have needs an update to become want, or why it
+// must not be touched.
+func compareStream(have, want jetstream.StreamConfig, applyBounds bool) (update bool, err error) {
+	problem := &TopologyError{
+		Stream: want.Name, Have: have.Metadata[metaTopology], Want: want.Metadata[metaTopology],
+		Differences: structureDifferences(have, want),
+	}
+	major, minor, ok := parseVersion(problem.Have)
+	switch {
+	case !ok:
+		problem.Have = ""
+		return false, problem
+	case major != topologyMajor:
+		return false, problem
+	case minor > topologyMinor:
+		return false, nil // a newer release added to it; all that we need is there
+	case minor < topologyMinor:
+		return true, nil
+	case len(problem.Differences) > 0:
+		return false, problem
+	}
+	return applyBounds && len(boundDifferences(have, want)) > 0, nil
+}
+
+func parseVersion(version string) (major, minor int, ok bool) {
+	a, b, found := strings.Cut(version, ".")
+	major, errMajor := strconv.Atoi(a)
+	minor, errMinor := strconv.Atoi(b)
+	return major, minor, found && errMajor == nil && errMinor == nil
+}
+
+// structureDifferences lists what makes have another kind of stream.
+func structureDifferences(have, want jetstream.StreamConfig) []string {
+	var d differences
+	d.add("subjects", have.Subjects, want.Subjects)
+	d.add("retention", have.Retention, want.Retention)
+	d.add("storage", have.Storage, want.Storage)
+	d.add("discard", have.Discard, want.Discard)
+	d.add("discard_new_per_subject", have.DiscardNewPerSubject, want.DiscardNewPerSubject)
+	d.add("allow_direct", have.AllowDirect, want.AllowDirect)
+	d.add("allow_msg_ttl", have.AllowMsgTTL, want.AllowMsgTTL)
+	d.add("allow_rollup_hdrs", have.AllowRollup, want.AllowRollup)
+	d.add("republish", rePublishText(have.RePublish), rePublishText(want.RePublish))
+	d.add("mirror", have.Mirror != nil, want.Mirror != nil)
+	d.add("sources", len(have.Sources), len(want.Sources))
+	d.add("subject_transform", have.SubjectTransform != nil, want.SubjectTransform != nil)
+	d.add("sealed", have.Sealed, want.Sealed)
+	return d
+}
+
+// boundDifferences lists what an operator may tune.
+func boundDifferences(have, want jetstream.StreamConfig) []string {
+	var d differences
+	d.add("max_msgs", unlimited(have.MaxMsgs), unlimited(want.MaxMsgs))
+	d.add("max_bytes", unlimited(have.MaxBytes), unlimited(want.MaxBytes))
+	d.add("max_msgs_per_subject", unlimited(have.MaxMsgsPerSubject), unlimited(want.MaxMsgsPerSubject))
+	d.add("max_age", have.MaxAge, want.MaxAge)
+	d.add("num_replicas", have.Replicas, want.Replicas)
+	return d
+}
+
+func copyBounds(to *jetstream.StreamConfig, from jetstream.StreamConfig) {
+	to.MaxMsgs, to.MaxBytes, to.MaxMsgsPerSubject = from.MaxMsgs, from.MaxBytes, from.MaxMsgsPerSubject
+	to.MaxAge, to.Replicas = from.MaxAge, from.Replicas
+	to.Duplicates, to.SubjectDeleteMarkerTTL = from.Duplicates, from.SubjectDeleteMarkerTTL
+}
+
+// unlimited makes the two spellings of "no limit" one.
+func unlimited(n int64) int64 {
+	if n <= 0 {
+		return -1
+	}
+	return n
+}
+
+func rePublishText(r *jetstream.RePublish) string {
+	if r == nil {
+		return "none"
+	}
+	text := r.Source + " → " + r.Destination
+	if r.HeadersOnly {
+		text += " (headers only)"
+	}
+	return text
+}
+
+type differences []string
+
+func (d *differences) add(field string, have, want any) {
+	if h, w := fmt.Sprint(have), fmt.Sprint(want); h != w {
+		*d = append(*d, fmt.Sprintf("%s: have %s, want %s", field, h, w))
+	}
+}
