@@ -12,4 +12,4 @@
 // gateway, however often the client came back.
 package openai
 
-//go:generate go run ./internal/gen ../../docs/api-parameters.md
+//go:generate go run ./internal/gen testdata/clients ../../docs/api-parameters.md
