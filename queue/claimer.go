@@ -262,6 +262,7 @@ func (c *Claimer) try(ctx context.Context, l lane) (*Delivery, error) {
 		return nil, nil
 	}
 	c.schedule.served(l, c.ready)
+	c.found(l, before)
 	d, err := c.admit(ctx, m)
 	if err != nil {
 		c.giveBack(ctx, m, err)
@@ -282,6 +283,17 @@ func (c *Claimer) giveBack(ctx context.Context, m jetstream.Msg, cause error) {
 	_ = m.Nak()
 	if a, err := parseJobSubject(m.Subject()); err == nil {
 		_ = c.q.nc.Publish(wakeSubject(a.Model, a.Class, a.Flow, a.Owner), nil)
+	}
+}
+
+// found notes that a lane had a job: there may be more, whose bells were heard
+// together with this one's.
+func (c *Claimer) found(l lane, before hint) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if h := &c.hints[l.class][l.flow]; *h == before {
+		h.tries = max(h.tries, 1)
+		h.due = time.Time{}
 	}
 }
 
