@@ -108,7 +108,7 @@ func Run(ctx context.Context, c Command) ([]byte, error) {
 		return nil, context.Cause(ctx) //nolint:wrapcheck // the cause as it is
 	}
 	if err != nil && !errors.Is(err, exec.ErrWaitDelay) {
-		return nil, &Error{Command: strings.Join(c.Argv, " "), Output: lastLines(stdout.String() + "\n" + stderr.String()), Err: err}
+		return nil, &Error{Command: strings.Join(c.Argv, " "), Output: lastLines(stdout.String() + stderr.String()), Err: err}
 	}
 	return stdout.Bytes(), nil
 }

@@ -1,5 +1,6 @@
 // Package progress shows how far something long has come: a bar on a terminal,
-// plain lines elsewhere (one each ten per cent, so that a log stays readable).
+// plain lines elsewhere (one each ten per cent, though not more than one a
+// second, so that a log stays readable).
 package progress
 
 import (
@@ -14,6 +15,9 @@ import (
 
 // spinEvery is how often a bar of unknown length moves on a terminal.
 const spinEvery = 100 * time.Millisecond
+
+// lineEvery is the shortest time between two plain lines.
+const lineEvery = time.Second
 
 // Reporter shows the progress of one thing after another. A nil *Reporter is
 // silent. It is safe for concurrent use, though two bars on one terminal
@@ -48,6 +52,7 @@ func (r *Reporter) Start(what string, total int64) *Bar {
 		return nil
 	}
 	b := &Bar{r: r, what: what, total: max(total, 0), began: r.now()}
+	b.wrote = b.began
 	if !r.terminal {
 		if b.total > 0 {
 			r.Printf("%s (%s)", what, Bytes(b.total))
@@ -90,7 +95,8 @@ type Bar struct {
 
 	mu    sync.Mutex
 	done  int64
-	tenth int64 // the last tenth that was written, plain lines only
+	tenth int64     // the last tenth that was written, plain lines only
+	wrote time.Time // when
 	ended bool
 
 	quit    chan struct{}
@@ -140,8 +146,8 @@ func (b *Bar) set(done int64) {
 			_ = b.bar.Set64(done) // a write error leaves nothing to do
 		}
 	case b.total > 0:
-		if tenth := done * 10 / b.total; tenth > b.tenth && tenth < 10 {
-			b.tenth = tenth
+		if tenth := done * 10 / b.total; tenth > b.tenth && tenth < 10 && b.r.now().Sub(b.wrote) >= lineEvery {
+			b.tenth, b.wrote = tenth, b.r.now()
 			b.r.Printf("  %d %%  %s of %s", tenth*10, Bytes(done), Bytes(b.total))
 		}
 	}

@@ -1,0 +1,124 @@
+package cli
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"github.com/semantic-worker/semantic/cmd/semantic/internal/native"
+	"github.com/semantic-worker/semantic/cmd/semantic/internal/progress"
+)
+
+// progress reports on the error stream, so that a command's output stays clean.
+func (a *app) progress() *progress.Reporter { return progress.New(a.Err, terminal(a.Err)) }
+
+func newRuntimeCommand(a *app) *cobra.Command {
+	return group(&cobra.Command{
+		Use:   "runtime",
+		Short: "Install the native libraries that compute",
+		Long: `The native runtime is the llama.cpp libraries of one release, with Metal on
+Apple Silicon. This binary is made for exactly one release and uses no other.`,
+		Example: `  semantic runtime install
+  semantic runtime status`,
+	}, newRuntimeInstallCommand(a), newRuntimeStatusCommand(a))
+}
+
+func newRuntimeInstallCommand(a *app) *cobra.Command {
+	var o native.Options
+	cmd := &cobra.Command{
+		Use:   "install",
+		Short: "Install the native runtime, unless it is there",
+		Long: `Fetch the native runtime with the npm client (and its configuration: registry,
+proxy, credentials), compare it with the hash that this binary knows, and install
+it under the home folder. What is there already and whole is left alone.
+
+Without npm or without a network, fetch the package on another machine with
+'npm pack' and give it to --from: the file, or a folder with it or its files.`,
+		Example: `  semantic runtime install
+  semantic runtime install --from node-llama-cpp-linux-x64-3.21.1.tgz
+  semantic runtime install --force      # the libraries were damaged`,
+		Args: args(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			var err error
+			if o.Home, err = a.home(); err != nil {
+				return err
+			}
+			o.Progress = a.progress()
+			_, before := native.Installed(o.Home)
+			if err := native.Install(cmd.Context(), o); err != nil {
+				return err
+			}
+			s, err := native.Inspect(o.Home)
+			if err != nil {
+				return err
+			}
+			verb := "is installed"
+			if before == nil && !o.Force {
+				verb = "was installed already"
+			}
+			_, err = fmt.Fprintf(a.Out, "llama.cpp %s for %s %s in %s\n", s.LlamaCPP, s.Platform, verb, s.Dir)
+			return err
+		},
+	}
+	cmd.Flags().StringVar(&o.From, "from", "", "install from the package `FILE`, or from a folder with it or its files, instead of fetching it")
+	cmd.Flags().BoolVar(&o.Force, "force", false, "install anew what is there")
+	return cmd
+}
+
+func newRuntimeStatusCommand(a *app) *cobra.Command {
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "status",
+		Short: "Say whether the native runtime is installed and whole",
+		Long: `Compare every library of the native runtime with the hash that this binary
+knows. Exits with 1 if the runtime cannot be used.`,
+		Example: `  semantic runtime status
+  semantic runtime status --json`,
+		Args: args(cobra.NoArgs),
+		RunE: func(*cobra.Command, []string) error {
+			dir, err := a.home()
+			if err != nil {
+				return err
+			}
+			s, problem := native.Inspect(dir)
+			if problem != nil && !errors.Is(problem, native.ErrNotInstalled) {
+				return problem
+			}
+			if asJSON {
+				if err := writeJSON(a.Out, s); err != nil {
+					return err
+				}
+				if problem != nil {
+					return errSilent
+				}
+				return nil
+			}
+			t := tabwriter.NewWriter(a.Out, 0, 0, 2, ' ', 0)
+			fmt.Fprintf(t, "state\t%s\n", s.State)
+			fmt.Fprintf(t, "llama.cpp\t%s\n", s.LlamaCPP)
+			fmt.Fprintf(t, "package\t%s %s (npm, %s)\n", s.Package, s.Version, s.Licence)
+			fmt.Fprintf(t, "folder\t%s\n", s.Dir)
+			fmt.Fprintf(t, "size\t%s\n", progress.Bytes(s.Size))
+			for _, other := range s.Others {
+				fmt.Fprintf(t, "unused\t%s\n", other)
+			}
+			if err := t.Flush(); err != nil {
+				return err
+			}
+			return problem
+		},
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	return cmd
+}
+
+// writeJSON prints a value as indented JSON.
+func writeJSON(w io.Writer, v any) error {
+	out := json.NewEncoder(w)
+	out.SetIndent("", "  ")
+	return out.Encode(v)
+}
