@@ -348,7 +348,7 @@ func (d *Delivery) Adopt(newer *Delivery) error {
 	adopted := newer.held()
 	d.messagesMu.Lock()
 	defer d.messagesMu.Unlock()
-	if newer.Sequence == d.Sequence {
+	if newer.Class == d.Class && newer.Sequence == d.Sequence {
 		d.messages = adopted
 		return nil
 	}
