@@ -1,0 +1,65 @@
+package worker
+
+import (
+	"fmt"
+	"time"
+)
+
+// Config bounds what a worker waits for. Start from [DefaultConfig]. The
+// deadlines of jobs that name none are the queue's (queue.Config).
+type Config struct {
+	// DrainTimeout is the soft timeout of a stop: how long running sequences
+	// may go on before they are handed back. 0 hands them back at once.
+	// Default 30 s.
+	DrainTimeout time.Duration
+	// FlushTimeout bounds everything after that: the last events and
+	// acknowledgements, and leaving the registry. A broker that is away costs a
+	// stop this much and no more. Positive. Default 5 s.
+	FlushTimeout time.Duration
+	// StatusInterval is how often the numbers in the registry entry are
+	// refreshed when no job begins or ends. Positive. Default 2 s.
+	StatusInterval time.Duration
+	// RetryDelay is how long a job that this worker cannot serve (a newer
+	// schema, another fingerprint) is kept from being offered again, and how
+	// long a claim that the broker refused is not tried again. Positive.
+	// Default 1 s.
+	RetryDelay time.Duration
+	// MaxDeaths is how many workers may die on a job before it fails as
+	// worker_lost; at least 1. Default 3.
+	MaxDeaths int
+}
+
+// DefaultConfig returns the defaults named at the fields.
+func DefaultConfig() Config {
+	return Config{
+		DrainTimeout:   30 * time.Second,
+		FlushTimeout:   5 * time.Second,
+		StatusInterval: 2 * time.Second,
+		RetryDelay:     time.Second,
+		MaxDeaths:      3,
+	}
+}
+
+// Validate returns an error that wraps [ErrConfig] and names the first field
+// that is out of range.
+func (c Config) Validate() error {
+	if c.DrainTimeout < 0 {
+		return fmt.Errorf("%w: DrainTimeout is %v, want 0 or more", ErrConfig, c.DrainTimeout)
+	}
+	for _, field := range []struct {
+		name  string
+		value time.Duration
+	}{
+		{"FlushTimeout", c.FlushTimeout},
+		{"StatusInterval", c.StatusInterval},
+		{"RetryDelay", c.RetryDelay},
+	} {
+		if field.value <= 0 {
+			return fmt.Errorf("%w: %s is %v, want more than 0", ErrConfig, field.name, field.value)
+		}
+	}
+	if c.MaxDeaths < 1 {
+		return fmt.Errorf("%w: MaxDeaths is %d, want 1 or more", ErrConfig, c.MaxDeaths)
+	}
+	return nil
+}

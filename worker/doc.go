@@ -1,0 +1,63 @@
+// Package worker joins the queue and the engine: it claims jobs of one model
+// as fast as the engine has room, and turns each into a sequence whose tokens
+// go into the job's log.
+//
+// # One delivery
+//
+// A claimed job is served by one goroutine, which alone appends its events and
+// acknowledges it:
+//
+//	claim ─ decode ─ read the log ─ render ─ Submit ──── started ─ delta … ─ done ─┬─ ack
+//	          │           │           │        │            │         │            │
+//	          │           │           │        │            └─────────┴ cancelled ─┤
+//	          │           │           │        │                        expired ───┤
+//	          ├───────────┴───────────┴────────┴─────────────────────── failed ────┘
+//	          │           │           │        │            │         │
+//	          │           │           └────────┴ hand back  └─────────┴ requeued, hand back
+//	          │           ├ the log has its end: ack
+//	          │           └ started under another fingerprint: wait, hand back
+//	          └ newer schema: requeued, wait, hand back
+//
+// The invariants:
+//
+//   - The message is acknowledged only after the terminal event is in the log.
+//   - An event goes into the log before anybody sees it. One append is in flight
+//     at a time; what is generated meanwhile goes into the next.
+//   - A refused append (queue.ErrFenced) means that another writer has the job:
+//     the sequence is dropped and nothing else is written or acknowledged.
+//   - A resume is bound to the log: fingerprint and seed are those of the first
+//     started event, the tokens in the log are replayed and never emitted again,
+//     and the engine's text of them must equal the text in the log.
+//   - A job that a worker's death interrupted keeps its started event without a
+//     requeued one; after Config.MaxDeaths of these it fails as worker_lost.
+//   - A job that is offered again while it runs here is adopted: the run goes on
+//     and answers for both deliveries.
+//
+// # Claims
+//
+// The claim loop alone decides when to claim: when the engine has a free
+// sequence and free cells after everything claimed before has its place, and no
+// claimed job is still on its way into the engine. A prompt's size is unknown
+// before the claim, so one job may turn out not to fit now; it then waits inside
+// the engine, heartbeating, and nothing is claimed until it has its cells.
+// There is thus at most one claimed, unstarted job without a place, of any class.
+//
+// Jobs that this worker cannot serve are held for Config.RetryDelay before they
+// go back, outside the engine and outside that rule.
+//
+// # Deadlines and clocks
+//
+// A job's deadline counts from the time the server stored it, read on the
+// worker's clock: machines are expected to agree within a fraction of the
+// deadline, as NTP makes them.
+//
+// # Stop
+//
+// When Run's context ends: the registry entry says draining and claiming stops;
+// jobs that have not started go back; running sequences finish until
+// Config.DrainTimeout; what is left gets its requeued event and goes back, so
+// that another worker continues at the same token; the last events and
+// acknowledgements are flushed within Config.FlushTimeout; the registry entry is
+// removed and every goroutine joined. The engine and the queue stay open: they
+// are the caller's, to be closed after Run.
+package worker

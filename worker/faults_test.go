@@ -1,0 +1,269 @@
+package worker_test
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/semantic-worker/semantic/engine"
+	"github.com/semantic-worker/semantic/queue"
+	"github.com/semantic-worker/semantic/schemas"
+	"github.com/semantic-worker/semantic/worker"
+)
+
+// proxy is a wire between a worker and its broker that a test can cut.
+type proxy struct {
+	listener net.Listener
+	target   string
+	running  sync.WaitGroup
+
+	mu    sync.Mutex
+	down  bool
+	conns map[net.Conn]struct{}
+}
+
+func newProxy(t *testing.T, url string) *proxy {
+	t.Helper()
+	var config net.ListenConfig
+	listener, err := config.Listen(t.Context(), "tcp", "127.0.0.1:0")
+	requireNoError(t, err)
+	p := &proxy{listener: listener, target: strings.TrimPrefix(url, "nats://"), conns: make(map[net.Conn]struct{})}
+	p.running.Go(p.serve)
+	t.Cleanup(func() {
+		_ = listener.Close()
+		p.cut()
+		p.running.Wait()
+	})
+	return p
+}
+
+// between makes a worker connect through the proxy.
+func (p *proxy) between(s *setup) {
+	s.queue = func(o *queue.Options) { o.URL = "nats://" + p.listener.Addr().String() }
+}
+
+func (p *proxy) serve() {
+	for {
+		client, err := p.listener.Accept()
+		if err != nil {
+			return
+		}
+		server, err := net.Dial("tcp", p.target)
+		if err != nil {
+			_ = client.Close()
+			continue
+		}
+		if !p.keep(client, server) {
+			continue
+		}
+		p.running.Go(func() { _, _ = io.Copy(server, client); _ = server.Close() })
+		p.running.Go(func() { _, _ = io.Copy(client, server); _ = client.Close() })
+	}
+}
+
+func (p *proxy) keep(conns ...net.Conn) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, c := range conns {
+		if p.down {
+			_ = c.Close()
+		}
+		p.conns[c] = struct{}{}
+	}
+	return !p.down
+}
+
+// cut ends all connections and every new one.
+func (p *proxy) cut() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.down = true
+	for c := range p.conns {
+		_ = c.Close()
+	}
+	clear(p.conns)
+}
+
+func (p *proxy) mend() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.down = false
+}
+
+// A worker that was cut off while another took its job has its appends refused
+// and drops the sequence; the stream is whole.
+func TestZombieIsFenced(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	wire := newProxy(t, h.srv.ClientURL())
+	g := newGate(t)
+	zombie := h.start(named("w1"), gated(g), wire.between)
+	job := prompt("words=60")
+	text, _ := reference(t, job)
+	ticket := h.submit(job)
+	follower := h.follow(ticket)
+	g.step(t, 10)
+	r := h.until(follower, 2)
+	wire.cut()
+	h.start(named("w2"))
+	r = h.rest(follower, r)
+	if r.done(); r.text() != text || len(r.started()) != 2 || r.started()[1].Worker != "w2" {
+		t.Errorf("%s: %q, want %q", r.types(), r.text(), text)
+	}
+	g.open()
+	wire.mend()
+	eventually(t, "the zombie drops the job", func() bool {
+		return zombie.metric("semantic_worker_jobs_total", "fenced")+zombie.metric("semantic_worker_jobs_total", "ended_before") == 1
+	})
+	zombie.freed()
+	h.emptied()
+	again, err := h.queue.Log(t.Context(), ticket.Owner, ticket.JobID)
+	requireNoError(t, err)
+	if len(again) != len(r.events) {
+		t.Errorf("the log grew from %d to %d events after its end", len(r.events), len(again))
+	}
+}
+
+// A job that was given away while its worker was cut off, and comes back to that
+// worker untouched, goes on there without a new start.
+func TestOwnJobIsAdopted(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	wire := newProxy(t, h.srv.ClientURL())
+	g := newGate(t)
+	w := h.start(gated(g), wire.between)
+	job := prompt("words=60")
+	text, _ := reference(t, job)
+	ticket := h.submit(job)
+	follower := h.follow(ticket)
+	g.step(t, 10)
+	r := h.until(follower, 2)
+	wire.cut()
+	m := h.mortal("passing by")
+	d := m.claim()
+	wire.mend()
+	requireNoError(t, d.HandBack(t.Context()))
+	eventually(t, "adopted", func() bool { return w.metric("semantic_worker_adopted_total") >= 1 })
+	g.open()
+	r = h.rest(follower, r)
+	if r.done(); r.text() != text || len(r.started()) != 1 {
+		t.Errorf("%s: %q, want %q", r.types(), r.text(), text)
+	}
+	h.emptied()
+}
+
+// The broker is away in the middle of a stream: it goes on by itself.
+func TestBrokerRestart(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	g := newGate(t)
+	w := h.start(gated(g))
+	jobs := make([]schemas.Job, 3)
+	followers := make([]*queue.Follower, 3)
+	begun := make([]record, 3)
+	for i := range jobs {
+		jobs[i] = prompt(fmt.Sprintf("stream %d words=50", i))
+		followers[i] = h.follow(h.submit(jobs[i]))
+	}
+	eventually(t, "all are in the engine", func() bool { return len(w.engine.Snapshot().Requests) == 3 })
+	g.step(t, 12)
+	for i, follower := range followers {
+		begun[i] = h.until(follower, 1)
+	}
+	h.srv.Stop()
+	g.step(t, 10)
+	h.srv.Resume(t)
+	g.open()
+	for i, follower := range followers {
+		r := h.rest(follower, begun[i])
+		text, _ := reference(t, jobs[i])
+		if r.done(); r.text() != text {
+			t.Errorf("stream %d: %s: %q, want %q", i, r.types(), r.text(), text)
+		}
+	}
+	h.emptied()
+	h.result(h.submit(prompt("words=3"))).done()
+}
+
+// The log takes nothing for longer than the engine waits for a reader.
+func TestSlowConsumer(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	wire := newProxy(t, h.srv.ClientURL())
+	g := newGate(t)
+	w := h.start(gated(g), wire.between, func(s *setup) {
+		s.engine.BufferTokens = 4
+		s.engine.SlowConsumerTimeout = 300 * time.Millisecond
+	})
+	ticket := h.submit(prompt("words=500"))
+	follower := h.follow(ticket)
+	g.step(t, 8)
+	r := h.until(follower, 1)
+	wire.cut()
+	g.open()
+	w.freed()
+	wire.mend()
+	r = h.rest(follower, r)
+	if failed := r.failed(schemas.CodeSlowConsumer); failed.Usage == nil || failed.Usage.CompletionTokens != len(r.tokens()) {
+		t.Errorf("failed %+v with %d tokens in the log", failed, len(r.tokens()))
+	}
+}
+
+// mine is a backend that fails once it is told to.
+type mine struct {
+	engine.Backend
+	armed *atomic.Bool
+}
+
+func (m mine) Step(rows []engine.Row) error {
+	if m.armed.Load() {
+		return fmt.Errorf("%w: out of memory", engine.ErrBackend)
+	}
+	return m.Backend.Step(rows)
+}
+
+// A failed backend ends the worker; the job goes on elsewhere, as after a death.
+func TestEngineFailure(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	var armed atomic.Bool
+	armed.Store(true)
+	fails := func(s *setup) { s.backend = func(b engine.Backend) engine.Backend { return mine{b, &armed} } }
+	job := prompt("words=30")
+	text, _ := reference(t, job)
+	ticket := h.submit(job)
+	for i := range 2 {
+		w := h.launch(named(fmt.Sprintf("w%d", i)), fails)
+		requireError(t, w.join(), worker.ErrEngineLost, "backend")
+	}
+	h.start(named("healthy"))
+	r := h.result(ticket)
+	if r.done(); r.text() != text || len(r.started()) != 3 {
+		t.Errorf("%s: %q, want %q", r.types(), r.text(), text)
+	}
+}
+
+// A job under which three engines failed is not tried on a fourth.
+func TestThirdEngineFailureEndsTheJob(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	var armed atomic.Bool
+	armed.Store(true)
+	ticket := h.submit(prompt("words=30"))
+	for i := range 3 {
+		w := h.launch(named(fmt.Sprintf("w%d", i)), func(s *setup) {
+			s.backend = func(b engine.Backend) engine.Backend { return mine{b, &armed} }
+		})
+		requireError(t, w.join(), worker.ErrEngineLost, "backend")
+	}
+	r := h.result(ticket)
+	if failed := r.failed(schemas.CodeEngineFailed); !strings.Contains(failed.Message, "out of memory") {
+		t.Errorf("failed %+v", failed)
+	}
+	h.emptied()
+}

@@ -1,0 +1,327 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/semantic-worker/semantic/engine"
+	"github.com/semantic-worker/semantic/queue"
+	"github.com/semantic-worker/semantic/schemas"
+)
+
+// phase is where a claimed job is on its way.
+type phase int
+
+const (
+	// phaseClaimed: its size is not known yet. No claim beside it.
+	phaseClaimed phase = iota
+	// phaseHeld: this worker cannot serve it; it waits to go back.
+	phaseHeld
+	// phaseSubmitted: the engine has it and counts its cells.
+	phaseSubmitted
+	// phaseStarted: its first row was in a step.
+	phaseStarted
+	// phaseEnding: the engine has it no more; last writes.
+	phaseEnding
+)
+
+// run is one claimed job. Its goroutine alone calls the delivery's methods,
+// except Adopt, which the claim loop calls.
+type run struct {
+	w        *Worker
+	delivery *queue.Delivery
+	log      *slog.Logger
+	number   uint64 // counts the worker's claims
+	claimed  time.Time
+	agent    string // for the agents gauge; set at the claim, the flow where the job names none
+
+	// Of the run's goroutine.
+	job     schemas.Job
+	history history
+	usage   schemas.Usage // of what is in the log
+	emitted bool          // whether this attempt appended a token
+
+	mu      sync.Mutex // guards the rest; taken after Worker.mu
+	phase   phase
+	cause   error            // why it is stopped; the first cause stays
+	stopped chan struct{}    // closed with cause
+	seq     *engine.Sequence // once submitted
+}
+
+func newRun(w *Worker, d *queue.Delivery) *run {
+	agent := fmt.Sprintf("%s/%02d", d.Owner, d.Flow)
+	if job, err := d.Job(); err == nil && job.Agent != "" {
+		agent = d.Owner + "/" + job.Agent
+	}
+	return &run{
+		w:        w,
+		delivery: d,
+		log:      w.log.With(keyRequestID, d.RequestID, keyJobID, d.JobID, keyClass, d.Class),
+		number:   w.claims.Add(1),
+		claimed:  time.Now(),
+		agent:    agent,
+		stopped:  make(chan struct{}),
+	}
+}
+
+// stop ends the run for a cause, in whatever phase it is. Safe for concurrent
+// use; after the first call it does nothing.
+func (r *run) stop(cause error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.cause != nil {
+		return
+	}
+	r.cause = cause
+	close(r.stopped)
+	if r.seq != nil {
+		r.seq.Cancel()
+	}
+}
+
+func (r *run) stopCause() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.cause
+}
+
+// attach gives stop the sequence to cancel.
+func (r *run) attach(seq *engine.Sequence) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.seq = seq
+	if r.cause != nil {
+		seq.Cancel()
+	}
+}
+
+func (r *run) currentPhase() phase {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.phase
+}
+
+// occupies reports whether the run is what the registry calls running.
+func (r *run) occupies() bool {
+	switch r.currentPhase() {
+	case phaseClaimed, phaseSubmitted, phaseStarted, phaseEnding:
+		return true
+	case phaseHeld:
+	}
+	return false
+}
+
+// enter moves the run to a phase and tells the claim loop.
+func (r *run) enter(p phase) {
+	r.mu.Lock()
+	r.phase = p
+	r.mu.Unlock()
+	signal(r.w.changed)
+}
+
+// serve takes the job to its end, or gives it back. ctx is that of all writes:
+// when it ends, the job is left as it is.
+func (r *run) serve(ctx context.Context) {
+	ctx, span := r.w.startSpan(ctx, r.delivery)
+	var heart sync.WaitGroup
+	beating, rest := context.WithCancel(ctx)
+	heart.Go(func() {
+		if err := r.delivery.KeepAlive(beating); err != nil && beating.Err() == nil {
+			r.log.Warn("heartbeats ended", keyError, err)
+		}
+	})
+	result := r.handle(ctx)
+	rest()
+	heart.Wait()
+	r.w.metrics.ended(r.delivery.Class, result)
+	r.log.Info("claim ended", keyOutcome, string(result), "tokens", r.usage.CompletionTokens,
+		"duration", time.Since(r.claimed).Round(time.Millisecond))
+	endSpan(span, result)
+}
+
+// handle is the state machine of the package comment.
+func (r *run) handle(ctx context.Context) outcome {
+	job, bad := r.delivery.Job()
+	r.job, r.history = job, readHistory(r.delivery.Log())
+	if usage := r.history.usage(); usage != nil {
+		r.usage = *usage
+	}
+	r.log.Info("claimed", keyOwner, r.delivery.Owner, "attempts", r.history.attempts, "tokens", len(r.history.tokens))
+
+	switch {
+	case r.history.ended:
+		return r.acknowledge(ctx, outcomeEnded)
+	case errors.Is(bad, schemas.ErrNewerVersion):
+		r.log.Warn("newer schema: for a newer worker", keyError, bad)
+		return r.hold(ctx, r.history.untouched())
+	case bad == nil && job.Model != r.w.model.Name:
+		bad = &schemas.FieldError{
+			Field: "model", Code: schemas.CodeInvalidRequest,
+			Reason: fmt.Sprintf("is %q, but the job was published for %q", job.Model, r.w.model.Name),
+		}
+	}
+	if bad != nil {
+		return r.refuse(ctx, bad)
+	}
+
+	deadline := r.deadline()
+	left := time.Until(r.delivery.StoredAt.Add(deadline))
+	if left <= 0 {
+		return r.expire(ctx)
+	}
+	timer := time.AfterFunc(left, func() { r.stop(errDeadline) })
+	defer timer.Stop()
+
+	if deaths := r.delivery.Deaths(); deaths >= r.w.config.MaxDeaths {
+		return r.end(ctx, outcomeFailed, schemas.Event{Type: schemas.EventFailed, Failed: &schemas.Failed{
+			Code:    schemas.CodeWorkerLost,
+			Message: fmt.Sprintf("%d workers died while they ran this job; it is not tried again", deaths),
+			Usage:   r.partialUsage(),
+		}})
+	}
+	if first := r.history.first; first != nil && first.Fingerprint != r.w.model.Fingerprint {
+		r.log.Warn("started under another fingerprint: for a worker that has it",
+			keyFingerprint, first.Fingerprint, "ours", r.w.model.Fingerprint)
+		return r.hold(ctx, false)
+	}
+	if cause := r.stopCause(); cause != nil {
+		return r.conclude(ctx, cause, false)
+	}
+	return r.generate(ctx)
+}
+
+// generate renders the job, runs it in the engine and logs what comes.
+func (r *run) generate(ctx context.Context) outcome {
+	request, err := r.request()
+	if err != nil {
+		return r.refuse(ctx, err)
+	}
+	submitted := time.Now()
+	seq, err := r.w.engine.Submit(ctx, request)
+	if err != nil {
+		return r.notSubmitted(ctx, err)
+	}
+	defer seq.Cancel() // Whatever happens below, its cells are not lost.
+	r.attach(seq)
+	r.enter(phaseSubmitted)
+
+	<-seq.Started()
+	if cause := r.stopCause(); cause != nil {
+		return r.conclude(ctx, cause, false)
+	}
+	r.enter(phaseStarted)
+	started := &schemas.Started{
+		Attempt:      r.history.attempts + 1,
+		Worker:       r.w.identity.ID,
+		Incarnation:  r.w.identity.Incarnation,
+		Fingerprint:  r.w.model.Fingerprint,
+		Seed:         request.Seed,
+		PromptTokens: len(request.Prompt),
+	}
+	if err := r.delivery.Append(ctx, schemas.Event{Type: schemas.EventStarted, Started: started}); err != nil {
+		return r.lost(ctx, err)
+	}
+	r.usage.PromptTokens = started.PromptTokens
+	r.log.Info("started", keyAttempt, started.Attempt, "prompt_tokens", started.PromptTokens, "replayed", len(request.Emitted))
+	if len(request.Emitted) > 0 {
+		r.w.metrics.resumed.WithLabelValues(string(r.delivery.Class)).Inc()
+	}
+	return r.stream(ctx, seq, submitted)
+}
+
+// stream logs what the sequence generates until it ends.
+func (r *run) stream(ctx context.Context, seq *engine.Sequence, submitted time.Time) outcome {
+	for {
+		chunk, err := seq.Next(ctx)
+		if err != nil {
+			return r.interrupted(ctx, err)
+		}
+		if chunk.Finish != "" {
+			r.enter(phaseEnding)
+			return r.done(ctx, chunk, submitted)
+		}
+		event := schemas.Event{Type: schemas.EventDelta, Delta: &schemas.Delta{Tokens: chunk.Tokens, Text: chunk.Text}}
+		if err := r.delivery.Append(ctx, event); err != nil {
+			return r.lost(ctx, err)
+		}
+		r.logged(len(chunk.Tokens))
+	}
+}
+
+// logged accounts for tokens that are in the log now.
+func (r *run) logged(tokens int) {
+	if tokens == 0 {
+		return
+	}
+	r.usage.CompletionTokens += tokens
+	if !r.emitted && len(r.history.tokens) == 0 {
+		r.w.metrics.observeFirstToken(r.delivery.Class, time.Since(r.delivery.StoredAt))
+	}
+	r.emitted = true
+}
+
+// done appends the end of an answer given in full.
+func (r *run) done(ctx context.Context, last engine.Chunk, submitted time.Time) outcome {
+	done := &schemas.Done{
+		Tokens:       last.Tokens,
+		Text:         last.Text,
+		FinishReason: schemas.FinishStop,
+		Usage: schemas.Usage{
+			PromptTokens:     last.Usage.Prompt,
+			CompletionTokens: last.Usage.Completion,
+			CachedTokens:     last.Usage.Cached,
+		},
+		Timings: schemas.Timings{
+			QueuedMS:  milliseconds(r.claimed.Sub(r.delivery.StoredAt)),
+			PrefillMS: milliseconds(submitted.Sub(r.claimed) + last.Timings.Waiting + last.Timings.Prefill),
+			DecodeMS:  milliseconds(last.Timings.Decode),
+		},
+	}
+	if last.Finish == engine.FinishLength {
+		done.FinishReason = schemas.FinishLength
+	}
+	result := r.end(ctx, outcomeDone, schemas.Event{Type: schemas.EventDone, Done: done})
+	if result == outcomeDone {
+		r.logged(len(last.Tokens))
+	}
+	return result
+}
+
+// deadline is how long the job may wait and run.
+func (r *run) deadline() time.Duration {
+	if r.job.DeadlineMS > 0 {
+		return time.Duration(r.job.DeadlineMS) * time.Millisecond
+	}
+	return r.w.queue.Config().DefaultDeadline[r.delivery.Class]
+}
+
+// seed is the job's, or the first attempt's, or a new one that JavaScript can
+// read without loss.
+func (r *run) seed() int64 {
+	switch {
+	case r.history.first != nil:
+		return r.history.first.Seed
+	case r.job.Seed != nil:
+		return *r.job.Seed
+	default:
+		return rand.Int64N(1 << 53)
+	}
+}
+
+// partialUsage is what the log accounts for; nil when nothing started.
+func (r *run) partialUsage() *schemas.Usage {
+	if r.usage.PromptTokens == 0 {
+		return nil
+	}
+	usage := r.usage
+	return &usage
+}
+
+func milliseconds(d time.Duration) float64 {
+	return float64(max(d, 0)) / float64(time.Millisecond)
+}

@@ -1,0 +1,324 @@
+package worker
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel/trace"
+	"go.opentelemetry.io/otel/trace/noop"
+
+	"github.com/semantic-worker/semantic/engine"
+	"github.com/semantic-worker/semantic/engine/chat"
+	"github.com/semantic-worker/semantic/queue"
+	"github.com/semantic-worker/semantic/schemas"
+)
+
+// Identity says who the worker is. All fields are required.
+type Identity struct {
+	// ID is kept in the data directory over restarts.
+	ID string
+	// Incarnation is drawn anew at each start of the process: a job's deaths
+	// are counted by it.
+	Incarnation string
+	// Host is the machine's name, for people.
+	Host string
+	// Release is the version of the program.
+	Release string
+}
+
+// Options are what New needs. Queue, Engine, Template and Identity are required.
+type Options struct {
+	// Queue, with its topology ensured, is where jobs come from. The caller
+	// closes it after Run.
+	Queue *queue.Queue
+	// Engine runs the jobs; the worker must be its only user. The caller closes
+	// it after Run.
+	Engine *engine.Engine
+	// Template is the chat template of the engine's model.
+	Template *chat.Template
+	Identity Identity
+	// Logger gets every step of a job's life; nil discards.
+	Logger *slog.Logger
+	// Registerer gets the worker's metrics until Run returns; nil means none.
+	Registerer prometheus.Registerer
+	// TracerProvider gets one span per claim, a child of the job's traceparent;
+	// nil means none.
+	TracerProvider trace.TracerProvider
+	// Config; the zero value means DefaultConfig.
+	Config Config
+}
+
+// Worker serves jobs of one model. Ready may be called from any goroutine.
+type Worker struct {
+	queue    *queue.Queue
+	engine   *engine.Engine
+	template *chat.Template
+	identity Identity
+	config   Config
+	model    engine.ModelInfo
+	log      *slog.Logger
+	tracer   trace.Tracer
+	metrics  *metrics
+	started  time.Time
+
+	ran     atomic.Bool
+	claims  atomic.Uint64 // jobs claimed so far
+	ready   chan struct{}
+	changed chan struct{} // a place may have become free; read by the claim loop
+	news    chan struct{} // the status changed; read by the status loop
+	failed  chan struct{} // closed once a job met a failed engine
+	fail    sync.Once
+
+	statusMu sync.Mutex // held while a status is made and sent, so that the last sent is the last made
+
+	mu       sync.Mutex // guards the two below
+	runs     map[string]*run
+	draining bool
+	running  sync.WaitGroup // one for every entry of runs; added to by the claim loop only
+}
+
+// New checks the options. It starts nothing.
+func New(o Options) (*Worker, error) {
+	if o.Config == (Config{}) {
+		o.Config = DefaultConfig()
+	}
+	if err := o.Config.Validate(); err != nil {
+		return nil, err
+	}
+	switch {
+	case o.Queue == nil:
+		return nil, fmt.Errorf("%w: Queue is missing", ErrConfig)
+	case o.Engine == nil:
+		return nil, fmt.Errorf("%w: Engine is missing", ErrConfig)
+	case o.Template == nil:
+		return nil, fmt.Errorf("%w: Template is missing", ErrConfig)
+	case o.Identity.ID == "" || o.Identity.Incarnation == "" || o.Identity.Host == "" || o.Identity.Release == "":
+		return nil, fmt.Errorf("%w: Identity is incomplete: %+v", ErrConfig, o.Identity)
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.TracerProvider == nil {
+		o.TracerProvider = noop.NewTracerProvider()
+	}
+	w := &Worker{
+		queue:    o.Queue,
+		engine:   o.Engine,
+		template: o.Template,
+		identity: o.Identity,
+		config:   o.Config,
+		model:    o.Engine.Info(),
+		tracer:   o.TracerProvider.Tracer(tracerName),
+		started:  time.Now(),
+		ready:    make(chan struct{}),
+		changed:  make(chan struct{}, 1),
+		news:     make(chan struct{}, 1),
+		failed:   make(chan struct{}),
+		runs:     make(map[string]*run),
+	}
+	w.log = o.Logger.With(keyWorker, o.Identity.ID, keyModel, w.model.Name)
+	var err error
+	w.metrics, err = newMetrics(o.Registerer, w.model.Name, w.activeAgents)
+	if err != nil {
+		return nil, err
+	}
+	return w, nil
+}
+
+// Ready is closed once the worker is registered and claims. It stays open when
+// Run returned before that.
+func (w *Worker) Ready() <-chan struct{} { return w.ready }
+
+// Run claims and serves jobs until ctx ends, then stops as the package comment
+// says, and returns nil when every goroutine is joined. It returns an error when
+// the worker could not register (*queue.FingerprintError, queue.ErrUnavailable …)
+// or when the engine failed (ErrEngineLost). It can be called once.
+func (w *Worker) Run(ctx context.Context) error {
+	if !w.ran.CompareAndSwap(false, true) {
+		return ErrAlreadyRun
+	}
+	defer w.metrics.unregister()
+
+	// Jobs outlive ctx: they end by themselves, by a stop, or at the very end.
+	jobs, abandon := context.WithCancel(context.WithoutCancel(ctx))
+	defer abandon()
+
+	registration, err := w.queue.Register(ctx, w.status())
+	if err != nil {
+		return fmt.Errorf("worker: register: %w", err)
+	}
+	defer w.leave(jobs, registration)
+
+	control, err := w.queue.Control(ctx, w.identity.ID)
+	if err != nil {
+		return fmt.Errorf("worker: listen for control messages: %w", err)
+	}
+	claimer, err := w.queue.NewClaimer(ctx, queue.ClaimOptions{
+		Model: w.model.Name, WorkerID: w.identity.ID, Incarnation: w.identity.Incarnation,
+	})
+	if err != nil {
+		control.Close()
+		return fmt.Errorf("worker: listen for jobs: %w", err)
+	}
+
+	var background sync.WaitGroup
+	watch, unwatch := context.WithCancel(jobs)
+	background.Go(func() { w.watchControl(watch, control) })
+	background.Go(func() { w.refreshStatus(watch, registration) })
+	defer background.Wait()
+	defer control.Close()
+	defer unwatch()
+
+	claiming, stopClaiming := context.WithCancel(ctx)
+	defer stopClaiming()
+	var claims sync.WaitGroup
+	claims.Go(func() { w.claimLoop(claiming, jobs, claimer) })
+	w.log.Info("worker is ready", keyIncarnation, w.identity.Incarnation, keyFingerprint, w.model.Fingerprint,
+		"backend", w.model.Backend, "context", w.engine.Limits().Context, "places", w.engine.Limits().Sequences)
+	close(w.ready)
+
+	var cause error
+	select {
+	case <-ctx.Done():
+	case <-w.engine.Failed():
+		cause = ErrEngineLost
+	case <-w.failed:
+		cause = ErrEngineLost
+	}
+	w.startDraining(cause != nil)
+	stopClaiming()
+	w.announce(jobs, registration)
+	claims.Wait()
+	claimer.Close()
+	w.drain(abandon)
+	return cause
+}
+
+// status describes the worker as it is now.
+func (w *Worker) status() schemas.WorkerStatus {
+	limits, snapshot := w.engine.Limits(), w.engine.Snapshot()
+	w.mu.Lock()
+	running, draining := 0, w.draining
+	for _, r := range w.runs {
+		if r.occupies() {
+			running++
+		}
+	}
+	w.mu.Unlock()
+	return schemas.WorkerStatus{
+		Version:        schemas.Version,
+		ID:             w.identity.ID,
+		Incarnation:    w.identity.Incarnation,
+		Host:           w.identity.Host,
+		Release:        w.identity.Release,
+		Model:          w.model.Name,
+		Fingerprint:    w.model.Fingerprint,
+		Backend:        w.model.Backend,
+		Architecture:   w.model.Architecture,
+		Quantisation:   w.model.Quantisation,
+		Context:        limits.Context,
+		ContextTrained: w.model.ContextTrained,
+		ContextReason:  w.model.ContextReason,
+		Cells:          limits.Cells,
+		CellsFree:      max(limits.Cells-snapshot.CellsUsed, 0),
+		Capacity:       limits.Sequences,
+		Running:        running,
+		Draining:       draining,
+		StartedAt:      w.started.UTC(),
+		UpdatedAt:      time.Now().UTC(),
+	}
+}
+
+// refreshStatus keeps the registry entry current until ctx ends: at once when
+// something changed, but not more often than every statusGap.
+func (w *Worker) refreshStatus(ctx context.Context, registration *queue.Registration) {
+	const statusGap = 100 * time.Millisecond
+	period := time.NewTicker(w.config.StatusInterval)
+	defer period.Stop()
+	gap := time.NewTimer(0)
+	defer gap.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-gap.C:
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-w.news:
+		case <-period.C:
+		}
+		w.announce(ctx, registration)
+		gap.Reset(statusGap)
+	}
+}
+
+// announce sends the status. A failure needs no answer: the next one follows
+// within StatusInterval, and the queue keeps the entry alive meanwhile.
+func (w *Worker) announce(ctx context.Context, registration *queue.Registration) {
+	w.statusMu.Lock()
+	defer w.statusMu.Unlock()
+	ctx, cancel := context.WithTimeout(ctx, w.config.FlushTimeout)
+	defer cancel()
+	if err := registration.Update(ctx, w.status()); err != nil && ctx.Err() == nil {
+		w.log.Warn("registry entry not refreshed", keyError, err)
+	}
+}
+
+// leave removes the registry entry; without it the entry goes by its TTL.
+func (w *Worker) leave(ctx context.Context, registration *queue.Registration) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), w.config.FlushTimeout)
+	defer cancel()
+	if err := registration.Close(ctx); err != nil {
+		w.log.Warn("registry entry not removed", keyError, err)
+	}
+}
+
+// watchControl serves the messages of gateways until the feed is closed.
+func (w *Worker) watchControl(ctx context.Context, feed *queue.ControlFeed) {
+	for {
+		message, err := feed.Next(ctx)
+		if err != nil {
+			return
+		}
+		if message.Kind != queue.ControlCancel {
+			w.log.Warn("control message of an unknown kind", "kind", message.Kind, keyJobID, message.JobID)
+			continue
+		}
+		if message.Reason == "" {
+			message.Reason = "requested"
+		}
+		w.mu.Lock()
+		for _, r := range w.runs {
+			if r.delivery.JobID == message.JobID && r.delivery.Owner == message.Owner {
+				r.stop(&cancelError{reason: message.Reason})
+			}
+		}
+		w.mu.Unlock()
+	}
+}
+
+// activeAgents counts distinct agents with a job here.
+func (w *Worker) activeAgents() float64 {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	agents := make(map[string]struct{}, len(w.runs))
+	for _, r := range w.runs {
+		agents[r.agent] = struct{}{}
+	}
+	return float64(len(agents))
+}
+
+// signal sets a coalescing signal.
+func signal(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
