@@ -175,6 +175,8 @@ func (e *Engine) check(r Request) error {
 		return fmt.Errorf("%w: the prompt has a token outside the vocabulary of %d", ErrInvalid, size)
 	case slices.ContainsFunc(r.Emitted, bad):
 		return fmt.Errorf("%w: Emitted has a token outside the vocabulary of %d", ErrInvalid, size)
+	case slices.ContainsFunc(r.Emitted, e.Vocabulary().EndOfGeneration):
+		return fmt.Errorf("%w: Emitted has a token that ends the generation", ErrInvalid)
 	case r.EmittedBytes < 0:
 		return fmt.Errorf("%w: EmittedBytes is %d, must not be negative", ErrInvalid, r.EmittedBytes)
 	case r.MaxTokens < 0:

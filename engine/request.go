@@ -27,7 +27,8 @@ type Request struct {
 	Prompt []Token
 	// Emitted are tokens that an earlier attempt generated. They are replayed
 	// (in steps of at most 32 rows, so that the bits stay: see the package
-	// comment), never output again, and count towards MaxTokens and Usage.
+	// comment), never output again, and count towards MaxTokens and Usage. Never an
+	// end-of-generation token.
 	Emitted []Token
 	// EmittedBytes is how much text the earlier attempt output. 0 means what
 	// ReplayText gives for Emitted; it is more where that attempt had come to the

@@ -272,7 +272,7 @@ func refuses(b *bench) error {
 }
 
 // fillable is the largest cache that is filled to see it overflow.
-const fillable = 4096
+const fillable = 1024
 
 func overflows(b *bench) error {
 	if b.limits.Cells > fillable || b.limits.Cells > b.limits.Context*b.limits.Sequences {

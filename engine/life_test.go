@@ -1,0 +1,293 @@
+package engine_test
+
+import (
+	"context"
+	"errors"
+	"math"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+	"go.opentelemetry.io/otel/sdk/trace/tracetest"
+
+	"github.com/semantic-worker/semantic/engine"
+	"github.com/semantic-worker/semantic/engine/sim"
+)
+
+func TestCloseOfAnUnusedEngine(t *testing.T) {
+	boom := errors.New("boom")
+	e, err := engine.New(engine.Options{Backend: &spy{Backend: simulate(t, sim.Options{}), closed: boom}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var closers sync.WaitGroup
+	for range 4 {
+		closers.Go(func() {
+			if err := e.Close(); !errors.Is(err, boom) {
+				t.Errorf("close: %v, want the backend's error", err)
+			}
+		})
+	}
+	closers.Wait()
+	if _, err := e.Submit(t.Context(), engine.Request{ID: "a", Prompt: []engine.Token{1}}); !errors.Is(err, engine.ErrClosed) {
+		t.Errorf("submit: %v, want ErrClosed", err)
+	}
+	if left := e.Drain(t.Context()); len(left) != 0 {
+		t.Errorf("drain: %v", left)
+	}
+}
+
+func TestCloseEndsWhatRuns(t *testing.T) {
+	g := newGate()
+	e := start(t, simulate(t, sim.Options{DecodeStep: time.Second, Clock: g}), engine.Config{})
+	s := submit(t, e, engine.Request{ID: "a", Prompt: ask(t, e, "a", 5)})
+	<-g.entered
+	if err := e.Close(); err != nil { // the running step is interrupted
+		t.Error(err)
+	}
+	if _, err := collect(t.Context(), s); !errors.Is(err, engine.ErrClosed) {
+		t.Errorf("got %v, want ErrClosed", err)
+	}
+	s.Cancel()
+}
+
+func TestNewRefuses(t *testing.T) {
+	if _, err := engine.New(engine.Options{}); !errors.Is(err, engine.ErrInvalid) {
+		t.Errorf("no backend: %v, want ErrInvalid", err)
+	}
+	for name, change := range map[string]func(*engine.Config){
+		"MaxWaiting":          func(c *engine.Config) { c.MaxWaiting = 0 },
+		"MaxCells":            func(c *engine.Config) { c.MaxCells = -1 },
+		"StepRows":            func(c *engine.Config) { c.StepRows = -1 },
+		"PrefillChunk":        func(c *engine.Config) { c.PrefillChunk = 100 },
+		"PrefillBusyRows":     func(c *engine.Config) { c.PrefillBusyRows = 0 },
+		"AdmitReserve":        func(c *engine.Config) { c.AdmitReserve = -1 },
+		"BufferTokens":        func(c *engine.Config) { c.BufferTokens = 0 },
+		"BufferBytes":         func(c *engine.Config) { c.BufferBytes = 0 },
+		"SlowConsumerTimeout": func(c *engine.Config) { c.SlowConsumerTimeout = 0 },
+		"limits":              func(c *engine.Config) { c.MaxCells = 1 },
+	} {
+		boom := errors.New("closed")
+		_, err := engine.New(engine.Options{Backend: &spy{Backend: simulate(t, sim.Options{}), closed: boom}, Config: config(change)})
+		if !errors.Is(err, engine.ErrInvalid) || !errors.Is(err, boom) || !strings.Contains(err.Error(), name) {
+			t.Errorf("%s: %v, want ErrInvalid with the name, and the backend closed", name, err)
+		}
+	}
+}
+
+func TestDrainLetsThemFinish(t *testing.T) {
+	g := newGate()
+	e := start(t, simulate(t, sim.Options{Sequences: 1, DecodeStep: time.Second, Clock: g}), engine.Config{})
+	running := submit(t, e, engine.Request{ID: "running", Prompt: ask(t, e, "running", 5)})
+	waiting := submit(t, e, engine.Request{ID: "waiting", Prompt: ask(t, e, "waiting", 5)})
+	<-g.entered
+	var drains sync.WaitGroup
+	for range 3 {
+		drains.Go(func() {
+			if left := e.Drain(t.Context()); len(left) != 0 {
+				t.Errorf("drain left %v", left)
+			}
+		})
+	}
+	defer g.open()()
+	for name, s := range map[string]*engine.Sequence{"running": running, "waiting": waiting} {
+		if got, want := mustCollect(t, s).text, sim.Text(ask(t, e, name, 5), 5); got != want {
+			t.Errorf("%s said %q, want %q", name, got, want)
+		}
+	}
+	drains.Wait()
+	if !e.Snapshot().Draining {
+		t.Error("the snapshot does not say that it drains")
+	}
+}
+
+func TestDrainEndsTheRest(t *testing.T) {
+	g := newGate()
+	e := start(t, simulate(t, sim.Options{Sequences: 1, DecodeStep: time.Second, Clock: g}), engine.Config{})
+	running := submit(t, e, engine.Request{ID: "running", Prompt: ask(t, e, "running", 5)})
+	waiting := submit(t, e, engine.Request{ID: "waiting", Prompt: ask(t, e, "waiting", 5), Emitted: []engine.Token{'a', 'b'}})
+	<-g.entered
+	g.release <- struct{}{}
+	<-g.entered
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	left := e.Drain(ctx) // the running step is interrupted
+	got, err := collect(t.Context(), running)
+	if !errors.Is(err, engine.ErrDrained) || len(got.tokens) != 1 {
+		t.Errorf("running: %d tokens and %v, want 1 and ErrDrained", len(got.tokens), err)
+	}
+	if _, err := collect(t.Context(), waiting); !errors.Is(err, engine.ErrDrained) {
+		t.Errorf("waiting: %v, want ErrDrained", err)
+	}
+	want := []engine.Unfinished{
+		{ID: "running", Phase: engine.PhaseDecode, Generated: got.tokens},
+		{ID: "waiting", Phase: engine.PhaseWaiting, Generated: []engine.Token{'a', 'b'}},
+	}
+	slices.SortFunc(left, func(a, b engine.Unfinished) int { return strings.Compare(a.ID, b.ID) })
+	if !slices.EqualFunc(left, want, func(a, b engine.Unfinished) bool {
+		return a.ID == b.ID && a.Phase == b.Phase && slices.Equal(a.Generated, b.Generated)
+	}) {
+		t.Errorf("left %+v, want %+v", left, want)
+	}
+	if again := e.Drain(t.Context()); len(again) != 2 {
+		t.Errorf("the second drain returned %v", again)
+	}
+}
+
+func TestRoom(t *testing.T) {
+	e := start(t, simulate(t, sim.Options{Sequences: 2, Context: 100, Cells: 150}), config(func(c *engine.Config) {
+		c.BufferTokens, c.MaxWaiting = 1, 2
+	}))
+	if room := e.Room(); room != (engine.Room{Sequences: 2, Cells: 150}) {
+		t.Errorf("at first %+v", room)
+	}
+	prompt := ask(t, e, strings.Repeat("x", 60), 5)
+	first := submit(t, e, engine.Request{ID: "first", Prompt: prompt})
+	if room := e.Room(); room.Sequences != 1 || room.Cells > 150-len(prompt) {
+		t.Errorf("after one of %d tokens: %+v", len(prompt), room)
+	}
+	<-first.Started()
+	second := submit(t, e, engine.Request{ID: "second", Prompt: prompt})
+	third := submit(t, e, engine.Request{ID: "third", Prompt: prompt})
+	if room := e.Room(); room != (engine.Room{Waiting: 2}) {
+		t.Errorf("full: %+v", room)
+	}
+	if _, err := e.Submit(t.Context(), engine.Request{ID: "fourth", Prompt: prompt}); !errors.Is(err, engine.ErrFull) {
+		t.Errorf("one more: %v, want ErrFull", err)
+	}
+	if _, err := e.Submit(t.Context(), engine.Request{ID: "first", Prompt: prompt}); !errors.Is(err, engine.ErrInvalid) {
+		t.Errorf("the same ID: %v, want ErrInvalid", err)
+	}
+	for _, s := range []*engine.Sequence{first, second, third} {
+		mustCollect(t, s)
+	}
+	<-e.RoomChanged()
+	if room := e.Room(); room != (engine.Room{Sequences: 2, Cells: 150}) {
+		t.Errorf("at the end %+v", room)
+	}
+}
+
+func TestWhatHadEndedEndsAtOnce(t *testing.T) {
+	e := start(t, simulate(t, sim.Options{}), engine.Config{})
+	prompt := ask(t, e, "a", 5)
+	for name, c := range map[string]struct {
+		request engine.Request
+		finish  engine.Finish
+		text    string
+		tokens  int
+	}{
+		"max tokens":  {engine.Request{MaxTokens: 2, Emitted: []engine.Token{'a', 'b'}}, engine.FinishLength, "", 2},
+		"stop string": {engine.Request{Stop: []string{"b"}, Emitted: []engine.Token{'a', 'b'}}, engine.FinishStop, "", 2},
+	} {
+		c.request.ID, c.request.Prompt = name, prompt
+		got := mustCollect(t, submit(t, e, c.request))
+		if got.last.Finish != c.finish || got.last.Usage.Completion != c.tokens || got.text != c.text || len(got.tokens) != 0 {
+			t.Errorf("%s: %+v", name, got)
+		}
+	}
+	if steps := e.Snapshot().Steps; steps != 0 {
+		t.Errorf("%d steps were made", steps)
+	}
+}
+
+func TestTimings(t *testing.T) {
+	e := start(t, simulate(t, sim.Options{DecodeStep: time.Millisecond}), engine.Config{})
+	before := time.Now()
+	got := mustCollect(t, submit(t, e, engine.Request{ID: "a", Prompt: ask(t, e, "a", 10)})).last.Timings
+	if sum := got.Waiting + got.Prefill + got.Decode; got.Prefill < time.Millisecond || got.Decode < 9*time.Millisecond || sum > time.Since(before) {
+		t.Errorf("%+v, in %v", got, time.Since(before))
+	}
+}
+
+func TestMetrics(t *testing.T) {
+	registry := prometheus.NewPedanticRegistry()
+	open := func(name string) *engine.Engine {
+		e, err := engine.New(engine.Options{Backend: simulate(t, sim.Options{Name: name}), Registerer: registry, Config: config(func(c *engine.Config) {
+			c.BufferTokens = 5
+		})})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return e
+	}
+	e := open("one")
+	if _, err := engine.New(engine.Options{Backend: simulate(t, sim.Options{Name: "one"}), Registerer: registry}); err == nil {
+		t.Error("two engines of one name share their metrics")
+	}
+	s := submit(t, e, engine.Request{ID: "a", Prompt: ask(t, e, "a", 20)})
+	if _, err := s.Next(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	value := func(name string) float64 {
+		families, err := registry.Gather()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, family := range families {
+			if family.GetName() != name {
+				continue
+			}
+			metric := family.GetMetric()[0]
+			if h := metric.GetHistogram(); h != nil {
+				return float64(h.GetSampleCount())
+			}
+			return metric.GetCounter().GetValue() + metric.GetGauge().GetValue()
+		}
+		return math.NaN()
+	}
+	if ratio := value("semantic_pool_utilization_ratio"); !(ratio > 0 && ratio < 1) {
+		t.Errorf("utilization %v while it runs", ratio)
+	}
+	mustCollect(t, s)
+	completion := e.Snapshot()
+	for name, ok := range map[string]func(float64) bool{
+		"semantic_pool_utilization_ratio": func(v float64) bool { return v == 0 },
+		"semantic_tokens_generated_total": func(v float64) bool { return v > 20 },
+		"semantic_tokens_per_second":      func(v float64) bool { return v > 2 },
+		"semantic_batch_size":             func(v float64) bool { return v == float64(completion.Steps) },
+		"semantic_memory_used_bytes":      func(v float64) bool { return v > 0 },
+	} {
+		if v := value(name); !ok(v) {
+			t.Errorf("%s is %v", name, v)
+		}
+	}
+	if problems, err := testutil.GatherAndLint(registry); err != nil || len(problems) > 0 {
+		t.Errorf("lint: %v %v", problems, err)
+	}
+	if err := errors.Join(e.Close(), open("one").Close()); err != nil {
+		t.Errorf("after a close: %v", err)
+	}
+}
+
+func TestSpans(t *testing.T) {
+	recorder := tracetest.NewSpanRecorder()
+	provider := sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(recorder))
+	e, err := engine.New(engine.Options{Backend: simulate(t, sim.Options{}), TracerProvider: provider})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, parent := provider.Tracer("test").Start(t.Context(), "job")
+	s, err := e.Submit(ctx, engine.Request{ID: "a", Prompt: ask(t, e, "a", 5)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	mustCollect(t, s)
+	if err := e.Close(); err != nil {
+		t.Error(err)
+	}
+	var names []string
+	for _, span := range recorder.Ended() {
+		names = append(names, span.Name())
+		if span.Parent().SpanID() != parent.SpanContext().SpanID() {
+			t.Errorf("%s is no child of the job's span", span.Name())
+		}
+	}
+	if want := []string{"engine.prefill", "engine.decode"}; !slices.Equal(names, want) {
+		t.Errorf("spans %v, want %v", names, want)
+	}
+}
