@@ -1,0 +1,320 @@
+package gateway
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/semantic-worker/semantic/schemas"
+)
+
+// dial opens a plain connection to the gateway and writes to it.
+func (b *bench) dial(text string) *net.TCPConn {
+	b.t.Helper()
+	var d net.Dialer
+	conn, err := d.DialContext(b.context(), "tcp", b.http.Listener.Addr().String())
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	b.t.Cleanup(func() { conn.Close() })
+	if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
+		b.t.Fatal(err)
+	}
+	if _, err := io.WriteString(conn, text); err != nil {
+		b.t.Fatal(err)
+	}
+	return conn.(*net.TCPConn)
+}
+
+// rawPost is a chat request as it goes over the wire.
+func rawPost(body string, extra ...string) string {
+	return fmt.Sprintf("POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: %d\r\n%s\r\n%s",
+		len(body), strings.Join(extra, ""), body)
+}
+
+func status(t *testing.T, conn net.Conn) *http.Response {
+	t.Helper()
+	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { resp.Body.Close() })
+	return resp
+}
+
+// The job of a client that left is cancelled, at whatever point it left.
+func TestDisconnectFreesTheJob(t *testing.T) {
+	t.Run("in mid-stream", func(t *testing.T) {
+		b := startBench(t)
+		started, ended := make(chan string, 1), make(chan struct{})
+		b.work(func(ctx context.Context, j *claimed) {
+			defer close(ended)
+			j.start()
+			j.delta("half")
+			started <- j.d.JobID
+			<-ctx.Done()
+		})
+		leave := b.inBackground(chat("", true), headerRequestID, "left-1")
+		id := <-started
+		leave()
+		<-ended
+		b.wantEnd(id, schemas.EventCancelled)
+		if line := b.endLine(t, "left-1"); line[keyStatus] != float64(statusClientClosedRequest) {
+			t.Errorf("logged status %v", line[keyStatus])
+		}
+		b.wantMetric(t, `semantic_request_total{code="499",route="/v1/chat/completions"} 1`)
+	})
+	t.Run("not streamed", func(t *testing.T) {
+		b := startBench(t)
+		started := make(chan string, 1)
+		b.work(func(ctx context.Context, j *claimed) {
+			j.start()
+			started <- j.d.JobID
+			<-ctx.Done()
+		})
+		leave := b.inBackground(chat("", false))
+		id := <-started
+		leave()
+		b.wantEnd(id, schemas.EventCancelled)
+	})
+	t.Run("waiting", func(t *testing.T) {
+		b := startBench(t, expectM)
+		leave := b.inBackground(chat("", true))
+		eventually(t, "the job is stored", func() bool { return b.stored() == 1 })
+		leave()
+		eventually(t, "the job is gone", func() bool { return b.stored() == 0 })
+	})
+	t.Run("half-closed", func(t *testing.T) {
+		// A client that closes its sending side is gone: HTTP/1.1 gives no other
+		// way to notice one that left.
+		b := startBench(t, expectM)
+		conn := b.dial(rawPost(chat("", true)))
+		eventually(t, "the job is stored", func() bool { return b.stored() == 1 })
+		if err := conn.CloseWrite(); err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, "the job is gone", func() bool { return b.stored() == 0 })
+	})
+}
+
+func (b *bench) wantEnd(job string, end schemas.EventType) {
+	b.t.Helper()
+	eventually(b.t, "job "+job+" ends "+string(end), func() bool {
+		log, err := b.q.Log(b.context(), ownerLocal, job)
+		return err == nil && log[len(log)-1].Type == end
+	})
+}
+
+// A client that stops reading fills its own connection, counts as gone after
+// the write timeout, and delays nobody meanwhile.
+func TestSlowReaderHurtsItselfOnly(t *testing.T) {
+	b := startBench(t, func(o *benchOptions) { o.Config.WriteTimeout = time.Second })
+	flood := make(chan string, 1)
+	b.work(func(ctx context.Context, j *claimed) {
+		if j.job.Messages[0].Content != "flood" {
+			echo(ctx, j)
+			return
+		}
+		j.start()
+		flood <- j.d.JobID
+		piece := strings.Repeat("x", 64<<10)
+		for ctx.Err() == nil {
+			j.delta(piece)
+		}
+	})
+	resp := b.post(chat("flood", true)) // and never reads
+	defer resp.Body.Close()
+	id := <-flood
+
+	var wg sync.WaitGroup
+	for i := range 4 {
+		wg.Go(func() {
+			want := fmt.Sprintf("hello %d", i)
+			if got := text(t, newSSEReader(t, b.post(chat(want, true)).Body).rest()); got != want {
+				t.Errorf("got %q, want %q", got, want)
+			}
+		})
+	}
+	wg.Wait()
+	b.wantEnd(id, schemas.EventCancelled)
+}
+
+func TestGarbageBodies(t *testing.T) {
+	b := startBench(t, expectM)
+	r := rand.New(rand.NewPCG(1, 2))
+	noise := make([]byte, 4096)
+	for i := range noise {
+		noise[i] = byte(r.UintN(256))
+	}
+	good := chat("hello", false)
+	for name, body := range map[string]string{
+		"empty object": "{}",
+		"null":         "null",
+		"array":        "[]",
+		"number":       "1e999",
+		"noise":        string(noise),
+		"zeros":        strings.Repeat("\x00", 100),
+		"deep":         strings.Repeat("[", 100_000),
+		"deep object":  strings.Repeat(`{"a":`, 50_000),
+		"two":          good + good,
+		"cut":          good[:len(good)/2],
+		"bad utf-8":    strings.Replace(good, "hello", "\xff\xfe", 1),
+		"duplicate":    strings.Replace(good, "{", `{"model":"m",`, 1),
+		"no messages":  `{"model":"m","messages":[]}`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			resp := b.post(body)
+			if resp.StatusCode != http.StatusBadRequest {
+				t.Errorf("status %d", resp.StatusCode)
+			}
+			if n := b.stored(); n != 0 {
+				t.Errorf("%d jobs stored", n)
+			}
+		})
+	}
+	// No body at all.
+	resp := b.do(http.MethodPost, "/v1/chat/completions", "", "Content-Type", "application/json")
+	wantError(t, resp, schemas.CodeInvalidRequest)
+}
+
+func TestContentTypes(t *testing.T) {
+	b := startBench(t, expectM)
+	for _, headers := range [][]string{
+		{"Content-Type", ""},
+		{"Content-Type", "application/x-www-form-urlencoded"},
+		{"Content-Type", "text/plain; application/json"},
+		{"Content-Type", "application/json; charset=utf-16"},
+		{"Content-Encoding", "gzip"},
+	} {
+		wantError(t, b.post(chat("x", false), headers...), schemas.CodeUnsupportedMediaType)
+	}
+	b.work(echo)
+	resp := b.post(chat("x", false), "Content-Type", "Application/JSON; charset=UTF-8", "Content-Encoding", "identity")
+	if resp.StatusCode != http.StatusOK {
+		t.Errorf("status %d", resp.StatusCode)
+	}
+}
+
+// A chunked body has no announced length; the limit holds all the same.
+func TestBodyLimitWithoutLength(t *testing.T) {
+	b := startBench(t, expectM, func(o *benchOptions) { o.Config.MaxBodyBytes = 1000 })
+	r, err := http.NewRequestWithContext(b.context(), http.MethodPost, b.http.URL+"/v1/chat/completions",
+		io.MultiReader(strings.NewReader(`{"model":"`), io.LimitReader(endless{}, 1<<20)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Content-Type", "application/json")
+	resp, err := b.http.Client().Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	wantError(t, resp, schemas.CodeRequestTooLarge)
+}
+
+type endless struct{}
+
+func (endless) Read(p []byte) (int, error) {
+	for i := range p {
+		p[i] = 'x'
+	}
+	return len(p), nil
+}
+
+func TestHugeHeaders(t *testing.T) {
+	b := startBench(t, func(o *benchOptions) { o.Config.MaxHeaderBytes = 8 << 10 })
+	resp := b.do(http.MethodGet, "/health/live", "", "X-Big", strings.Repeat("x", 64<<10))
+	if resp.StatusCode != http.StatusRequestHeaderFieldsTooLarge {
+		t.Errorf("status %d", resp.StatusCode)
+	}
+}
+
+func TestSlowHeadersAndBodies(t *testing.T) {
+	b := startBench(t, expectM, func(o *benchOptions) {
+		o.Config.HeaderTimeout, o.Config.BodyTimeout = 100*time.Millisecond, 100*time.Millisecond
+	})
+	t.Run("headers", func(t *testing.T) {
+		conn := b.dial("POST /v1/chat/completions HTTP/1.1\r\nHost: lo")
+		if n, err := io.Copy(io.Discard, conn); err != nil && !errors.Is(err, io.EOF) {
+			t.Errorf("read %d: %v", n, err)
+		}
+	})
+	t.Run("body", func(t *testing.T) {
+		whole := rawPost(chat("x", false))
+		conn := b.dial(whole[:len(whole)-5])
+		wantError(t, status(t, conn), schemas.CodeInvalidRequest)
+	})
+	t.Run("body of a refused request", func(t *testing.T) {
+		// Refused before its body is read: the connection must not wait for the
+		// rest of it for ever.
+		whole := strings.Replace(rawPost(chat("x", false)), "/json", "/xml", 1)
+		conn := b.dial(whole[:len(whole)-5])
+		wantError(t, status(t, conn), schemas.CodeUnsupportedMediaType)
+		if _, err := io.Copy(io.Discard, conn); errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Errorf("the connection stays open: %v", err)
+		}
+	})
+	t.Run("client leaves in its body", func(t *testing.T) {
+		whole := rawPost(chat("x", false), "X-Request-Id: left-body\r\n")
+		conn := b.dial(whole[:len(whole)-5])
+		if err := conn.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if line := b.endLine(t, "left-body"); line[keyStatus] != float64(statusClientClosedRequest) {
+			t.Errorf("logged %v", line)
+		}
+	})
+}
+
+// Drain does not wait for a body that trickles in.
+func TestDrainCutsASlowBody(t *testing.T) {
+	b := startBench(t, expectM)
+	whole := rawPost(chat("x", false))
+	conn := b.dial(whole[:len(whole)-5])
+	b.wantMetric(t, "semantic_requests_active 1")
+	over, cancel := context.WithCancel(context.Background())
+	cancel()
+	b.g.Drain(over)
+	wantError(t, status(t, conn), schemas.CodeServerRestarting)
+}
+
+// A connection serves request after request; the deadlines of one do not reach
+// into the next.
+func TestConnectionIsKept(t *testing.T) {
+	b := startBench(t, func(o *benchOptions) {
+		o.Config.BodyTimeout, o.Config.WriteTimeout = 50*time.Millisecond, 50*time.Millisecond
+	})
+	b.work(func(ctx context.Context, j *claimed) {
+		wait := time.NewTimer(150 * time.Millisecond) // longer than both timeouts
+		defer wait.Stop()
+		<-wait.C
+		echo(ctx, j)
+	})
+	conn := b.dial("")
+	reader := bufio.NewReader(conn)
+	for i := range 3 {
+		if _, err := io.WriteString(conn, rawPost(chat("again", i%2 == 0))); err != nil {
+			t.Fatal(err)
+		}
+		resp, err := http.ReadResponse(reader, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		data, err := io.ReadAll(resp.Body)
+		resp.Body.Close()
+		if err != nil || resp.StatusCode != http.StatusOK || !bytes.Contains(data, []byte("again")) {
+			t.Errorf("request %d: %d %s: %v", i, resp.StatusCode, data, err)
+		}
+	}
+}

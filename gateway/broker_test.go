@@ -1,0 +1,126 @@
+package gateway
+
+import (
+	"context"
+	"crypto/tls"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/semantic-worker/semantic/schemas"
+)
+
+// The broker restarts under a stream: the client sees a pause, and nothing
+// twice.
+func TestStreamSurvivesBrokerRestart(t *testing.T) {
+	b := startBench(t)
+	goOn := make(chan struct{})
+	b.work(func(ctx context.Context, j *claimed) {
+		j.start()
+		j.delta("before ")
+		select {
+		case <-goOn:
+		case <-ctx.Done():
+			return
+		}
+		j.delta("after")
+		j.done()
+	})
+	stream := newSSEReader(t, b.post(chat("", true)).Body)
+	first, _ := stream.next()
+	b.srv.Restart(t)
+	close(goOn)
+	if got := text(t, append([]sseEvent{first}, stream.rest()...)); got != "before after" {
+		t.Errorf("text %q", got)
+	}
+}
+
+// The queue is closed under a stream, as by a fault in the order of stopping:
+// the client is told, in the stream.
+func TestQueueClosedInMidStream(t *testing.T) {
+	b := startBench(t, shortQueueTimeout)
+	b.work(func(ctx context.Context, j *claimed) {
+		j.start()
+		j.delta("half")
+		<-ctx.Done()
+	})
+	stream := newSSEReader(t, b.post(chat("", true), headerRequestID, "closed-1").Body)
+	first, _ := stream.next()
+	if err := b.q.Close(b.context()); err != nil {
+		t.Fatal(err)
+	}
+	events := append([]sseEvent{first}, stream.rest()...)
+	if last := events[len(events)-1]; !strings.Contains(last.data, string(schemas.CodeQueueUnavailable)) {
+		t.Errorf("the stream ends with %+v", last)
+	}
+	if line := b.endLine(t, "closed-1"); line[keyError] == nil || line[keyCode] != string(schemas.CodeQueueUnavailable) {
+		t.Errorf("logged %v", line)
+	}
+}
+
+// The deadline passes while the broker is away: the client is not kept
+// waiting for an event that nobody can write.
+func TestDeadlineWithoutBroker(t *testing.T) {
+	b := startBench(t, expectM, shortQueueTimeout)
+	answer := make(chan *http.Response, 1)
+	go func() { answer <- b.post(chat("", false), headerDeadline, "500ms", headerRequestID, "away-1") }()
+	eventually(t, "the job is stored", func() bool { return b.stored() == 1 })
+	b.srv.Stop()
+	wantError(t, <-answer, schemas.CodeDeadlineExceeded)
+	warned := false
+	for _, line := range b.logs.lines(t) {
+		warned = warned || line[keyRequestID] == "away-1" && line["level"] == "WARN" && line[keyError] != nil
+	}
+	if !warned {
+		t.Error("nothing in the log about the end that could not be written")
+	}
+}
+
+// Over HTTP/2 a deadline that passes between two writes would reset the
+// stream; waiting longer than the write timeout must not.
+func TestHTTP2(t *testing.T) {
+	b := startBench(t, func(o *benchOptions) { o.Config.WriteTimeout = 100 * time.Millisecond })
+	b.work(func(_ context.Context, j *claimed) {
+		wait := time.NewTicker(200 * time.Millisecond)
+		defer wait.Stop()
+		<-wait.C
+		j.start()
+		j.delta("one ")
+		<-wait.C
+		j.delta("two")
+		j.done()
+	})
+	srv := httptest.NewUnstartedServer(nil)
+	srv.Config = NewHTTPServer(b.g)
+	srv.EnableHTTP2 = true
+	srv.TLS = &tls.Config{MinVersion: tls.VersionTLS12}
+	srv.StartTLS()
+	defer srv.Close()
+	b.http.Close()
+	b.http = srv
+
+	resp := b.post(chat("", true))
+	if resp.ProtoMajor != 2 {
+		t.Fatalf("protocol %s", resp.Proto)
+	}
+	if got := text(t, newSSEReader(t, resp.Body).rest()); got != "one two" {
+		t.Errorf("text %q", got)
+	}
+	whole := b.post(chat("", false))
+	if whole.StatusCode != http.StatusOK {
+		t.Errorf("status %d", whole.StatusCode)
+	}
+}
+
+func TestWholeWaitsPlainly(t *testing.T) {
+	b := startBench(t, func(o *benchOptions) { o.Config.KeepAlive = time.Millisecond })
+	b.work(func(ctx context.Context, j *claimed) {
+		wait := time.NewTimer(20 * time.Millisecond)
+		defer wait.Stop()
+		<-wait.C
+		j.fail(schemas.CodeTemplateFailed, "no template")
+	})
+	wantError(t, b.post(chat("", false)), schemas.CodeTemplateFailed)
+}

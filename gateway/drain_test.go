@@ -1,0 +1,173 @@
+package gateway
+
+import (
+	"context"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/semantic-worker/semantic/schemas"
+)
+
+// draining waits until new requests are refused.
+func (b *bench) draining() {
+	b.t.Helper()
+	eventually(b.t, "the gateway is stopping", b.g.tracker.isStopping)
+}
+
+func TestDrainLetsStreamsFinish(t *testing.T) {
+	b := startBench(t)
+	goOn := make(chan struct{})
+	b.work(func(ctx context.Context, j *claimed) {
+		j.start()
+		j.delta("before ")
+		<-goOn
+		j.delta("after")
+		j.done()
+	})
+	resp := b.post(chat("", true))
+	stream := newSSEReader(t, resp.Body)
+	first, _ := stream.next()
+
+	drained := make(chan struct{})
+	go func() {
+		defer close(drained)
+		b.g.Drain(b.context())
+	}()
+	b.draining()
+	refused := b.post(chat("late", true))
+	wantError(t, refused, schemas.CodeServerRestarting)
+	if !refused.Close {
+		t.Error("the connection to a stopping gateway is kept")
+	}
+	select {
+	case <-drained:
+		t.Fatal("Drain returned under a live stream")
+	default:
+	}
+	close(goOn)
+	if got := text(t, append([]sseEvent{first}, stream.rest()...)); got != "before after" {
+		t.Errorf("text %q", got)
+	}
+	<-drained
+	b.g.Drain(b.context())
+}
+
+// At the end of its time Drain cuts: the stream says so, a request that is not
+// streamed gets its status, and neither job is cancelled.
+func TestDrainCutsAndCancelsNothing(t *testing.T) {
+	b := startBench(t)
+	goOn := make(chan struct{})
+	b.work(func(ctx context.Context, j *claimed) {
+		j.start()
+		j.delta("half ")
+		select {
+		case <-goOn:
+		case <-ctx.Done():
+			t.Error("a job was cancelled by a stopping gateway")
+			return
+		}
+		j.delta("whole")
+		j.done()
+	})
+	streamed := b.post(chat("", true))
+	stream := newSSEReader(t, streamed.Body)
+	first, _ := stream.next()
+
+	var whole *http.Response
+	var wg sync.WaitGroup
+	wg.Go(func() { whole = b.post(chat("", false)) })
+	eventually(t, "both jobs run", func() bool { return b.stored() == 2 })
+
+	over, cancel := context.WithCancel(context.Background())
+	cancel()
+	b.g.Drain(over)
+	wg.Wait()
+
+	events := append([]sseEvent{first}, stream.rest()...)
+	last := events[len(events)-1]
+	job := streamed.Header.Get(headerJob)
+	if !strings.Contains(last.data, string(schemas.CodeServerRestarting)) || !strings.Contains(last.data, job) || last.id != "" {
+		t.Errorf("the stream ends with %+v", last)
+	}
+	wantError(t, whole, schemas.CodeServerRestarting)
+
+	close(goOn)
+	for _, id := range []string{job, whole.Header.Get(headerJob)} {
+		eventually(t, "job "+id+" is done", func() bool {
+			log, err := b.q.Log(b.context(), ownerLocal, id)
+			return err == nil && log[len(log)-1].Type == schemas.EventDone
+		})
+	}
+}
+
+// A client that leaves because the gateway stops does not lose its job.
+func TestDisconnectWhileDrainingCancelsNothing(t *testing.T) {
+	b := startBench(t)
+	goOn := make(chan struct{})
+	ids := make(chan string, 1)
+	b.work(func(ctx context.Context, j *claimed) {
+		j.start()
+		ids <- j.d.JobID
+		select {
+		case <-goOn:
+		case <-ctx.Done():
+			t.Error("cancelled")
+			return
+		}
+		j.done()
+	})
+	leave := b.inBackground(chat("", true))
+	id := <-ids
+	drained := make(chan struct{})
+	go func() {
+		defer close(drained)
+		b.g.Drain(b.context())
+	}()
+	b.draining()
+	leave()
+	<-drained
+	close(goOn)
+	eventually(t, "the job is done", func() bool {
+		log, err := b.q.Log(b.context(), ownerLocal, id)
+		return err == nil && log[len(log)-1].Type == schemas.EventDone
+	})
+}
+
+// A client that does not read cannot hold up the end of the gateway.
+func TestDrainCutsAClientThatDoesNotRead(t *testing.T) {
+	b := startBench(t)
+	filled := make(chan struct{})
+	b.work(func(ctx context.Context, j *claimed) {
+		j.start()
+		piece := strings.Repeat("x", 64<<10)
+		for i := range 400 {
+			j.delta(piece)
+			if i == 200 {
+				close(filled)
+			}
+			if ctx.Err() != nil {
+				return
+			}
+		}
+		j.done()
+	})
+	resp := b.post(chat("", true))
+	defer resp.Body.Close()
+	<-filled
+	over, cancel := context.WithCancel(context.Background())
+	cancel()
+	start := time.Now()
+	b.g.Drain(over)
+	if took := time.Since(start); took > 10*time.Second {
+		t.Errorf("Drain took %v", took)
+	}
+}
+
+func TestDrainIdle(t *testing.T) {
+	b := startBench(t)
+	b.g.Drain(b.context())
+	b.g.Drain(b.context())
+}

@@ -1,0 +1,104 @@
+package gateway
+
+import (
+	"encoding/json"
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/semantic-worker/semantic/queue"
+	"github.com/semantic-worker/semantic/schemas"
+)
+
+func shortQueueTimeout(o *benchOptions) {
+	o.Config.QueueTimeout = 300 * time.Millisecond
+	o.queue = append(o.queue, func(q *queue.Options) {
+		q.Config.RequestTimeout, q.Config.SubmitTimeout = 100*time.Millisecond, 200*time.Millisecond
+	})
+}
+
+// health asks a probe and returns the status with the codes of the reasons.
+func (b *bench) health(path string) (int, string) {
+	b.t.Helper()
+	resp := b.do(http.MethodGet, path, "")
+	var h health
+	if err := json.NewDecoder(resp.Body).Decode(&h); err != nil {
+		b.t.Fatal(err)
+	}
+	codes := ""
+	for _, r := range h.Reasons {
+		codes += r.Code + " "
+		if r.Message == "" {
+			b.t.Errorf("%s: %s says nothing", path, r.Code)
+		}
+	}
+	if (h.Status == "ok") != (resp.StatusCode == http.StatusOK) || h.Release != "dev" {
+		b.t.Errorf("%s: status %d with %+v", path, resp.StatusCode, h)
+	}
+	return resp.StatusCode, codes
+}
+
+func (b *bench) wantHealth(path string, status int, codes string) {
+	b.t.Helper()
+	if s, c := b.health(path); s != status || c != codes {
+		b.t.Errorf("%s: got %d %q, want %d %q", path, s, c, status, codes)
+	}
+}
+
+func TestHealth(t *testing.T) {
+	b := startBench(t)
+	b.wantHealth("/health/live", 200, "")
+	b.wantHealth("/health/startup", 503, "model_loading ")
+	b.wantHealth("/health/ready", 503, "no_worker ")
+	b.wantHealth("/health", 503, "no_worker ")
+
+	status := schemas.WorkerStatus{ID: "w", Context: 100, Cells: 100, CellsFree: 10, Capacity: 1}
+	reg := b.announce(status)
+	becomes := func(status int, codes string) {
+		t.Helper()
+		eventually(t, "readiness is "+codes, func() bool {
+			s, c := b.health("/health/ready")
+			return s == status && c == codes
+		})
+	}
+	becomes(200, "")
+	b.wantHealth("/health/startup", 200, "")
+	b.wantHealth("/health", 200, "")
+
+	update := func(change func(*schemas.WorkerStatus)) {
+		t.Helper()
+		now := time.Now().UTC()
+		s := schemas.WorkerStatus{
+			Version: schemas.Version, ID: "w", Incarnation: "i", Host: "host", Release: "test", Model: "m", Fingerprint: "f",
+			Backend: "sim", Context: 100, Cells: 100, CellsFree: 100, Capacity: 1, StartedAt: now, UpdatedAt: now,
+		}
+		change(&s)
+		if err := reg.Update(b.context(), s); err != nil {
+			t.Fatal(err)
+		}
+	}
+	update(func(s *schemas.WorkerStatus) { s.CellsFree = 9 })
+	becomes(503, "pool_full ")
+	update(func(s *schemas.WorkerStatus) { s.Draining = true })
+	becomes(503, "no_worker ")
+	if err := reg.Close(b.context()); err != nil {
+		t.Fatal(err)
+	}
+	becomes(503, "no_worker ")
+	b.wantHealth("/health/startup", 200, "")
+
+	b.g.Drain(b.context())
+	b.wantHealth("/health/ready", 503, "shutting_down no_worker ")
+	b.wantHealth("/health/live", 200, "")
+}
+
+func TestHealthWithoutBroker(t *testing.T) {
+	b := startBench(t, shortQueueTimeout)
+	b.srv.Stop()
+	eventually(t, "the lost broker is noticed", func() bool {
+		s, c := b.health("/health/ready")
+		return s == 503 && c == "queue_unavailable "
+	})
+	b.wantHealth("/health/startup", 503, "queue_unavailable ")
+	b.wantHealth("/health/live", 200, "")
+}
