@@ -1,0 +1,236 @@
+package enginetest
+
+import (
+	"fmt"
+	"runtime"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/semantic-worker/semantic/engine"
+)
+
+// benchTokens is how many tokens each stream generates in a round.
+const benchTokens = 48
+
+// BenchmarkEngine compares the engine with a bare loop that makes the same
+// backend calls (the prompts in the same steps, then one row per stream and
+// step, and the likeliest token of each), at 1, 4, 8 and 16 streams. Rounds of
+// the two take turns on two backends that open returns. It reports tokens per
+// second of both (prompts included in the time), the median of the rounds'
+// ratios, and the engine's allocations per token.
+//
+// On a small machine run it with -benchtime=5x or so: a round is one iteration.
+func BenchmarkEngine(b *testing.B, open func(b *testing.B) engine.Backend) {
+	for _, streams := range []int{1, 4, 8, 16} {
+		b.Run(fmt.Sprintf("streams=%d", streams), func(b *testing.B) { benchmark(b, open, streams) })
+	}
+}
+
+func benchmark(b *testing.B, open func(b *testing.B) engine.Backend, streams int) {
+	backend := open(b)
+	if n := backend.Limits().Sequences; n < streams {
+		b.Logf("it has room for %d sequences only", n)
+		if err := backend.Close(); err != nil {
+			b.Error(err)
+		}
+		return
+	}
+	bare := newBareLoop(b, open(b))
+	defer bare.close(b)
+	e, err := engine.New(engine.Options{Backend: backend})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer func() {
+		if err := e.Close(); err != nil {
+			b.Error(err)
+		}
+	}()
+	prompts := make([][]engine.Token, streams)
+	for i := range prompts {
+		if prompts[i], err = e.Vocabulary().Tokenize(fmt.Sprintf("%d. words=200 %s", i, someText), false); err != nil {
+			b.Fatal(err)
+		}
+	}
+	// Once before, so that both are warm and their buffers have grown.
+	engineRound(b, e, prompts)
+	bare.round(b, prompts)
+
+	var ratios []float64
+	var ours, theirs, tokens, mallocs float64
+	b.ResetTimer()
+	for b.Loop() {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		n, took := engineRound(b, e, prompts)
+		runtime.ReadMemStats(&after)
+		m, bareTook := bare.round(b, prompts)
+		mallocs += float64(after.Mallocs - before.Mallocs)
+		tokens += float64(n)
+		ours += took.Seconds()
+		theirs += bareTook.Seconds()
+		ratios = append(ratios, float64(n)/took.Seconds()/(float64(m)/bareTook.Seconds()))
+	}
+	slices.Sort(ratios)
+	b.ReportMetric(tokens/ours, "engine-tok/s")
+	b.ReportMetric(tokens/theirs, "bare-tok/s")
+	b.ReportMetric(ratios[len(ratios)/2], "ratio")
+	b.ReportMetric(mallocs/tokens, "allocs/tok")
+	b.ReportMetric(0, "ns/op")
+}
+
+// engineRound runs all streams to their end and counts what they generated.
+func engineRound(b *testing.B, e *engine.Engine, prompts [][]engine.Token) (tokens int, took time.Duration) {
+	b.Helper()
+	began := time.Now()
+	sequences := make([]*engine.Sequence, len(prompts))
+	for i, prompt := range prompts {
+		var err error
+		if sequences[i], err = e.Submit(b.Context(), engine.Request{ID: fmt.Sprint(i), Prompt: prompt, MaxTokens: benchTokens}); err != nil {
+			b.Fatal(err)
+		}
+	}
+	counts := make([]int, len(prompts))
+	var readers sync.WaitGroup
+	for i, s := range sequences {
+		readers.Go(func() {
+			out, err := read(b.Context(), s)
+			if err != nil {
+				b.Error(err)
+			}
+			counts[i] = len(out.tokens)
+		})
+	}
+	readers.Wait()
+	took = time.Since(began)
+	for _, n := range counts {
+		tokens += n
+	}
+	return tokens, took
+}
+
+// bareLoop drives a backend with as little as is possible around it.
+type bareLoop struct {
+	work chan func()
+	done sync.WaitGroup
+	b    engine.Backend
+	rows []engine.Row
+}
+
+// newBareLoop gives the backend a thread of its own, as the engine does.
+func newBareLoop(b *testing.B, backend engine.Backend) *bareLoop {
+	b.Helper()
+	l := &bareLoop{work: make(chan func()), b: backend}
+	l.done.Go(func() {
+		runtime.LockOSThread()
+		for f := range l.work {
+			f()
+		}
+	})
+	return l
+}
+
+func (l *bareLoop) close(b *testing.B) {
+	b.Helper()
+	l.on(func() {
+		if err := l.b.Close(); err != nil {
+			b.Error(err)
+		}
+	})
+	close(l.work)
+	l.done.Wait()
+}
+
+func (l *bareLoop) on(f func()) {
+	done := make(chan struct{})
+	l.work <- func() { defer close(done); f() }
+	<-done
+}
+
+func (l *bareLoop) round(b *testing.B, prompts [][]engine.Token) (tokens int, took time.Duration) {
+	b.Helper()
+	var err error
+	l.on(func() {
+		began := time.Now()
+		tokens, err = l.generate(prompts)
+		took = time.Since(began)
+	})
+	if err != nil {
+		b.Fatal(err)
+	}
+	return tokens, took
+}
+
+// stream is one sequence of the bare loop.
+type stream struct {
+	seq      engine.SeqID
+	tokens   []engine.Token
+	resident int
+	row      int
+	over     bool
+}
+
+func (l *bareLoop) generate(prompts [][]engine.Token) (tokens int, err error) {
+	streams := make([]stream, len(prompts))
+	for i, prompt := range prompts {
+		streams[i] = stream{seq: engine.SeqID(i), tokens: slices.Clone(prompt)} //nolint:gosec // a few
+	}
+	for running := len(streams); running > 0; {
+		l.fill(streams)
+		if err := l.b.Step(l.rows); err != nil {
+			return 0, fmt.Errorf("step: %w", err)
+		}
+		for i := range streams {
+			s := &streams[i]
+			if s.over || s.row < 0 {
+				continue
+			}
+			logits, err := l.b.Logits(s.row)
+			if err != nil {
+				return 0, fmt.Errorf("logits: %w", err)
+			}
+			best := 0
+			for j, v := range logits {
+				if v > logits[best] {
+					best = j
+				}
+			}
+			s.tokens = append(s.tokens, engine.Token(best))             //nolint:gosec // a vocabulary's index is a Token
+			end := l.b.Vocabulary().EndOfGeneration(engine.Token(best)) //nolint:gosec // as above
+			if !end {
+				tokens++
+			}
+			if end || len(s.tokens)-len(prompts[i]) == benchTokens {
+				s.over = true
+				running--
+				if err := l.b.Remove(s.seq, 0); err != nil {
+					return 0, fmt.Errorf("remove: %w", err)
+				}
+			}
+		}
+	}
+	return tokens, nil
+}
+
+// fill makes a step: what each stream has that is not resident, as far as it
+// goes in.
+func (l *bareLoop) fill(streams []stream) {
+	l.rows = l.rows[:0]
+	for i := range streams {
+		s := &streams[i]
+		s.row = -1
+		if s.over {
+			continue
+		}
+		for s.resident < len(s.tokens) && len(l.rows) < l.b.Limits().Batch {
+			last := s.resident == len(s.tokens)-1
+			if last {
+				s.row = len(l.rows)
+			}
+			l.rows = append(l.rows, engine.Row{Token: s.tokens[s.resident], Pos: int32(s.resident), Seq: s.seq, Logits: last}) //nolint:gosec // small
+			s.resident++
+		}
+	}
+}
