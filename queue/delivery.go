@@ -181,9 +181,8 @@ func (d *Delivery) Append(ctx context.Context, e schemas.Event) error {
 			d.stored(sequence, e)
 			d.publishReply(sequence, data)
 			return nil
-		case errors.Is(err, ErrFenced) && d.uncertain:
-			// An earlier append of ours, given up as lost, landed after all?
-			if err := d.readBack(ctx); err != nil {
+		case errors.Is(err, ErrFenced):
+			if err := d.overtaken(ctx); err != nil {
 				return err
 			}
 			if d.last != before {
@@ -191,14 +190,36 @@ func (d *Delivery) Append(ctx context.Context, e schemas.Event) error {
 			}
 			d.lose()
 			return err
-		case errors.Is(err, ErrFenced):
-			d.lose()
-			return err
 		case errors.Is(err, ErrUnavailable):
 			d.uncertain = true
 		}
 		return err
 	}
+}
+
+// overtaken looks at what came before a refused append and moves on where that
+// is not another writer's: an earlier append of ours, given up as lost, that
+// landed after all; or entries that are no events (junk must not cost a job
+// its worker).
+func (d *Delivery) overtaken(ctx context.Context) error {
+	if d.uncertain {
+		before := d.last
+		if err := d.readBack(ctx); err != nil || d.last != before {
+			return err
+		}
+	}
+	since := jobLog{Last: d.last}
+	if d.n > 0 {
+		since.Entries = []logEntry{{Event: schemas.Event{N: d.n}}}
+	}
+	known := len(since.Entries)
+	if err := d.q.readLog(ctx, d.Owner, d.JobID, &since); err != nil {
+		return err
+	}
+	if len(since.Entries) == known && !since.Newer {
+		d.last = since.Last
+	}
+	return nil
 }
 
 // settle finds out about an append whose answer was lost.

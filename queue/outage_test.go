@@ -1,0 +1,314 @@
+package queue_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/semantic-worker/semantic/queue"
+	"github.com/semantic-worker/semantic/queue/queuetest"
+	"github.com/semantic-worker/semantic/schemas"
+)
+
+// TestBrokerRestart: the broker dies under running streams and comes back on
+// the same store. Appends and followers go on, and every worker keeps its job.
+func TestBrokerRestart(t *testing.T) {
+	const jobs, before, after = 6, 20, 20
+	srv := queuetest.Start(t)
+	gateway := queuetest.Open(t, srv, fast)
+	type run struct {
+		d *queue.Delivery
+		f *queue.Follower
+	}
+	var runs []run
+	beating, stop := context.WithCancel(t.Context())
+	var beats sync.WaitGroup
+	var claimers []*queue.Claimer
+	for w := range 2 {
+		name := fmt.Sprintf("w%d", w)
+		c := claimer(t, queuetest.Open(t, srv, fast), name)
+		claimers = append(claimers, c)
+		for range jobs / 2 {
+			ticket := submit(t, gateway, queue.Submission{Job: body("x")})
+			d := claim(t, c)
+			add(t, d, started(name, name+"-1", 1))
+			runs = append(runs, run{d, follow(t, gateway, "", ticket.JobID, 0)})
+			beats.Go(func() {
+				if err := d.KeepAlive(beating); err != nil {
+					t.Errorf("heartbeats: %v", err)
+				}
+			})
+		}
+	}
+	// A claimer that finds nothing must not take others' jobs after the outage.
+	looking, giveUp := context.WithCancel(t.Context())
+	var idle sync.WaitGroup
+	for _, c := range claimers {
+		idle.Go(func() {
+			if d, err := c.Next(looking); err == nil {
+				t.Errorf("claimed %s, which is running", d.JobID)
+			}
+		})
+	}
+	var all sync.WaitGroup
+	half := make(chan struct{}, jobs)
+	restarted := make(chan struct{})
+	for _, r := range runs {
+		all.Go(func() {
+			for i := range before + after {
+				if i == before {
+					half <- struct{}{}
+				}
+				add(t, r.d, delta(fmt.Sprint(i)))
+			}
+			<-restarted
+			add(t, r.d, done())
+		})
+		all.Go(func() {
+			expect(t, r.f, 1, schemas.EventSubmitted, schemas.EventStarted)
+			for i := range before + after {
+				if e := next(t, r.f); e.Delta == nil || e.Delta.Text != fmt.Sprint(i) {
+					t.Errorf("event %d is %+v", i, e)
+					return
+				}
+			}
+			expect(t, r.f, before+after+3, schemas.EventDone)
+			expectEOF(t, r.f)
+		})
+	}
+	for range jobs {
+		<-half
+	}
+	srv.Restart(t)
+	close(restarted)
+	all.Wait()
+	for _, r := range runs {
+		if err := r.d.Ack(within(t, 10*time.Second)); err != nil {
+			t.Errorf("ack: %v", err)
+		}
+	}
+	stop()
+	beats.Wait()
+	giveUp()
+	idle.Wait()
+	waitFor(t, func() bool { return gateway.Healthy() == nil })
+	if queued, running := stored(t, gateway); queued+running != 0 {
+		t.Errorf("%d+%d jobs left", queued, running)
+	}
+	// And the queue works as before.
+	submit(t, gateway, queue.Submission{Job: body("y")})
+	add(t, claim(t, claimers[0]), started("w0", "w0-1", 1), done())
+}
+
+// TestTakeBack: after an outage longer than AckWait every claim has run out.
+// The idle worker leaves a running job to its worker for one AckWait; when that
+// one is gone, it takes it.
+func TestTakeBack(t *testing.T) {
+	srv := queuetest.Start(t)
+	q := queuetest.Open(t, srv, fast)
+	other := claimer(t, queuetest.Open(t, srv, fast), "w2")
+	d := claimed(t, q)
+	add(t, d, started("w", "w-1", 1))
+	srv.Stop()
+	waitFor(t, func() bool { return errors.Is(q.Healthy(), queue.ErrUnavailable) })
+	outage := time.NewTimer(2 * q.Config().AckWait)
+	<-outage.C
+	srv.Resume(t)
+	waitFor(t, func() bool { return q.Healthy() == nil })
+	beating, stop := context.WithCancel(t.Context())
+	beats := make(chan error, 1)
+	go func() { beats <- d.KeepAlive(beating) }()
+	noClaim(t, other, 3*q.Config().AckWait)
+	add(t, d, delta("mine"))
+	stop()
+	<-beats
+	again := claim(t, other)
+	if again.Key() != d.Key() {
+		t.Fatalf("claimed %s", again.Key())
+	}
+	// The registry knows neither: right after an outage that proves nothing, later it does.
+	waitFor(t, func() bool { return again.Deaths() == 1 })
+}
+
+func TestAppendWhileAway(t *testing.T) {
+	srv := queuetest.Start(t)
+	q := queuetest.Open(t, srv, fast)
+	d := claimed(t, q)
+	add(t, d, started("w", "w-1", 1))
+	srv.Stop()
+	waitFor(t, func() bool { return errors.Is(q.Healthy(), queue.ErrUnavailable) })
+	short, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	if err := d.Append(short, delta("lost?")); !errors.Is(err, queue.ErrUnavailable) || !errors.Is(err, context.DeadlineExceeded) {
+		t.Fatalf("append while away: %v", err)
+	}
+	if err := q.Cancel(short, "", d.JobID, "requested"); !errors.Is(err, queue.ErrUnavailable) {
+		t.Errorf("cancel while away: %v", err)
+	}
+	if _, err := q.Depth(short); !errors.Is(err, queue.ErrUnavailable) {
+		t.Errorf("depth while away: %v", err)
+	}
+	srv.Resume(t)
+	add(t, d, delta("kept"), done())
+	log, err := q.Log(within(t, 10*time.Second), "", d.JobID)
+	if err != nil || len(log) != 4 || log[2].Delta.Text != "kept" {
+		t.Fatalf("log %+v, %v", log, err)
+	}
+}
+
+// proxy is a connection to the broker that can lose the broker's answers.
+type proxy struct {
+	l       net.Listener
+	to      string
+	swallow atomic.Bool
+	mu      sync.Mutex
+	conns   []net.Conn
+	all     sync.WaitGroup
+}
+
+func newProxy(t *testing.T, url string) *proxy {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &proxy{l: l, to: strings.TrimPrefix(url, "nats://")}
+	p.all.Go(p.accept)
+	t.Cleanup(func() {
+		_ = l.Close()
+		p.cut()
+		p.all.Wait()
+	})
+	return p
+}
+
+func (p *proxy) url() string { return "nats://" + p.l.Addr().String() }
+
+func (p *proxy) accept() {
+	for {
+		client, err := p.l.Accept()
+		if err != nil {
+			return
+		}
+		server, err := net.Dial("tcp", p.to)
+		if err != nil {
+			_ = client.Close()
+			continue
+		}
+		p.mu.Lock()
+		p.conns = append(p.conns, client, server)
+		p.mu.Unlock()
+		p.all.Go(func() { _, _ = io.Copy(server, client); _ = server.Close() })
+		p.all.Go(func() {
+			defer func() { _ = client.Close() }()
+			buffer := make([]byte, 64<<10)
+			for {
+				n, err := server.Read(buffer)
+				if err != nil {
+					return
+				}
+				if p.swallow.Load() {
+					continue
+				}
+				if _, err := client.Write(buffer[:n]); err != nil {
+					return
+				}
+			}
+		})
+	}
+}
+
+// cut closes every connection.
+func (p *proxy) cut() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, c := range p.conns {
+		_ = c.Close()
+	}
+	p.conns = nil
+}
+
+// TestUncertainAppend: the broker stored the event, its answer was lost.
+func TestUncertainAppend(t *testing.T) {
+	srv := queuetest.Start(t)
+	p := newProxy(t, srv.ClientURL())
+	q := queuetest.Open(t, srv, fast, func(o *queue.Options) {
+		o.URL = p.url()
+		o.Config.RequestTimeout = 200 * time.Millisecond
+		o.Config.AckWait = time.Minute
+	})
+	honest := queuetest.Open(t, srv)
+	d := claimed(t, q)
+	add(t, d, started("w", "w-1", 1))
+	landed := func(n int) func() bool {
+		return func() bool {
+			log, err := honest.Log(t.Context(), "", d.JobID)
+			return err == nil && len(log) == n
+		}
+	}
+
+	// Within one call: it reads back and finds its own event.
+	p.swallow.Store(true)
+	appended := make(chan error, 1)
+	go func() { appended <- d.Append(within(t, 20*time.Second), delta("a")) }()
+	waitFor(t, landed(3))
+	p.swallow.Store(false)
+	p.cut()
+	if err := <-appended; err != nil {
+		t.Fatalf("append: %v", err)
+	}
+
+	// Given up by the caller: the next call finds it.
+	p.swallow.Store(true)
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() { appended <- d.Append(ctx, delta("b")) }()
+	waitFor(t, landed(4))
+	cancel()
+	if err := <-appended; !errors.Is(err, queue.ErrUnavailable) {
+		t.Fatalf("given up: %v", err)
+	}
+	p.swallow.Store(false)
+	p.cut()
+	add(t, d, delta("c"))
+
+	// The same for a submission: it is stored once.
+	p.swallow.Store(true)
+	submitted := make(chan queue.Ticket, 1)
+	go func() {
+		ticket, err := q.Submit(within(t, 20*time.Second), queue.Submission{JobID: "once", Job: body("once")})
+		if err != nil {
+			t.Errorf("submit: %v", err)
+		}
+		submitted <- ticket
+	}()
+	waitFor(t, func() bool {
+		log, err := honest.Log(t.Context(), "", "once")
+		return err == nil && len(log) == 1
+	})
+	p.swallow.Store(false)
+	p.cut()
+	if ticket := <-submitted; ticket.Attached {
+		t.Errorf("its own event looks like another's: %+v", ticket)
+	}
+
+	add(t, d, done())
+	log, err := honest.Log(t.Context(), "", d.JobID)
+	if err != nil || len(log) != 6 {
+		t.Fatalf("log %+v, %v", log, err)
+	}
+	for i, want := range []string{"a", "b", "c"} {
+		if log[i+2].Delta.Text != want {
+			t.Errorf("event %d: %+v", i+3, log[i+2])
+		}
+	}
+	if queued, running := stored(t, honest); queued != 1 || running != 1 {
+		t.Errorf("queued %d, running %d", queued, running)
+	}
+}
