@@ -40,7 +40,7 @@ func TestOneJob(t *testing.T) {
 	if started.Attempt != 1 || started.Worker != "w1" || started.Fingerprint != w.engine.Info().Fingerprint || started.PromptTokens == 0 {
 		t.Errorf("started %+v", started)
 	}
-	if done.FinishReason != schemas.FinishStop || done.Usage.CompletionTokens != len(tokens) || done.Usage.PromptTokens != started.PromptTokens {
+	if u := done.Usage; done.FinishReason != schemas.FinishStop || u.CompletionTokens != len(tokens) || u.PromptTokens != started.PromptTokens {
 		t.Errorf("done %+v, %d tokens", done, len(tokens))
 	}
 	h.emptied()
@@ -151,6 +151,8 @@ func TestBadJobsFailByName(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
 	w := h.start(func(s *setup) { s.sim.Context, s.sim.Cells = 200, 800 })
+	const head = `{"v":1,"model":"sim",`
+	const user = `"messages":[{"role":"user","content":"x"}]`
 	for name, c := range map[string]struct {
 		body  string
 		code  schemas.Code
@@ -158,12 +160,15 @@ func TestBadJobsFailByName(t *testing.T) {
 		says  string
 	}{
 		"not JSON":      {`{`, schemas.CodeInvalidRequest, "", ""},
-		"unknown field": {`{"v":1,"model":"sim","messages":[{"role":"user","content":"x"}],"best_of":3}`, schemas.CodeUnknownParameter, "best_of", ""},
-		"out of range":  {`{"v":1,"model":"sim","messages":[{"role":"user","content":"x"}],"temperature":9}`, schemas.CodeInvalidRequest, "temperature", ""},
-		"other model":   {`{"v":1,"model":"other","messages":[{"role":"user","content":"x"}]}`, schemas.CodeInvalidRequest, "model", "other"},
-		"template":      {`{"v":1,"model":"sim","messages":[{"role":"user","content":"unrenderable"}]}`, schemas.CodeTemplateFailed, "messages", "this I do not render"},
+		"unknown field": {head + user + `,"best_of":3}`, schemas.CodeUnknownParameter, "best_of", ""},
+		"out of range":  {head + user + `,"temperature":9}`, schemas.CodeInvalidRequest, "temperature", ""},
+		"other model":   {`{"v":1,"model":"other",` + user + `}`, schemas.CodeInvalidRequest, "model", "other"},
+		"template": {
+			head + `"messages":[{"role":"user","content":"unrenderable"}]}`,
+			schemas.CodeTemplateFailed, "messages", "this I do not render",
+		},
 		"too long": {
-			`{"v":1,"model":"sim","max_tokens":150,"messages":[{"role":"user","content":"` + strings.Repeat("word ", 100) + `"}]}`,
+			head + `"max_tokens":150,"messages":[{"role":"user","content":"` + strings.Repeat("word ", 100) + `"}]}`,
 			schemas.CodeContextLengthExceeded, "messages", "200 tokens",
 		},
 	} {
@@ -191,7 +196,8 @@ func TestDefaultsOfAJob(t *testing.T) {
 	if failed := h.result(long).failed(schemas.CodeContextLengthExceeded); strings.Contains(failed.Message, "max_tokens") {
 		t.Errorf("failed %+v", failed)
 	}
-	plain := h.publish("plain", `{"v":1,"model":"sim","max_tokens":9,"messages":[{"role":"developer","content":"be brief"},{"role":"user","content":"x"}]}`)
+	plain := h.publish("plain", `{"v":1,"model":"sim","max_tokens":9,`+
+		`"messages":[{"role":"developer","content":"be brief"},{"role":"user","content":"x"}]}`)
 	r := h.result(plain)
 	if done := r.done(); done.FinishReason != schemas.FinishLength || done.Usage.CompletionTokens != 9 || len(r.tokens()) != 9 {
 		t.Errorf("done %+v", done)
@@ -382,7 +388,8 @@ func TestRegistryShowsTheWorker(t *testing.T) {
 		return workers[0]
 	}
 	eventually(t, "it is registered", func() bool { return status().ID == "w1" })
-	if s := status(); s.Capacity != 8 || s.Running != 0 || s.Draining || s.Model != modelName || s.Fingerprint == "" || s.CellsFree != s.Cells {
+	if s := status(); s.Capacity != 8 || s.Running != 0 || s.Draining || s.Model != modelName || s.Fingerprint == "" ||
+		s.CellsFree != s.Cells {
 		t.Errorf("status %+v", s)
 	}
 	ticket := h.submit(prompt("words=50"))
