@@ -9,6 +9,7 @@ import (
 
 	"github.com/semantic-worker/semantic/queue"
 	"github.com/semantic-worker/semantic/schemas"
+	"github.com/semantic-worker/semantic/worker"
 )
 
 // Running streams end by themselves within the soft timeout.
@@ -97,6 +98,21 @@ func TestStopIdle(t *testing.T) {
 	if len(workers) != 0 {
 		t.Errorf("still registered: %+v", workers)
 	}
+}
+
+// Told to stop before it has begun, and without a broker to tell.
+func TestStopBeforeTheStart(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	w := h.start()
+	second, err := worker.New(worker.Options{
+		Queue: h.queue, Engine: w.engine, Template: w.template,
+		Identity: worker.Identity{ID: "w2", Incarnation: "b", Host: "c", Release: "d"},
+	})
+	requireNoError(t, err)
+	over, cancel := context.WithCancel(t.Context())
+	cancel()
+	requireNoError(t, second.Run(over))
 }
 
 // Somebody else drains the engine: its jobs go back unharmed.

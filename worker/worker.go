@@ -150,20 +150,20 @@ func (w *Worker) Run(ctx context.Context) error {
 
 	registration, err := w.queue.Register(ctx, w.status())
 	if err != nil {
-		return fmt.Errorf("worker: register: %w", err)
+		return unlessStopped(ctx, fmt.Errorf("worker: register: %w", err))
 	}
 	defer w.leave(jobs, registration)
 
 	control, err := w.queue.Control(ctx, w.identity.ID)
 	if err != nil {
-		return fmt.Errorf("worker: listen for control messages: %w", err)
+		return unlessStopped(ctx, fmt.Errorf("worker: listen for control messages: %w", err))
 	}
 	claimer, err := w.queue.NewClaimer(ctx, queue.ClaimOptions{
 		Model: w.model.Name, WorkerID: w.identity.ID, Incarnation: w.identity.Incarnation,
 	})
 	if err != nil {
 		control.Close()
-		return fmt.Errorf("worker: listen for jobs: %w", err)
+		return unlessStopped(ctx, fmt.Errorf("worker: listen for jobs: %w", err))
 	}
 
 	var background sync.WaitGroup
@@ -197,6 +197,14 @@ func (w *Worker) Run(ctx context.Context) error {
 	claimer.Close()
 	w.drain(abandon)
 	return cause
+}
+
+// unlessStopped drops an error that comes from being told to stop.
+func unlessStopped(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return nil
+	}
+	return err
 }
 
 // status describes the worker as it is now.

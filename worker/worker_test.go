@@ -40,7 +40,8 @@ func TestOneJob(t *testing.T) {
 	if started.Attempt != 1 || started.Worker != "w1" || started.Fingerprint != w.engine.Info().Fingerprint || started.PromptTokens == 0 {
 		t.Errorf("started %+v", started)
 	}
-	if u := done.Usage; done.FinishReason != schemas.FinishStop || u.CompletionTokens != len(tokens) || u.PromptTokens != started.PromptTokens {
+	if done.FinishReason != schemas.FinishStop || done.Usage.CompletionTokens != len(tokens) ||
+		done.Usage.PromptTokens != started.PromptTokens {
 		t.Errorf("done %+v, %d tokens", done, len(tokens))
 	}
 	h.emptied()
