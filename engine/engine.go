@@ -198,7 +198,7 @@ func (e *Engine) sequence(ctx context.Context, r Request) *Sequence {
 		limit:     cmp.Or(r.MaxTokens, e.limits.Context-len(r.Prompt)),
 		started:   make(chan struct{}),
 		text:      newTextState(e.Vocabulary(), r.Stop),
-		trace:     context.WithoutCancel(ctx),
+		parent:    trace.SpanContextFromContext(ctx),
 	}
 	s.output = output{
 		maxTokens: e.config.BufferTokens, maxBytes: e.config.BufferBytes,

@@ -30,7 +30,7 @@ type loop struct {
 
 func (l *loop) init(limits Limits) {
 	for slot := limits.Sequences - 1; slot >= 0; slot-- {
-		l.places = append(l.places, SeqID(slot)) //nolint:gosec // a few hundred at most
+		l.places = append(l.places, SeqID(slot))
 	}
 }
 
@@ -118,7 +118,7 @@ func (e *Engine) admit() {
 // insert keeps the order of arrival.
 func insert(sequences []*Sequence, s *Sequence) []*Sequence {
 	at, _ := slices.BinarySearchFunc(sequences, s.arrival, func(o *Sequence, arrival uint64) int {
-		return int(o.arrival) - int(arrival) //nolint:gosec // counts of requests
+		return int(o.arrival) - int(arrival)
 	})
 	return slices.Insert(sequences, at, s)
 }
@@ -220,7 +220,7 @@ func (e *Engine) begin(plan *plan) {
 	now := time.Now()
 	for _, span := range plan.spans {
 		s := e.loop.planned[span.sequence]
-		s.stepRows.Store(int32(span.count)) //nolint:gosec // at most a batch
+		s.stepRows.Store(int32(span.count))
 		if s.firstRow.IsZero() {
 			s.firstRow = now
 			e.startSpan(s, "engine.prefill", now)
@@ -280,7 +280,7 @@ func (e *Engine) generate(s *Sequence, row int, now time.Time) {
 func (e *Engine) rollBack(plan *plan) {
 	for _, span := range plan.spans {
 		s := e.loop.planned[span.sequence]
-		if err := e.backend.Remove(s.slot, int32(s.resident)); err != nil { //nolint:gosec // below the context's length
+		if err := e.backend.Remove(s.slot, int32(s.resident)); err != nil {
 			e.breakDown(err)
 			return
 		}

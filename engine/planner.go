@@ -147,7 +147,7 @@ func (p *planner) decodeRows() {
 // cuts are at multiples of limit.
 func (p *planner) share(phase Phase, n, budget, measure, limit int) {
 	budget = min(budget, p.in.rows-len(p.rows))
-	turn := int(p.in.step/2) % n //nolint:gosec // a count of steps stays far below the limit
+	turn := int(p.in.step/2) % n
 	for k := range len(p.in.sequences) * 2 {
 		i := k % len(p.in.sequences)
 		if p.taken[i] || p.in.sequences[i].phase() != phase {
@@ -209,7 +209,7 @@ func (p *planner) add(i, count int) {
 	for pos := s.resident; pos < end; pos++ {
 		p.rows = append(p.rows, Row{
 			Token: s.tokens[pos],
-			Pos:   int32(pos), //nolint:gosec // below the context's length
+			Pos:   int32(pos),
 			Seq:   s.slot,
 			// The prompt's last row asks as it did the first time, also when the
 			// token that followed is known.

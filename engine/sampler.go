@@ -81,7 +81,7 @@ func argmax(logits []float32) (_ Token, ok bool) {
 			best, at = l, i
 		}
 	}
-	return Token(max(at, 0)), at >= 0 //nolint:gosec // a vocabulary's index is a Token
+	return Token(max(at, 0)), at >= 0
 }
 
 // keepTopK keeps the k likeliest, in order of their ids: a heap of the k best so
@@ -89,7 +89,7 @@ func argmax(logits []float32) (_ Token, ok bool) {
 func (s *sampler) keepTopK(logits []float32, k int) {
 	heap := s.kept[:0]
 	for i, l := range logits {
-		c := candidate{l, Token(i)} //nolint:gosec // as above
+		c := candidate{l, Token(i)}
 		switch {
 		case !(l > float32(math.Inf(-1))):
 		case len(heap) < k:
@@ -140,7 +140,7 @@ func (s *sampler) keepAll(logits []float32, opts Sampling, top float32) {
 	s.kept = s.kept[:0]
 	for i, l := range logits {
 		if float64(l) >= floor && l > float32(math.Inf(-1)) {
-			s.kept = append(s.kept, candidate{l, Token(i)}) //nolint:gosec // as above
+			s.kept = append(s.kept, candidate{l, Token(i)})
 		}
 	}
 }
@@ -231,8 +231,8 @@ func (s *sampler) draw(temperature float64, top float32, u float64) Token {
 // alone: two rounds of the splitmix64 finaliser over a counter, so any position
 // can be drawn without those before it.
 func uniform(seed int64, position int) float64 {
-	x := mix(uint64(seed) + 0x9e3779b97f4a7c15)        //nolint:gosec // all bits count, the sign is one
-	x = mix(x + uint64(position+1)*0xd1342543de82ef95) //nolint:gosec // positions are not negative
+	x := mix(uint64(seed) + 0x9e3779b97f4a7c15)
+	x = mix(x + uint64(position+1)*0xd1342543de82ef95)
 	return float64(x>>11) / (1 << 53)
 }
 

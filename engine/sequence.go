@@ -26,8 +26,8 @@ type Sequence struct {
 	submitted time.Time
 	// limit is how many tokens it may generate, Emitted included.
 	limit int
-	// trace is the parent of its spans.
-	trace context.Context
+	// parent is the parent of its spans.
+	parent trace.SpanContext
 
 	started     chan struct{}
 	startedOnce sync.Once

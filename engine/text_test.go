@@ -20,7 +20,10 @@ func (p pieces) EndOfGeneration(token Token) bool           { return int(token) 
 // drawPieces draws text from few letters, with runes cut anywhere and bytes that
 // belong to none.
 func drawPieces(t *rapid.T) pieces {
-	letters := [][]byte{[]byte("a"), []byte("b"), []byte("ab"), []byte("\xe4\xb8"), []byte("\x96"), []byte("世"), []byte("\xf0\x9f"), []byte("\x8c\x8a"), {0xff}, nil}
+	letters := [][]byte{
+		[]byte("a"), []byte("b"), []byte("ab"), []byte("\xe4\xb8"), []byte("\x96"), []byte("世"),
+		[]byte("\xf0\x9f"), []byte("\x8c\x8a"), {0xff}, nil,
+	}
 	return rapid.SliceOfN(rapid.Custom(func(t *rapid.T) []byte {
 		return slices.Concat(rapid.SliceOfN(rapid.SampledFrom(letters), 0, 3).Draw(t, "letters")...)
 	}), 1, 20).Draw(t, "pieces")

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"context"
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
@@ -10,7 +11,8 @@ import (
 // startSpan begins the sequence's next span, which ends the one before.
 func (e *Engine) startSpan(s *Sequence, name string, now time.Time) {
 	e.endSpan(s, now)
-	_, s.span = e.tracer.Start(s.trace, name, trace.WithTimestamp(now), trace.WithAttributes(
+	parent := trace.ContextWithSpanContext(context.Background(), s.parent)
+	_, s.span = e.tracer.Start(parent, name, trace.WithTimestamp(now), trace.WithAttributes(
 		attribute.String("semantic.job", s.request.ID),
 		attribute.Int("semantic.tokens.prompt", len(s.request.Prompt)),
 	))

@@ -70,7 +70,7 @@ const someText = "The river ran past the old stone bridge, and on the far side a
 func rows(seq engine.SeqID, from int, tokens ...engine.Token) []engine.Row {
 	out := make([]engine.Row, len(tokens))
 	for i, token := range tokens {
-		out[i] = engine.Row{Token: token, Pos: int32(from + i), Seq: seq} //nolint:gosec // small
+		out[i] = engine.Row{Token: token, Pos: int32(from + i), Seq: seq}
 	}
 	out[len(out)-1].Logits = true
 	return out
@@ -85,7 +85,7 @@ func (b *bench) last(step []engine.Row) ([]float32, error) {
 	if err == nil && len(logits) != b.Vocabulary().Size() {
 		err = fmt.Errorf("%d logits for a vocabulary of %d", len(logits), b.Vocabulary().Size())
 	}
-	return slices.Clone(logits), err //nolint:wrapcheck // the case's own
+	return slices.Clone(logits), err
 }
 
 func (b *bench) cells(want int, when string) error {
@@ -98,7 +98,7 @@ func (b *bench) cells(want int, when string) error {
 // empty frees everything and checks that it is free.
 func (b *bench) empty() error {
 	for seq := range b.limits.Sequences {
-		if err := b.Remove(engine.SeqID(seq), 0); err != nil { //nolint:gosec // small
+		if err := b.Remove(engine.SeqID(seq), 0); err != nil {
 			return fmt.Errorf("free sequence %d: %w", seq, err)
 		}
 	}
@@ -175,14 +175,14 @@ func depends(b *bench) error {
 	if err := errors.Join(err, b.same("one row a step against one step", got, want)); err != nil {
 		return err
 	}
-	if err := b.Remove(0, int32(n-3)); err != nil { //nolint:gosec // small
+	if err := b.Remove(0, int32(n-3)); err != nil {
 		return fmt.Errorf("cut: %w", err)
 	}
 	got, err = b.last(rows(0, n-3, text[n-3:]...))
 	if err := errors.Join(err, b.same("again after a cut", got, want)); err != nil || b.limits.Sequences < 2 {
 		return err
 	}
-	if err := b.Remove(0, int32(n-1)); err != nil { //nolint:gosec // small
+	if err := b.Remove(0, int32(n-1)); err != nil {
 		return fmt.Errorf("cut: %w", err)
 	}
 	beside := append(rows(1, 0, b.text[:min(20, b.limits.Batch-1)]...), rows(0, n-1, text[n-1])...)
@@ -199,14 +199,14 @@ func shares(b *bench) error {
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(b.Share(1, 0, int32(n-1)), b.cells(n, "after sharing")); err != nil { //nolint:gosec // small
+	if err := errors.Join(b.Share(1, 0, int32(n-1)), b.cells(n, "after sharing")); err != nil {
 		return err
 	}
 	got, err := b.last(rows(1, n-1, b.text[n-1]))
 	if err := errors.Join(err, b.cells(n+1, "after one row of its own"), b.same("on a shared prefix", got, want)); err != nil {
 		return err
 	}
-	if err := errors.Join(b.Remove(0, 0), b.cells(n, "after the source is gone"), b.Remove(1, int32(n-1))); err != nil { //nolint:gosec // small
+	if err := errors.Join(b.Remove(0, 0), b.cells(n, "after the source is gone"), b.Remove(1, int32(n-1))); err != nil {
 		return err
 	}
 	got, err = b.last(rows(1, n-1, b.text[n-1]))
@@ -222,11 +222,11 @@ func refuses(b *bench) error {
 	if _, err := b.last(rows(0, 0, b.text[:8]...)); err != nil {
 		return err
 	}
-	size := engine.Token(b.Vocabulary().Size())                                           //nolint:gosec // a vocabulary's size is a Token
-	over, big := engine.SeqID(b.limits.Sequences), make([]engine.Token, b.limits.Batch+1) //nolint:gosec // small
+	size := engine.Token(b.Vocabulary().Size())
+	over, big := engine.SeqID(b.limits.Sequences), make([]engine.Token, b.limits.Batch+1)
 	token := b.text[0]
 	step := func(rows ...engine.Row) func() error { return func() error { return b.Step(rows) } }
-	logits := func(i int) func() error { return func() error { _, err := b.Logits(i); return err } } //nolint:wrapcheck // the case's own
+	logits := func(i int) func() error { return func() error { _, err := b.Logits(i); return err } }
 	invalid := []struct {
 		what string
 		call func() error

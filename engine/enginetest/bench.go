@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"runtime"
 	"slices"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -88,7 +89,7 @@ func engineRound(b *testing.B, e *engine.Engine, prompts [][]engine.Token) (toke
 	sequences := make([]*engine.Sequence, len(prompts))
 	for i, prompt := range prompts {
 		var err error
-		if sequences[i], err = e.Submit(b.Context(), engine.Request{ID: fmt.Sprint(i), Prompt: prompt, MaxTokens: benchTokens}); err != nil {
+		if sequences[i], err = e.Submit(b.Context(), engine.Request{ID: strconv.Itoa(i), Prompt: prompt, MaxTokens: benchTokens}); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -175,7 +176,7 @@ type stream struct {
 func (l *bareLoop) generate(prompts [][]engine.Token) (tokens int, err error) {
 	streams := make([]stream, len(prompts))
 	for i, prompt := range prompts {
-		streams[i] = stream{seq: engine.SeqID(i), tokens: slices.Clone(prompt)} //nolint:gosec // a few
+		streams[i] = stream{seq: engine.SeqID(i), tokens: slices.Clone(prompt)}
 	}
 	for running := len(streams); running > 0; {
 		l.fill(streams)
@@ -197,8 +198,8 @@ func (l *bareLoop) generate(prompts [][]engine.Token) (tokens int, err error) {
 					best = j
 				}
 			}
-			s.tokens = append(s.tokens, engine.Token(best))             //nolint:gosec // a vocabulary's index is a Token
-			end := l.b.Vocabulary().EndOfGeneration(engine.Token(best)) //nolint:gosec // as above
+			s.tokens = append(s.tokens, engine.Token(best))
+			end := l.b.Vocabulary().EndOfGeneration(engine.Token(best))
 			if !end {
 				tokens++
 			}
@@ -229,7 +230,7 @@ func (l *bareLoop) fill(streams []stream) {
 			if last {
 				s.row = len(l.rows)
 			}
-			l.rows = append(l.rows, engine.Row{Token: s.tokens[s.resident], Pos: int32(s.resident), Seq: s.seq, Logits: last}) //nolint:gosec // small
+			l.rows = append(l.rows, engine.Row{Token: s.tokens[s.resident], Pos: int32(s.resident), Seq: s.seq, Logits: last})
 			s.resident++
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 
 	"github.com/semantic-worker/semantic/engine"
@@ -67,7 +68,7 @@ func batchEqualsAlone(ctx context.Context, s session) error {
 		if err != nil {
 			return err
 		}
-		r := engine.Request{ID: fmt.Sprint(i), Prompt: prompt, MaxTokens: 24}
+		r := engine.Request{ID: strconv.Itoa(i), Prompt: prompt, MaxTokens: 24}
 		out, err := s.run(ctx, r)
 		if err != nil {
 			return err
@@ -233,8 +234,10 @@ func neverSplits(ctx context.Context, s session) error {
 	}
 	several := false
 	for seed := range int64(4) {
-		r := engine.Request{ID: fmt.Sprint(seed), Prompt: prompt, MaxTokens: 48, Sampling: engine.Sampling{Temperature: float64(seed) / 2, Seed: seed}}
-		out, err := s.run(ctx, r)
+		out, err := s.run(ctx, engine.Request{
+			ID: strconv.FormatInt(seed, 10), Prompt: prompt, MaxTokens: 48,
+			Sampling: engine.Sampling{Temperature: float64(seed) / 2, Seed: seed},
+		})
 		if err != nil {
 			return err
 		}
@@ -306,7 +309,7 @@ func limited(ctx context.Context, s session) error {
 		return err
 	}
 	for _, n := range []int{1, 2, 7} {
-		out, err := s.run(ctx, engine.Request{ID: fmt.Sprint(n), Prompt: prompt, MaxTokens: n})
+		out, err := s.run(ctx, engine.Request{ID: strconv.Itoa(n), Prompt: prompt, MaxTokens: n})
 		if err != nil {
 			return err
 		}
@@ -349,7 +352,7 @@ func invalidRequests(ctx context.Context, s session) error {
 	if err != nil {
 		return err
 	}
-	size := engine.Token(s.Vocabulary().Size()) //nolint:gosec // a vocabulary's size is a Token
+	size := engine.Token(s.Vocabulary().Size())
 	for what, r := range map[string]engine.Request{
 		"no ID":             {Prompt: prompt},
 		"no prompt":         {ID: "a"},
@@ -416,7 +419,7 @@ func batchOf(ctx context.Context, s session, n, answer int) error {
 		if err != nil {
 			return err
 		}
-		r := engine.Request{ID: fmt.Sprint(i), Prompt: prompt, MaxTokens: answer}
+		r := engine.Request{ID: strconv.Itoa(i), Prompt: prompt, MaxTokens: answer}
 		out, err := s.run(ctx, r)
 		if err != nil {
 			return err

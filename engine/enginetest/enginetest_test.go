@@ -138,7 +138,7 @@ func TestFindsBrokenPromises(t *testing.T) {
 		},
 		"neighbours disturb": {&broken{logits: disturb}, "backend/logits depend on the sequence alone"},
 		"neighbours disturb answers": {
-			&broken{logits: func(b *broken, i int, logits []float32) ([]float32, error) {
+			&broken{logits: func(b *broken, _ int, logits []float32) ([]float32, error) {
 				if len(b.rows) > 1 && len(logits) > 0 {
 					out := slices.Clone(logits)
 					slices.Reverse(out)
@@ -210,7 +210,7 @@ func run(t *testing.T, name string, backend engine.Backend) error {
 // Where bits are not promised to be equal a difference is said, no failure.
 func TestSaysWhatIsNotPromised(t *testing.T) {
 	for name, b := range map[string]*broken{
-		"backend/logits depend on the sequence alone": {logits: func(b *broken, i int, logits []float32) ([]float32, error) {
+		"backend/logits depend on the sequence alone": {logits: func(b *broken, _ int, logits []float32) ([]float32, error) {
 			out := slices.Clone(logits)
 			out[0] += float32(len(b.rows))
 			return out, nil

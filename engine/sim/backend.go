@@ -10,7 +10,8 @@ import (
 )
 
 // chatTemplate is ChatML.
-const chatTemplate = `{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n' }}` +
+const chatTemplate = `{% for message in messages %}` +
+	`{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n' }}` +
 	`{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}`
 
 // Options of a simulated backend. Zero values mean the defaults.

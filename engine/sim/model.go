@@ -32,7 +32,7 @@ type state struct {
 
 // read returns the state after one more token.
 func (v *vocabulary) read(s state, token engine.Token) state {
-	s.hash = mix(s.hash ^ uint64(token+1)) //nolint:gosec // tokens are not negative
+	s.hash = mix(s.hash ^ uint64(token+1))
 	r := v.roles[token]
 	if r.word < 0 {
 		s.said, s.part = 0, 0

@@ -88,7 +88,7 @@ func split(word string) (head, tail string) {
 func (v *vocabulary) add(piece []byte, r role) engine.Token {
 	v.pieces = append(v.pieces, piece)
 	v.roles = append(v.roles, r)
-	return engine.Token(len(v.pieces) - 1) //nolint:gosec // some hundred
+	return engine.Token(len(v.pieces) - 1)
 }
 
 // Size implements engine.Vocabulary.
@@ -109,7 +109,7 @@ func (v *vocabulary) longestPrefix(text string, special bool) (engine.Token, int
 	if special && text[0] == '<' {
 		for i, name := range []string{textStart, textEnd, textEndOfText} {
 			if strings.HasPrefix(text, name) {
-				return tokenStart + engine.Token(i), len(name) //nolint:gosec // three
+				return tokenStart + engine.Token(i), len(name)
 			}
 		}
 	}
