@@ -313,3 +313,20 @@ func TestPlanAllocatesNothing(t *testing.T) {
 		t.Errorf("%v allocations", n)
 	}
 }
+
+// A prompt that was promised cells gets them, when those who took them sit out.
+func TestABlockedSequenceGivesWayToAnEarlierPrompt(t *testing.T) {
+	in := planInput{rows: 64, chunk: 64, busy: 64, sequences: []planSequence{
+		{slot: 0, tokens: tokensTo(20), prompt: 20, resident: 4, frees: 4},
+		{slot: 1, tokens: tokensTo(30), prompt: 10, resident: 29, frees: 29, blocked: true},
+	}}
+	var p planner
+	plan := p.next(in)
+	if !slices.Equal(plan.preempt, []int{1}) || len(plan.rows) != 16 {
+		t.Errorf("preempted %v for %d rows, want the second for 16", plan.preempt, len(plan.rows))
+	}
+	in.sequences[0], in.sequences[1] = in.sequences[1], in.sequences[0]
+	if plan := p.next(in); len(plan.preempt) != 0 || len(plan.rows) != 0 {
+		t.Errorf("an earlier sequence lost its cells to a later prompt: %+v", plan)
+	}
+}
