@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/semantic-worker/semantic/engine"
 	"github.com/semantic-worker/semantic/engine/sim"
@@ -34,7 +35,7 @@ func Example() {
 		fmt.Println(err)
 		return
 	}
-	var text string
+	var text strings.Builder
 	for {
 		chunk, err := s.Next(ctx)
 		if errors.Is(err, io.EOF) {
@@ -44,12 +45,12 @@ func Example() {
 			fmt.Println(err)
 			return
 		}
-		text += chunk.Text
+		text.WriteString(chunk.Text)
 		if chunk.Finish != "" {
 			fmt.Println("finish:", chunk.Finish)
 		}
 	}
-	fmt.Println(text == sim.Text(prompt, 4))
+	fmt.Println(text.String() == sim.Text(prompt, 4))
 	// Output:
 	// finish: stop
 	// true
