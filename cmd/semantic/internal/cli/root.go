@@ -177,6 +177,12 @@ func (a *app) dataDir(c *config.Loaded) (string, error) {
 // commands are the subcommands of semantic, in the order of the help.
 func commands(a *app) []*cobra.Command {
 	return []*cobra.Command{
+		newServeCommand(a),
+		newGatewayCommand(a),
+		newWorkerCommand(a),
+		newChatCommand(a),
+		newSubmitCommand(a),
+		newJobCommand(a),
 		newConfigCommand(a),
 		newVersionCommand(a),
 		newManCommand(a),

@@ -34,6 +34,8 @@ type Config struct {
 	Sync          string        `koanf:"sync"`
 	SyncInterval  time.Duration `koanf:"sync-interval"`
 
+	URL string `koanf:"url"`
+
 	Model          string        `koanf:"model"`
 	Backend        string        `koanf:"backend"`
 	Context        int           `koanf:"ctx"`

@@ -145,6 +145,7 @@ func TestRefusals(t *testing.T) {
 		{"sim-prefill-rate: -1", "sim-prefill-rate: -1 is not between 0 and 1073741824"},
 		{"nats: localhost", `nats: "localhost" is not a NATS URL like nats://127.0.0.1:4222`},
 		{"nats: http://u:secret@h", `nats: "http://********@h": scheme http is not nats, tls, ws or wss`},
+		{"url: 127.0.0.1:8000", `url: "127.0.0.1:8000" is not a URL like http://127.0.0.1:8000`},
 		{"metrics-listen: '9000'", `metrics-listen: "9000" is not an ADDRESS:PORT`},
 		{"metrics-listen: 'h:x'", `metrics-listen: "x" is not a port`},
 		{"allowed-origins: [example.org]", `allowed-origins: "example.org" is not an origin like https://chat.example.org`},

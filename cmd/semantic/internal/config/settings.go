@@ -63,6 +63,8 @@ func settings() []setting {
 			check: oneOf("interval", "always")},
 		{key: "sync-interval", preset: time.Second, usage: "`TIME` between flushes of the queue's store", check: atLeast(10 * time.Millisecond)},
 
+		{key: "url", preset: "", usage: "`URL` of the gateway that chat talks to (default: the one that host and port say)", check: isHTTPURL},
+
 		{key: "model", preset: "", usage: "`MODEL`: a name of `semantic model list` or the path of a GGUF file (default: the default model)"},
 		{key: "backend", preset: "auto", usage: "what computes: auto, metal, cpu, or sim (no model: made-up text)",
 			check: oneOf("auto", "metal", "cpu", "sim")},
@@ -317,6 +319,18 @@ func isNATSURL(value any) error {
 		if !slices.Contains([]string{"nats", "tls", "ws", "wss"}, u.Scheme) {
 			return fmt.Errorf("%q: scheme %s is not nats, tls, ws or wss", maskURL(part), u.Scheme)
 		}
+	}
+	return nil
+}
+
+func isHTTPURL(value any) error {
+	text := value.(string)
+	if text == "" {
+		return nil
+	}
+	u, err := url.Parse(text)
+	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+		return fmt.Errorf("%q is not a URL like http://127.0.0.1:8000", text)
 	}
 	return nil
 }

@@ -127,6 +127,39 @@ func (c *Child) Gather() ([]*dto.MetricFamily, error) {
 	return families, nil
 }
 
+// WithChild gathers this process's metrics and the child's as one page. A
+// metric that both have is one family; the help text is then this process's.
+// Families named in once are taken from this process alone: facts about
+// something that both look at, like the queue, would be counted twice.
+func WithChild(own prometheus.Gatherer, child *Child, once ...string) prometheus.Gatherer {
+	return prometheus.GathererFunc(func() ([]*dto.MetricFamily, error) {
+		ours, err := own.Gather()
+		if err != nil {
+			return ours, err //nolint:wrapcheck // promhttp shows it as it is
+		}
+		theirs, err := child.Gather()
+		if err != nil {
+			return ours, err
+		}
+		known := make(map[string]*dto.MetricFamily, len(ours))
+		for _, family := range ours {
+			known[family.GetName()] = family
+		}
+		theirs = slices.DeleteFunc(theirs, func(f *dto.MetricFamily) bool { return slices.Contains(once, f.GetName()) })
+		for _, family := range theirs {
+			if same := known[family.GetName()]; same != nil {
+				family.Help = same.Help
+			}
+		}
+		return prometheus.Gatherers{gathered(ours), gathered(theirs)}.Gather() //nolint:wrapcheck // as above
+	})
+}
+
+// gathered is a gatherer of what was gathered before.
+func gathered(families []*dto.MetricFamily) prometheus.Gatherer {
+	return prometheus.GathererFunc(func() ([]*dto.MetricFamily, error) { return families, nil })
+}
+
 func addLabel(m *dto.Metric, name, value string) {
 	for _, l := range m.GetLabel() {
 		if l.GetName() == name {

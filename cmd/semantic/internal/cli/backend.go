@@ -1,0 +1,59 @@
+package cli
+
+import (
+	"context"
+
+	"github.com/semantic-worker/semantic/cmd/semantic/internal/config"
+	"github.com/semantic-worker/semantic/engine"
+	"github.com/semantic-worker/semantic/engine/chat"
+	"github.com/semantic-worker/semantic/engine/llama"
+	"github.com/semantic-worker/semantic/engine/sim"
+)
+
+// backendSim is the backend without a model.
+const backendSim = "sim"
+
+// openBackend loads what the configuration names. The caller closes the
+// backend.
+func (a *app) openBackend(ctx context.Context, c *config.Loaded) (engine.Backend, *chat.Template, error) {
+	var backend engine.Backend
+	var err error
+	if c.Backend == backendSim {
+		backend, err = sim.New(sim.Options{
+			Name: simName(c), Context: c.Context, Sequences: c.Parallel,
+			PrefillTokensPerSecond: float64(c.SimPrefillRate), DecodeStep: c.SimStep,
+		})
+	} else {
+		backend, err = a.openLlama(ctx, c)
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	info := backend.Info()
+	template, err := chat.Parse(info.ChatTemplate, info.Name, info.BOS, info.EOS)
+	if err != nil {
+		_ = backend.Close()
+		return nil, nil, err
+	}
+	return backend, template, nil
+}
+
+func simName(c *config.Loaded) string {
+	if c.Model == "" {
+		return backendSim
+	}
+	return c.Model
+}
+
+func (a *app) openLlama(ctx context.Context, c *config.Loaded) (engine.Backend, error) {
+	p, err := a.nativeParts(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	return llama.Open(ctx, llama.Options{
+		LibDir: p.libraries, RuntimeVersion: p.version,
+		ModelPath: p.model.Path, Name: p.model.Name, WeightsHash: p.model.SHA256,
+		Backend: c.Backend, Context: c.Context, Parallel: c.Parallel, KVType: c.KVType,
+		GPULayers: c.GPULayers, Threads: c.Threads, Logger: a.Log,
+	})
+}

@@ -1,0 +1,80 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/semantic-worker/semantic/cmd/semantic/internal/config"
+	"github.com/semantic-worker/semantic/queue"
+)
+
+// closeBound is how long leaving the broker may take at a stop.
+const closeBound = 5 * time.Second
+
+// brokerFlags are the settings of every command that connects to NATS.
+func brokerFlags() []string { return []string{"nats", "nats-token-file", "nats-creds", "nats-ca"} }
+
+// openQueue connects to the broker of the configuration and ensures the
+// topology.
+func (a *app) openQueue(ctx context.Context, c *config.Loaded, name string, r prometheus.Registerer) (*queue.Queue, error) {
+	if err := c.CheckNATSClient(); err != nil {
+		return nil, err
+	}
+	token, err := c.NATSToken()
+	if err != nil {
+		return nil, err
+	}
+	return a.connect(ctx, queue.Options{
+		URL: c.NATS, Name: name, Token: token, CredsFile: c.NATSCreds, CAFile: c.NATSCA,
+		Logger: a.Log, Registerer: r, Config: queueConfig(c),
+	})
+}
+
+// connect opens the queue and ensures its topology; its errors say what to do.
+func (a *app) connect(ctx context.Context, o queue.Options) (*queue.Queue, error) {
+	q, err := queue.Open(ctx, o)
+	if err != nil {
+		return nil, brokerHint(err)
+	}
+	if err := q.Ensure(ctx); err != nil {
+		a.closeQueue(ctx, q)
+		return nil, brokerHint(err)
+	}
+	return q, nil
+}
+
+func (a *app) closeQueue(ctx context.Context, q *queue.Queue) {
+	t := teardown{log: a.Log}
+	t.add("leave NATS", closeBound, q.Close)
+	t.run(ctx)
+}
+
+func queueConfig(c *config.Loaded) queue.Config {
+	qc := queue.DefaultConfig()
+	for class := range qc.DefaultDeadline {
+		if class != "batch" {
+			qc.DefaultDeadline[class] = c.DefaultDeadline
+		}
+	}
+	return qc
+}
+
+func brokerHint(err error) error {
+	switch {
+	case errors.Is(err, queue.ErrUnauthorized):
+		return withHint(err, "Give the server's token with --nats-token-file, or credentials with --nats-creds.")
+	case errors.Is(err, queue.ErrJetStreamUnavailable):
+		return withHint(err, "Start that NATS server with JetStream (nats-server -js), or let `semantic serve` bring its own.")
+	case errors.Is(err, queue.ErrUnavailable):
+		return withHint(err, "Is `semantic serve` (or a NATS server) running there? --nats names another one.")
+	}
+	return err
+}
+
+// discardLog is for clients whose terminal shows the answer, not the broker's
+// comings and goings.
+func discardLog() *slog.Logger { return slog.New(slog.DiscardHandler) }

@@ -1,0 +1,207 @@
+package cli
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/semantic-worker/semantic/schemas"
+	"github.com/semantic-worker/semantic/schemas/openai"
+)
+
+// maxEvent bounds one server-sent event, and an error's body, in bytes.
+const maxEvent = 4 << 20
+
+// chatClient speaks to a gateway. It is safe for concurrent use.
+type chatClient struct {
+	base   string
+	key    string
+	client *http.Client
+}
+
+func newChatClient(base, key string) *chatClient {
+	return &chatClient{
+		base: strings.TrimSuffix(strings.TrimSuffix(base, "/"), "/v1"), key: key,
+		// No limit on a whole answer: it may wait in the queue for long. What the
+		// gateway sends first, it sends soon.
+		client: &http.Client{Transport: &http.Transport{
+			Proxy:                 http.ProxyFromEnvironment,
+			TLSHandshakeTimeout:   10 * time.Second,
+			ResponseHeaderTimeout: 60 * time.Second,
+			ForceAttemptHTTP2:     true,
+		}},
+	}
+}
+
+func (c *chatClient) close() { c.client.CloseIdleConnections() }
+
+// turn is one message of a conversation.
+type turn struct {
+	Role    schemas.Role `json:"role"`
+	Content string       `json:"content"`
+}
+
+// chatRequest is what chat asks for.
+type chatRequest struct {
+	Model       string   `json:"model"`
+	Messages    []turn   `json:"messages"`
+	Temperature *float64 `json:"temperature,omitempty"`
+	TopP        *float64 `json:"top_p,omitempty"`
+	Seed        *int64   `json:"seed,omitempty"`
+	MaxTokens   *int     `json:"max_tokens,omitempty"`
+	Stream      bool     `json:"stream"`
+}
+
+// models lists the gateway's models.
+func (c *chatClient) models(ctx context.Context) ([]openai.Model, error) {
+	response, err := c.do(ctx, http.MethodGet, "/v1/models", nil)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = response.Body.Close() }()
+	var list openai.ModelList
+	if err := json.NewDecoder(io.LimitReader(response.Body, maxEvent)).Decode(&list); err != nil {
+		return nil, withHint(fmt.Errorf("%s does not answer like a gateway of semantic: %w", c.base, err), "--url names another one.")
+	}
+	return list.Data, nil
+}
+
+// model is the one that answers where the user named none.
+func (c *chatClient) model(ctx context.Context) (string, error) {
+	list, err := c.models(ctx)
+	if err != nil {
+		return "", err
+	}
+	var all, ready []string
+	for _, m := range list {
+		all = append(all, m.ID)
+		if m.Semantic.Status == openai.StatusReady {
+			ready = append(ready, m.ID)
+		}
+	}
+	return onlyModel(all, ready)
+}
+
+// onlyModel chooses among the known models: the one that is served now, or the
+// only one.
+func onlyModel(all, ready []string) (string, error) {
+	switch {
+	case len(ready) == 1:
+		return ready[0], nil
+	case len(all) == 1:
+		return all[0], nil
+	case len(all) == 0:
+		return "", withHint(errors.New("no worker has announced a model yet"), "Start one: `semantic serve` or `semantic worker`.")
+	}
+	slices.Sort(all)
+	return "", &usageError{err: withHint(fmt.Errorf("there are %d models: %s", len(all), strings.Join(all, ", ")), "Choose one with --model.")}
+}
+
+// stream asks, and calls text with each piece of the answer. It returns why
+// the answer ended.
+func (c *chatClient) stream(ctx context.Context, r chatRequest, text func(string)) (schemas.FinishReason, error) {
+	r.Stream = true
+	body, err := json.Marshal(r)
+	if err != nil {
+		return "", err
+	}
+	response, err := c.do(ctx, http.MethodPost, "/v1/chat/completions", body)
+	if err != nil {
+		return "", err
+	}
+	defer func() { _ = response.Body.Close() }()
+	var finish schemas.FinishReason
+	lines := bufio.NewScanner(response.Body)
+	lines.Buffer(make([]byte, 0, 4096), maxEvent)
+	for lines.Scan() {
+		data, ok := bytes.CutPrefix(lines.Bytes(), []byte("data:"))
+		if !ok {
+			continue // a comment that keeps the connection, an id, or an empty line
+		}
+		data = bytes.TrimSpace(data)
+		if string(data) == openai.DoneData {
+			return finish, nil
+		}
+		var event struct {
+			openai.ChatCompletionChunk
+			Error *openai.Error `json:"error"`
+		}
+		if err := json.Unmarshal(data, &event); err != nil {
+			return "", fmt.Errorf("the gateway sent what is no chunk of an answer: %w", err)
+		}
+		if event.Error != nil {
+			return "", apiError(event.Error)
+		}
+		for _, choice := range event.Choices {
+			if choice.Delta.Content != nil {
+				text(*choice.Delta.Content)
+			}
+			if choice.FinishReason != nil {
+				finish = *choice.FinishReason
+			}
+		}
+	}
+	if err := lines.Err(); err != nil {
+		return "", fmt.Errorf("the connection to the gateway broke in mid-answer: %w", err)
+	}
+	return "", errors.New("the connection to the gateway ended in mid-answer")
+}
+
+// do makes a request; what is not 200 is an error.
+func (c *chatClient) do(ctx context.Context, method, path string, body []byte) (*http.Response, error) {
+	request, err := http.NewRequestWithContext(ctx, method, c.base+path, bytes.NewReader(body))
+	if err != nil {
+		return nil, &usageError{err: err}
+	}
+	request.Header.Set("User-Agent", "semantic-chat")
+	if body != nil {
+		request.Header.Set("Content-Type", "application/json")
+	}
+	if c.key != "" {
+		request.Header.Set("Authorization", "Bearer "+c.key)
+	}
+	response, err := c.client.Do(request)
+	if err != nil {
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
+		}
+		if inner := new(url.Error); errors.As(err, &inner) {
+			err = inner.Err // without the method and the URL again
+		}
+		return nil, withHint(fmt.Errorf("no gateway at %s: %w", c.base, err), "Is `semantic serve` running? --url names another gateway.")
+	}
+	if response.StatusCode == http.StatusOK {
+		return response, nil
+	}
+	defer func() { _ = response.Body.Close() }()
+	var failure openai.ErrorBody
+	text, _ := io.ReadAll(io.LimitReader(response.Body, maxEvent))
+	if json.Unmarshal(text, &failure) != nil || failure.Error.Message == "" {
+		return nil, fmt.Errorf("the gateway answered %s", response.Status)
+	}
+	return nil, apiError(&failure.Error)
+}
+
+// apiError is an error of the gateway with what to do about it here.
+func apiError(e *openai.Error) error {
+	if e.Code == nil {
+		return e
+	}
+	switch *e.Code {
+	case schemas.CodeUnauthorized:
+		return withHint(e, "Give an API key with --api-key or SEMANTIC_API_KEY.")
+	case schemas.CodeModelNotFound:
+		return withHint(e, "Choose a model with --model.")
+	default:
+		return e
+	}
+}

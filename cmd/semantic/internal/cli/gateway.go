@@ -1,0 +1,202 @@
+package cli
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"strconv"
+	"syscall"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/spf13/cobra"
+
+	"github.com/semantic-worker/semantic/cmd/semantic/internal/config"
+	"github.com/semantic-worker/semantic/cmd/semantic/internal/telemetry"
+	"github.com/semantic-worker/semantic/gateway"
+	"github.com/semantic-worker/semantic/queue"
+)
+
+// gatewayFlags are the settings of the HTTP side.
+func gatewayFlags() []string {
+	return []string{
+		"host", "port", "allow-remote", "api-key-file", "no-auth", "tls-cert", "tls-key", "unknown-fields",
+		"aliases", "allowed-hosts", "allowed-origins", "default-deadline", "drain-timeout",
+	}
+}
+
+func newGatewayCommand(a *app) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "gateway",
+		Short: "Run an HTTP gateway to a NATS server",
+		Long: `Run a gateway: it turns OpenAI-style requests into jobs of the queue and streams
+the answers that workers write there. Any number of gateways may serve one queue.
+
+SIGTERM or Ctrl-C stops it: open streams get --drain-timeout to end, then they
+are told that the server restarts; their jobs go on. A second signal ends it at once.`,
+		Example: `  semantic gateway --nats nats://mac-mini.local:4222 --nats-token-file token
+  semantic gateway --host 0.0.0.0 --allow-remote --api-key-file keys --tls-cert cert.pem --tls-key key.pem`,
+		Args: args(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, err := a.config()
+			if err != nil {
+				return err
+			}
+			return a.runGateway(cmd.Context(), c)
+		},
+	}
+	addConfigFlags(cmd, append(brokerFlags(), gatewayFlags()...)...)
+	return cmd
+}
+
+func (a *app) runGateway(ctx context.Context, c *config.Loaded) error {
+	a.Log = a.Log.With("role", "gateway")
+	down := teardown{log: a.Log}
+	defer func() { down.run(ctx) }()
+	front, err := a.listenHTTP(ctx, c)
+	if err != nil {
+		return err
+	}
+	down.add("stop listening", time.Second, front.close)
+	registry := telemetry.NewRegistry()
+	q, err := a.openQueue(ctx, c, "semantic gateway", registry)
+	if err != nil {
+		return stopOr(ctx, err)
+	}
+	down.add("leave NATS", closeBound, q.Close)
+	if err := front.serve(q, registry, registry, nil); err != nil {
+		return err
+	}
+	fmt.Fprintf(a.Out, "semantic %s gateway: %s, queue %s\n", a.Release, front.url(), c.NATS)
+	select {
+	case <-ctx.Done():
+	case err := <-front.failed:
+		return err
+	}
+	a.Log.Info("stopping", "why", context.Cause(ctx), "drain_timeout", c.DrainTimeout)
+	fmt.Fprintf(a.Err, "Stopping: open streams get up to %s to end. Interrupt again to end at once.\n", c.DrainTimeout)
+	soft, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.DrainTimeout)
+	defer cancel()
+	front.gateway.Drain(soft)
+	return nil
+}
+
+// front is the HTTP side: a listener, and the gateway once it serves. It
+// belongs to one goroutine.
+type front struct {
+	app      *app
+	config   *config.Loaded
+	keys     []string
+	listener net.Listener
+	tls      bool
+	server   *http.Server
+	gateway  *gateway.Gateway
+	served   chan struct{}
+	// failed gets the error of a server that ended by itself.
+	failed chan error
+}
+
+// listenHTTP checks the settings and takes the port.
+func (a *app) listenHTTP(ctx context.Context, c *config.Loaded) (*front, error) {
+	if err := c.CheckGateway(); err != nil {
+		return nil, err
+	}
+	keys, err := c.APIKeys()
+	if err != nil {
+		return nil, err
+	}
+	var certificate tls.Certificate
+	if c.TLSCert != "" {
+		if certificate, err = tls.LoadX509KeyPair(c.TLSCert, c.TLSKey); err != nil {
+			return nil, &config.Error{Key: "tls-cert", Source: c.Source("tls-cert"), Err: err}
+		}
+	}
+	l, err := listen(ctx, net.JoinHostPort(c.Host, strconv.Itoa(c.Port)))
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return nil, withHint(fmt.Errorf("port %d of %s is in use by another program", c.Port, c.Host),
+			"Choose another one with --port, or --port 0 for any.")
+	}
+	if err != nil {
+		return nil, withHint(fmt.Errorf("gateway: %w", err), "--host and --port say where to listen.")
+	}
+	f := &front{app: a, config: c, keys: keys, listener: l, failed: make(chan error, 1)}
+	if c.TLSCert != "" {
+		f.tls = true
+		f.listener = tls.NewListener(l, &tls.Config{
+			Certificates: []tls.Certificate{certificate},
+			NextProtos:   []string{"h2", "http/1.1"},
+			MinVersion:   tls.VersionTLS12,
+		})
+	}
+	return f, nil
+}
+
+// serve starts the gateway on the listener.
+func (f *front) serve(q *queue.Queue, r prometheus.Registerer, g prometheus.Gatherer, expect []string) error {
+	gc := gateway.DefaultConfig()
+	gc.APIKeys = f.keys
+	gc.AllowedHosts = f.config.AllowedHosts
+	if !config.Loopback(f.config.Host) && net.ParseIP(f.config.Host) == nil {
+		gc.AllowedHosts = append(gc.AllowedHosts, f.config.Host) // a name that it was told to listen on
+	}
+	gc.AllowedOrigins = f.config.AllowedOrigins
+	gc.UnknownFields = f.config.UnknownFields
+	for _, alias := range f.config.Aliases {
+		gc.Aliases = append(gc.Aliases, gateway.Alias{Pattern: alias.Pattern, Model: alias.Model})
+	}
+	gc.DefaultDeadline = f.config.DefaultDeadline
+	gc.MaxDeadline = max(gc.MaxDeadline, gc.DefaultDeadline)
+	gc.Release = f.app.Release
+	var err error
+	f.gateway, err = gateway.New(gateway.Options{
+		Queue: q, Logger: f.app.Log, Registerer: r, Gatherer: g, Expect: expect, Config: gc,
+	})
+	if err != nil {
+		return err
+	}
+	f.server = gateway.NewHTTPServer(f.gateway)
+	f.served = make(chan struct{})
+	go func() {
+		defer close(f.served)
+		if err := f.server.Serve(f.listener); !errors.Is(err, http.ErrServerClosed) {
+			f.failed <- fmt.Errorf("gateway: %w", err)
+		}
+	}()
+	f.app.Log.Info("gateway listening", "url", f.url(), "auth", len(f.keys) > 0)
+	return nil
+}
+
+// close stops the server, or frees the port if it never served. Streams are
+// to have been drained.
+func (f *front) close(ctx context.Context) error {
+	if f.server == nil {
+		return f.listener.Close()
+	}
+	err := f.server.Shutdown(ctx)
+	if err != nil {
+		err = f.server.Close()
+	}
+	<-f.served
+	return err
+}
+
+// url is where clients on this machine reach the gateway.
+func (f *front) url() string {
+	scheme := "http"
+	if f.tls {
+		scheme = "https"
+	}
+	return scheme + "://" + reachable(f.config.Host, f.listener.Addr().(*net.TCPAddr).Port)
+}
+
+// reachable is an address that this machine can connect to, where host may be
+// the unspecified one.
+func reachable(host string, port int) string {
+	if ip := net.ParseIP(host); ip != nil && ip.IsUnspecified() {
+		host = "127.0.0.1"
+	}
+	return net.JoinHostPort(host, strconv.Itoa(port))
+}

@@ -1,0 +1,382 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/semantic-worker/semantic/cmd/semantic/internal/config"
+	"github.com/semantic-worker/semantic/cmd/semantic/internal/supervisor"
+	"github.com/semantic-worker/semantic/cmd/semantic/internal/telemetry"
+	"github.com/semantic-worker/semantic/queue"
+	"github.com/semantic-worker/semantic/queue/embedded"
+	"github.com/semantic-worker/semantic/schemas"
+)
+
+const (
+	// queueDepthMetric is about the broker, whoever asks.
+	queueDepthMetric = "semantic_request_queue_depth"
+	// handoverGrace is what streams get to read the last events of a worker
+	// that is gone, before they are told that the server restarts.
+	handoverGrace = time.Second
+	// stopMargin is how much longer than its drain timeout the worker may take
+	// before it is killed: handing back, closing the model.
+	stopMargin = 15 * time.Second
+)
+
+func newServeCommand(a *app) *cobra.Command {
+	var readyFile string
+	cmd := &cobra.Command{
+		Use:   "serve",
+		Short: "Run everything on this machine: queue, gateway and worker",
+		Long: `Run the whole product: an embedded NATS server with the durable queue, the HTTP
+gateway, and a worker in a process of its own, which is started again if it
+dies. What is missing (the native runtime, the default model) is fetched first.
+
+SIGTERM or Ctrl-C stops it: running requests get --drain-timeout to finish while
+their streams go on; what is left is kept in the queue for the next start. A
+second signal ends it at once; nothing accepted is lost then either.
+
+Only this machine reaches it, unless you say otherwise: --host with
+--allow-remote opens the gateway, --nats-host opens NATS for workers elsewhere.`,
+		Example: `  semantic serve
+  semantic serve --port 9000 --nats-port 4333 --data-dir ./data
+  semantic serve --backend sim --sim-step 20ms      # made-up text, no model
+  semantic serve --host 0.0.0.0 --allow-remote --api-key-file keys`,
+		Args: args(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, err := a.config()
+			if err != nil {
+				return err
+			}
+			a.Log = a.Log.With("role", "serve")
+			s := &serveProcess{app: a, config: c, down: teardown{log: a.Log}, readyFile: readyFile, began: time.Now()}
+			return s.run(cmd.Context())
+		},
+	}
+	keys := append(gatewayFlags(), "nats-host", "nats-port", "nats-token-file", "no-nats-auth", "sync", "sync-interval", "data-dir")
+	addConfigFlags(cmd, append(keys, modelFlags()...)...)
+	cmd.Flags().StringVar(&readyFile, "ready-file", "",
+		"when the worker takes requests, write the addresses as JSON to this `FILE` (for scripts)")
+	return cmd
+}
+
+// serveProcess is one run of `semantic serve`. It belongs to the goroutine of
+// run, except where a field says otherwise.
+type serveProcess struct {
+	app       *app
+	config    *config.Loaded
+	down      teardown
+	readyFile string
+	began     time.Time
+
+	dataDir string
+	front   *front
+	nats    *embedded.Server
+	queue   *queue.Queue
+	// metrics is the worker child's page; safe for concurrent use.
+	metrics *telemetry.Child
+	// workerID and metricsAddr belong to the goroutine of onMessage.
+	workerID, metricsAddr string
+	announced             bool
+}
+
+func (s *serveProcess) run(ctx context.Context) error {
+	defer func() { s.down.run(ctx) }()
+	if err := s.start(ctx); err != nil {
+		return s.unlessStopped(ctx, err)
+	}
+	if err := s.app.fetchParts(ctx, s.config); err != nil {
+		return s.unlessStopped(ctx, err)
+	}
+	return s.supervise(ctx)
+}
+
+// unlessStopped drops errors that come from being told to stop during the
+// start.
+func (s *serveProcess) unlessStopped(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return nil
+	}
+	return err
+}
+
+// start brings up everything but the worker: from then on requests are
+// accepted, and wait.
+func (s *serveProcess) start(ctx context.Context) error {
+	c := s.config
+	if err := c.CheckEmbeddedNATS(); err != nil {
+		return err
+	}
+	token, err := c.NATSToken()
+	if err != nil {
+		return err
+	}
+	model, err := s.app.modelName(c)
+	if err != nil {
+		return err
+	}
+	// The port before the data directory: two servers at once meet here first.
+	s.front, err = s.app.listenHTTP(ctx, c)
+	if err != nil {
+		return err
+	}
+	s.down.add("stop the gateway", 5*time.Second, s.front.close)
+
+	if s.dataDir, err = s.app.dataDir(c); err != nil {
+		return err
+	}
+	lock, err := lockDataDir(s.dataDir)
+	if err != nil {
+		return err
+	}
+	s.down.add("unlock the data directory", time.Second, func(context.Context) error { return lock.Unlock() })
+
+	s.nats, err = embedded.Start(ctx, embedded.Options{
+		Host: c.NATSHost, Port: natsPort(c.NATSPort), StoreDir: filepath.Join(s.dataDir, "jetstream"), Token: token,
+		SyncInterval: c.SyncInterval, SyncAlways: c.Sync == "always", Logger: s.app.Log.With("part", "nats"),
+	})
+	if err != nil {
+		return natsHint(err)
+	}
+	s.down.add("stop NATS", 20*time.Second, func(context.Context) error { s.nats.Stop(); return nil })
+
+	registry := telemetry.NewRegistry()
+	s.queue, err = s.app.connect(ctx, queue.Options{
+		InProcess: s.nats, Name: "semantic serve", Token: token, Logger: s.app.Log, Registerer: registry, Config: queueConfig(c),
+	})
+	if err != nil {
+		return err
+	}
+	s.down.add("leave NATS", closeBound, s.queue.Close)
+	s.metrics = telemetry.NewChild()
+	return s.front.serve(s.queue, registry, telemetry.WithChild(registry, s.metrics, queueDepthMetric), []string{model})
+}
+
+// natsPort is the port as queue/embedded wants it.
+func natsPort(port int) int {
+	if port == 0 {
+		return -1
+	}
+	return port
+}
+
+func natsHint(err error) error {
+	if inUse := new(embedded.PortInUseError); errors.As(err, &inUse) {
+		return withHint(fmt.Errorf("port %d of %s, for NATS, is in use by another program", inUse.Port, inUse.Host),
+			"Choose another one with --nats-port, or --nats-port 0 for any.")
+	}
+	if inUse := new(embedded.StoreInUseError); errors.As(err, &inUse) {
+		return withHint(err, "Stop that process, or choose another directory with --data-dir.")
+	}
+	return err
+}
+
+// supervise runs the worker until ctx ends or something cannot go on.
+func (s *serveProcess) supervise(ctx context.Context) error {
+	self, err := os.Executable()
+	if err != nil {
+		return fmt.Errorf("find this program: %w", err)
+	}
+	sc := supervisor.DefaultConfig()
+	sc.StopTimeout = s.config.DrainTimeout + stopMargin
+	child, err := supervisor.New(supervisor.Options{
+		Name: "worker", Path: self, Args: s.workerArgs(), Stderr: s.app.Err, Logger: s.app.Log,
+		OnMessage: s.onMessage, OnExit: func() { s.metrics.Set("", "", "") }, Config: sc,
+	})
+	if err != nil {
+		return err
+	}
+	supervision, stopWorker := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopWorker()
+	gone := make(chan error, 1)
+	go func() { gone <- child.Run(supervision) }()
+
+	select {
+	case <-ctx.Done():
+		s.drain(ctx, stopWorker, gone)
+		return nil
+	case err = <-s.front.failed:
+		stopWorker()
+		<-gone
+	case err = <-gone:
+		err = workerHint(err)
+	}
+	// Not asked to stop: there is nothing that open streams could wait for.
+	soft, cancel := context.WithTimeout(context.WithoutCancel(ctx), handoverGrace)
+	defer cancel()
+	s.front.gateway.Drain(soft)
+	return err
+}
+
+// workerHint gives the worker's own hint to the error of its supervisor.
+func workerHint(err error) error {
+	if exit := new(supervisor.ExitError); errors.As(err, &exit) {
+		if exit.Failure != nil && exit.Failure.Hint != "" {
+			return withHint(err, "%s", exit.Failure.Hint)
+		}
+		return withHint(err, "Its messages are above; `semantic doctor` looks for the cause.")
+	}
+	return err
+}
+
+// drain is the stop in its order: the gateway answers 503 to new requests and
+// goes on with the streams, the worker finishes or hands back what runs.
+func (s *serveProcess) drain(ctx context.Context, stopWorker context.CancelFunc, gone <-chan error) {
+	began := time.Now()
+	s.app.Log.Info("stopping", "why", context.Cause(ctx), "drain_timeout", s.config.DrainTimeout)
+	after := context.WithoutCancel(ctx)
+	soft, cut := context.WithCancel(after)
+	defer cut()
+	drained := make(chan struct{})
+	go func() {
+		defer close(drained)
+		s.front.gateway.Drain(soft)
+	}()
+	fmt.Fprintf(s.app.Err, "Stopping: waiting up to %s for %s. Interrupt again to end at once.\n",
+		s.config.DrainTimeout, s.waitingFor(after))
+	stopWorker()
+	reminder := time.NewTicker(5 * time.Second)
+	defer reminder.Stop()
+	for over := false; !over; {
+		select {
+		case <-gone:
+			over = true
+		case <-reminder.C:
+			left := max(s.config.DrainTimeout-time.Since(began), 0).Round(time.Second)
+			fmt.Fprintf(s.app.Err, "Still waiting for %s, %s left.\n", s.waitingFor(after), left)
+		}
+	}
+	grace := time.NewTimer(handoverGrace)
+	defer grace.Stop()
+	select {
+	case <-drained:
+	case <-grace.C:
+		cut()
+		<-drained
+	}
+	s.app.Log.Info("stopped serving", "took", time.Since(began).Round(time.Millisecond))
+}
+
+// waitingFor says in words what a stop waits for.
+func (s *serveProcess) waitingFor(ctx context.Context) string {
+	bounded, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	depth, err := s.queue.Depth(bounded)
+	if err != nil {
+		return "the worker"
+	}
+	var running int64
+	for _, d := range depth {
+		running += d.Running
+	}
+	switch running {
+	case 0:
+		return "the worker"
+	case 1:
+		return "1 running request"
+	}
+	return strconv.FormatInt(running, 10) + " running requests"
+}
+
+// workerArgs are the arguments of the child: every setting that the worker
+// has, so that it depends on no file or variable.
+func (s *serveProcess) workerArgs() []string {
+	c := s.config
+	return []string{
+		"worker", "--" + supervisedFlag, "--config", os.DevNull,
+		"--nats", s.natsURL(), "--nats-token-file", c.NATSTokenFile, "--nats-creds", "", "--nats-ca", "",
+		"--data-dir", s.dataDir, "--drain-timeout", c.DrainTimeout.String(), "--metrics-listen", "",
+		"--log-level", c.LogLevel, "--log-format", c.LogFormat,
+		"--model", c.Model, "--backend", c.Backend, "--ctx", strconv.Itoa(c.Context), "--parallel", strconv.Itoa(c.Parallel),
+		"--kv-type", c.KVType, "--gpu-layers", strconv.Itoa(c.GPULayers), "--threads", strconv.Itoa(c.Threads),
+		"--sim-step", c.SimStep.String(), "--sim-prefill-rate", strconv.Itoa(c.SimPrefillRate),
+	}
+}
+
+func (s *serveProcess) natsURL() string {
+	return "nats://" + reachable(s.config.NATSHost, s.nats.Port())
+}
+
+// onMessage hears the worker child.
+func (s *serveProcess) onMessage(m supervisor.Message) {
+	switch {
+	case m.Metrics != "":
+		s.metricsAddr = m.Metrics
+		s.metrics.Set(m.Metrics, "worker", s.workerID)
+	case m.Ready != nil:
+		s.workerID = m.Ready.ID
+		s.metrics.Set(s.metricsAddr, "worker", s.workerID)
+		if s.announced {
+			s.app.Log.Info("worker is back", "worker", s.workerID)
+			return
+		}
+		s.announced = true
+		s.announce(m.Ready)
+	case m.Failed != nil:
+		s.app.Log.Error("worker failed", "error", m.Failed.Message)
+	}
+}
+
+// announce tells people, and scripts, that requests are answered now.
+func (s *serveProcess) announce(w *schemas.WorkerStatus) {
+	url := s.front.url()
+	what := w.Backend
+	if w.Architecture != "" {
+		what = fmt.Sprintf("%s %s on %s", w.Architecture, w.Quantisation, w.Backend)
+	}
+	fmt.Fprintf(s.app.Out, `semantic %s is ready after %s.
+
+  API      %s/v1
+  NATS     %s
+  Model    %s (%s, %d at once)
+  Context  %d tokens: %s
+  Data     %s
+
+Try:
+  curl -N %s/v1/chat/completions -H 'Content-Type: application/json' \
+    -d '{"model": %q, "stream": true, "messages": [{"role": "user", "content": "Hello!"}]}'
+
+`, s.app.Release, time.Since(s.began).Round(10*time.Millisecond), url, s.natsURL(), w.Model, what, w.Capacity,
+		w.Context, w.ContextReason, s.dataDir, url, w.Model)
+	if s.readyFile == "" {
+		return
+	}
+	if err := writeReadyFile(s.readyFile, readyInfo{
+		HTTP: url, NATS: s.natsURL(), Model: w.Model, Worker: w.ID, PID: os.Getpid(),
+	}); err != nil {
+		s.app.Log.Error("cannot write the ready file", "error", err)
+	}
+}
+
+// readyInfo is what --ready-file holds.
+type readyInfo struct {
+	// HTTP and NATS are URLs that this machine can connect to.
+	HTTP string `json:"http"`
+	NATS string `json:"nats"`
+	// Model and Worker are the model's plain name and the worker's id.
+	Model  string `json:"model"`
+	Worker string `json:"worker"`
+	// PID is the process of `semantic serve`.
+	PID int `json:"pid"`
+}
+
+// writeReadyFile puts the file there whole: who sees it can read it.
+func writeReadyFile(path string, info readyInfo) error {
+	text, err := json.Marshal(info)
+	if err != nil {
+		return err
+	}
+	next := path + ".new"
+	if err := os.WriteFile(next, append(text, '\n'), 0o600); err != nil {
+		return err
+	}
+	return os.Rename(next, path)
+}

@@ -1,0 +1,269 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/semantic-worker/semantic/cmd/semantic/internal/config"
+	"github.com/semantic-worker/semantic/queue"
+	"github.com/semantic-worker/semantic/schemas"
+)
+
+// cancelBound is how long Ctrl-C waits for the job's end.
+const cancelBound = 10 * time.Second
+
+func newSubmitCommand(a *app) *cobra.Command {
+	s := &submitRun{app: a}
+	cmd := &cobra.Command{
+		Use:   "submit [PROMPT]",
+		Short: "Submit a job to the queue and stream its answer",
+		Long: `Submit a job straight to the queue, without a gateway, and stream its answer.
+Without a PROMPT, or with -, the prompt is read from stdin. Ctrl-C cancels the job.`,
+		Example: `  semantic submit "Why is the sky blue?"
+  semantic submit --class batch --deadline 2h --max-tokens 200 - < prompt.txt
+  semantic submit --json --seed 7 "A haiku"        # the events of the job, one a line`,
+		Args: args(cobra.MaximumNArgs(1)),
+		RunE: func(cmd *cobra.Command, given []string) error {
+			c, err := a.config()
+			if err != nil {
+				return err
+			}
+			return s.run(cmd, c, given)
+		},
+	}
+	addConfigFlags(cmd, append(brokerFlags(), "model")...)
+	s.job.add(cmd)
+	cmd.Flags().BoolVar(&s.asJSON, "json", false, "print the job's events as JSON, one a line")
+	return cmd
+}
+
+// jobFlags make a job from the command line.
+type jobFlags struct {
+	samplingFlags
+	class    string
+	deadline time.Duration
+	system   string
+	stop     []string
+	agent    string
+}
+
+func (j *jobFlags) add(cmd *cobra.Command) {
+	j.samplingFlags.add(cmd)
+	flags := cmd.Flags()
+	flags.StringVar(&j.class, "class", string(schemas.ClassNormal), "`CLASS` of the job: interactive, normal or batch")
+	flags.DurationVar(&j.deadline, "deadline", 0, "`TIME` the job may wait and run (default: the class's)")
+	flags.StringVar(&j.system, "system", "", "system `PROMPT`")
+	flags.StringArrayVar(&j.stop, "stop", nil, "end the answer before this `TEXT`; may be repeated")
+	flags.StringVar(&j.agent, "agent", "", "`NAME` of the agent that asks, for fairness")
+}
+
+// jobClass is the class, checked.
+func (j *jobFlags) jobClass() (schemas.Class, error) {
+	class := schemas.Class(j.class)
+	if !slices.Contains(schemas.Classes(), class) {
+		return "", usagef("--class: %q is not interactive, normal or batch", j.class)
+	}
+	return class, nil
+}
+
+// build makes the job; cmd tells which flags were given.
+func (j *jobFlags) build(cmd *cobra.Command, model, prompt string) (schemas.Job, error) {
+	if j.deadline < 0 {
+		return schemas.Job{}, usagef("--deadline: %s is negative", j.deadline)
+	}
+	if err := j.check(); err != nil {
+		return schemas.Job{}, err
+	}
+	job := schemas.Job{
+		Version: schemas.Version, Model: model,
+		Temperature: j.temperature(cmd), TopP: j.topP(cmd), Seed: j.seed(cmd), MaxTokens: j.maxTokens(cmd),
+		Stop: j.stop, DeadlineMS: j.deadline.Milliseconds(), Agent: j.agent,
+	}
+	if j.system != "" {
+		job.Messages = append(job.Messages, schemas.Message{Role: schemas.RoleSystem, Content: j.system})
+	}
+	job.Messages = append(job.Messages, schemas.Message{Role: schemas.RoleUser, Content: prompt})
+	if err := job.Validate(); err != nil {
+		return schemas.Job{}, &usageError{err: err}
+	}
+	return job, nil
+}
+
+// submitRun is one run of the submit command.
+type submitRun struct {
+	app    *app
+	job    jobFlags
+	asJSON bool
+}
+
+func (s *submitRun) run(cmd *cobra.Command, c *config.Loaded, given []string) error {
+	ctx := cmd.Context()
+	class, err := s.job.jobClass()
+	if err != nil {
+		return err
+	}
+	prompt, err := s.app.promptFrom(given)
+	if err != nil {
+		return err
+	}
+	if c.Source("log-level") == "default" {
+		s.app.Log = discardLog() // the terminal is for the answer
+	}
+	q, err := s.app.openQueue(ctx, c, "semantic submit", nil)
+	if err != nil {
+		return stopOr(ctx, err)
+	}
+	defer s.app.closeQueue(ctx, q)
+	model := c.Model
+	if model == "" {
+		if model, err = queueModel(ctx, q); err != nil {
+			return err
+		}
+	}
+	job, err := s.job.build(cmd, model, prompt)
+	if err != nil {
+		return err
+	}
+	ticket, err := q.Submit(ctx, queue.Submission{Class: class, Job: job})
+	if err != nil {
+		return submitHint(err)
+	}
+	return s.follow(ctx, q, ticket)
+}
+
+// promptFrom is the argument, or stdin.
+func (a *app) promptFrom(given []string) (string, error) {
+	if len(given) == 1 && given[0] != "-" {
+		return given[0], nil
+	}
+	text, err := io.ReadAll(io.LimitReader(a.In, maxPrompt+1))
+	if err != nil {
+		return "", fmt.Errorf("read the prompt from stdin: %w", err)
+	}
+	if len(text) > maxPrompt {
+		return "", fmt.Errorf("the prompt is longer than %d bytes", maxPrompt)
+	}
+	prompt := strings.TrimSpace(string(text))
+	if prompt == "" {
+		return "", usagef("the prompt is empty")
+	}
+	return prompt, nil
+}
+
+// queueModel is the model of a job that names none.
+func queueModel(ctx context.Context, q *queue.Queue) (string, error) {
+	workers, err := q.Workers(ctx)
+	if err != nil {
+		return "", brokerHint(err)
+	}
+	var ready []string
+	for _, w := range workers {
+		if !w.Draining && !slices.Contains(ready, w.Model) {
+			ready = append(ready, w.Model)
+		}
+	}
+	all, err := q.Models(ctx)
+	if err != nil {
+		return "", brokerHint(err)
+	}
+	return onlyModel(all, ready)
+}
+
+func submitHint(err error) error {
+	switch {
+	case errors.Is(err, queue.ErrQueueFull):
+		return withHint(err, "Try again later, or use another --class.")
+	case errors.Is(err, queue.ErrStorageFull):
+		return withHint(err, "The broker's storage is nearly full; finished jobs make room.")
+	}
+	return brokerHint(err)
+}
+
+// follow prints the job's events until it ends; when ctx ends before, it
+// cancels the job.
+func (s *submitRun) follow(ctx context.Context, q *queue.Queue, t queue.Ticket) error {
+	follower, err := q.Follow(ctx, t.Owner, t.JobID, 0)
+	if err != nil {
+		return brokerHint(err)
+	}
+	defer follower.Close()
+	midLine := false
+	endLine := func() {
+		if midLine {
+			fmt.Fprintln(s.app.Out)
+			midLine = false
+		}
+	}
+	for {
+		event, err := follower.Next(ctx)
+		if ctx.Err() != nil {
+			endLine()
+			return s.cancel(ctx, q, t)
+		}
+		if err != nil {
+			endLine()
+			return fmt.Errorf("job %s: %w", t.JobID, err)
+		}
+		if s.asJSON {
+			line, err := json.Marshal(event)
+			if err != nil {
+				return err
+			}
+			fmt.Fprintf(s.app.Out, "%s\n", line)
+		} else if text := textOf(event); text != "" {
+			_, _ = io.WriteString(s.app.Out, text)
+			midLine = !strings.HasSuffix(text, "\n")
+		}
+		if event.Type.Terminal() {
+			endLine()
+			return s.ended(t, event)
+		}
+	}
+}
+
+// textOf is what the event adds to the answer.
+func textOf(e schemas.Event) string {
+	switch {
+	case e.Delta != nil:
+		return e.Delta.Text
+	case e.Done != nil:
+		return e.Done.Text
+	}
+	return ""
+}
+
+// ended turns the last event into the command's result.
+func (s *submitRun) ended(t queue.Ticket, e schemas.Event) error {
+	switch e.Type {
+	case schemas.EventDone:
+		if e.Done.FinishReason == schemas.FinishLength && !s.asJSON {
+			fmt.Fprintln(s.app.Err, "(the answer was cut at its length limit)")
+		}
+		return nil
+	case schemas.EventFailed:
+		return fmt.Errorf("job %s failed: %s (%s)", t.JobID, e.Failed.Message, e.Failed.Code)
+	case schemas.EventExpired:
+		deadline := time.Duration(e.Expired.DeadlineMS) * time.Millisecond
+		return withHint(fmt.Errorf("job %s passed its deadline of %s", t.JobID, deadline), "Give it more with --deadline.")
+	default:
+		return fmt.Errorf("job %s was cancelled", t.JobID)
+	}
+}
+
+// cancel ends the job after Ctrl-C.
+func (s *submitRun) cancel(ctx context.Context, q *queue.Queue, t queue.Ticket) error {
+	bounded, stop := context.WithTimeout(context.WithoutCancel(ctx), cancelBound)
+	defer stop()
+	if err := q.Cancel(bounded, t.Owner, t.JobID, "requested"); err != nil {
+		return fmt.Errorf("job %s could not be cancelled: %w", t.JobID, err)
+	}
+	return withCode(fmt.Errorf("job %s was cancelled", t.JobID), exitInterrupted)
+}

@@ -1,0 +1,239 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/spf13/cobra"
+
+	"github.com/semantic-worker/semantic/cmd/semantic/internal/config"
+	"github.com/semantic-worker/semantic/cmd/semantic/internal/supervisor"
+	"github.com/semantic-worker/semantic/cmd/semantic/internal/telemetry"
+	"github.com/semantic-worker/semantic/engine"
+	"github.com/semantic-worker/semantic/queue"
+	"github.com/semantic-worker/semantic/worker"
+)
+
+// supervisedFlag makes the worker a child of `semantic serve`.
+const supervisedFlag = "supervised"
+
+// modelFlags are the settings of what computes.
+func modelFlags() []string {
+	return []string{"model", "backend", "ctx", "parallel", "kv-type", "gpu-layers", "threads", "sim-step", "sim-prefill-rate"}
+}
+
+func newWorkerCommand(a *app) *cobra.Command {
+	var supervised bool
+	cmd := &cobra.Command{
+		Use:   "worker",
+		Short: "Run a worker that takes jobs from a NATS server",
+		Long: `Run a worker: it loads a model and takes jobs for it from the queue, as fast as
+it has room. Any number of workers, on any machines that reach the NATS server,
+share the jobs of a model; they may come and go.
+
+SIGTERM or Ctrl-C stops it: running requests get --drain-timeout to finish, the
+rest is handed to other workers. A second signal ends it at once. It exits with
+78 if starting it again would not help (no such model, too little memory …).`,
+		Example: `  semantic worker --nats nats://mac-mini.local:4222 --nats-token-file token
+  semantic worker --model ~/models/qwen3-4b-q8_0.gguf --ctx 16384
+  semantic worker --backend sim --model sim --sim-step 20ms   # no model needed`,
+		Args: args(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			w := &workerProcess{app: a, supervised: supervised, say: func(supervisor.Message) {}}
+			if supervised {
+				supervisor.WatchParent(a.In, func() { a.Exit(exitError) })
+				w.say = func(m supervisor.Message) { _ = supervisor.Announce(a.Out, m) }
+			}
+			return w.finish(w.run(cmd.Context()))
+		},
+	}
+	addConfigFlags(cmd, append(append(brokerFlags(), modelFlags()...), "data-dir", "drain-timeout", "metrics-listen")...)
+	cmd.Flags().BoolVar(&supervised, supervisedFlag, false,
+		"report to the parent on stdout, and exit when stdin ends (how `semantic serve` runs it)")
+	_ = cmd.Flags().MarkHidden(supervisedFlag)
+	return cmd
+}
+
+// workerProcess is one run of the worker command.
+type workerProcess struct {
+	app        *app
+	supervised bool
+	// say tells the supervisor, if there is one.
+	say func(supervisor.Message)
+}
+
+// finish gives the error its exit code and, under a supervisor, leaves the
+// telling to that.
+func (w *workerProcess) finish(err error) error {
+	if err == nil {
+		return nil
+	}
+	if stopped := new(stoppedError); errors.As(err, &stopped) {
+		return nil // told to stop while it was starting
+	}
+	code := exitError
+	if permanent(err) {
+		code = supervisor.ExitPermanent
+	}
+	if !w.supervised {
+		if usage := new(config.Error); errors.As(err, &usage) {
+			return err
+		}
+		return withCode(err, code)
+	}
+	failure := &supervisor.Failure{Message: err.Error()}
+	if hint := hinter(nil); errors.As(err, &hint) {
+		failure.Hint = hint.Hint()
+	}
+	w.say(supervisor.Message{Failed: failure})
+	return &codeError{err: errSilent, code: code}
+}
+
+// permanent tells errors that a new start would meet again. An unknown error
+// is one: before the worker was ready nearly everything is a matter of
+// configuration, and one that died later is started again anyway.
+func permanent(err error) bool {
+	return !errors.Is(err, queue.ErrUnavailable) && !errors.Is(err, worker.ErrEngineLost) &&
+		!errors.Is(err, context.DeadlineExceeded)
+}
+
+func (w *workerProcess) run(ctx context.Context) error {
+	a := w.app
+	c, err := a.config()
+	if err != nil {
+		return err
+	}
+	a.Log = a.Log.With("role", "worker")
+	down := teardown{log: a.Log}
+	defer func() { down.run(ctx) }()
+
+	place, err := w.seat(ctx, c)
+	if err != nil {
+		return err
+	}
+	down.add("give up the worker's id", time.Second, place.leave)
+
+	registry := telemetry.NewRegistry()
+	if err := w.serveMetrics(ctx, c, registry, &down); err != nil {
+		return err
+	}
+	// Before the model: a broker that is not there is told at once.
+	q, err := a.openQueue(ctx, c, "semantic worker "+place.id, registry)
+	if err != nil {
+		return stopOr(ctx, err)
+	}
+	down.add("leave NATS", closeBound, q.Close)
+
+	began := time.Now()
+	w.say(supervisor.Message{Loading: "model"})
+	backend, template, err := a.openBackend(ctx, c)
+	if err != nil {
+		return stopOr(ctx, err)
+	}
+	info, limits := backend.Info(), backend.Limits()
+	a.Log.Info("model loaded", "model", info.Name, "backend", info.Backend, "architecture", info.Architecture,
+		"quantisation", info.Quantisation, "context", limits.Context, "cells", limits.Cells, "why", info.ContextReason,
+		"parallel", limits.Sequences, "took", time.Since(began).Round(time.Millisecond))
+	e, err := engine.New(engine.Options{Backend: backend, Logger: a.Log, Registerer: registry})
+	if err != nil {
+		return err
+	}
+	down.add("close the model", 30*time.Second, func(context.Context) error { return e.Close() })
+
+	wc := worker.DefaultConfig()
+	wc.DrainTimeout = c.DrainTimeout
+	one, err := worker.New(worker.Options{
+		Queue: q, Engine: e, Template: template, Logger: a.Log, Registerer: registry, Config: wc,
+		Identity: worker.Identity{ID: place.id, Incarnation: randomHex(8), Host: hostName(), Release: a.Release},
+	})
+	if err != nil {
+		return err
+	}
+	watching := make(chan struct{})
+	over := make(chan struct{})
+	go func() {
+		defer close(watching)
+		select {
+		case <-one.Ready():
+			w.ready(ctx, q, place.id)
+		case <-over:
+		}
+	}()
+	err = one.Run(ctx)
+	close(over)
+	<-watching
+	return err
+}
+
+// ready tells everybody that the worker takes jobs.
+func (w *workerProcess) ready(ctx context.Context, q *queue.Queue, id string) {
+	w.app.Log.Info("worker ready", "worker", id)
+	if !w.supervised {
+		return
+	}
+	workers, err := q.Workers(ctx)
+	if err != nil {
+		return // the broker went away just now; the worker's log says so
+	}
+	for i := range workers {
+		if workers[i].ID == id {
+			w.say(supervisor.Message{Ready: &workers[i]})
+			return
+		}
+	}
+}
+
+func (w *workerProcess) seat(ctx context.Context, c *config.Loaded) (*seat, error) {
+	dir, err := w.app.dataDir(c)
+	if err != nil {
+		return nil, err
+	}
+	if w.supervised {
+		return takeSupervisedSeat(ctx, dir)
+	}
+	return takeSeat(dir)
+}
+
+// serveMetrics serves the registry where the configuration says; under a
+// supervisor, which shows it on its own page, on any free loopback port.
+func (w *workerProcess) serveMetrics(ctx context.Context, c *config.Loaded, g prometheus.Gatherer, down *teardown) error {
+	addr := c.MetricsListen
+	if addr == "" {
+		if !w.supervised {
+			return nil
+		}
+		addr = "127.0.0.1:0"
+	}
+	l, err := listen(ctx, addr)
+	if err != nil {
+		return withHint(fmt.Errorf("metrics: %w", err), "Choose another --metrics-listen address.")
+	}
+	// Metrics are served to the very end of the drain, hence not under ctx.
+	serving, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	done := make(chan error, 1)
+	go func() { done <- telemetry.ServeMetrics(serving, l, g, w.app.Log) }()
+	down.add("stop serving metrics", 5*time.Second, func(context.Context) error {
+		cancel()
+		return <-done
+	})
+	w.say(supervisor.Message{Metrics: l.Addr().String()})
+	w.app.Log.Info("serving metrics", "url", "http://"+l.Addr().String()+"/metrics")
+	return nil
+}
+
+// stopOr prefers the signal that ended ctx to the error that it caused.
+func stopOr(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return err
+}
+
+func listen(ctx context.Context, addr string) (net.Listener, error) {
+	var lc net.ListenConfig
+	return lc.Listen(ctx, "tcp", addr)
+}
