@@ -201,10 +201,10 @@ func (w *Worker) Run(ctx context.Context) error {
 
 // unlessStopped drops an error that comes from being told to stop.
 func unlessStopped(ctx context.Context, err error) error {
-	if ctx.Err() != nil {
-		return nil
+	if ctx.Err() == nil {
+		return err
 	}
-	return err
+	return nil
 }
 
 // status describes the worker as it is now.
