@@ -7,7 +7,9 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"slices"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
@@ -138,10 +140,7 @@ func (a *app) listenHTTP(ctx context.Context, c *config.Loaded) (*front, error) 
 func (f *front) serve(q *queue.Queue, r prometheus.Registerer, g prometheus.Gatherer, expect []string) error {
 	gc := gateway.DefaultConfig()
 	gc.APIKeys = f.keys
-	gc.AllowedHosts = f.config.AllowedHosts
-	if !config.Loopback(f.config.Host) && net.ParseIP(f.config.Host) == nil {
-		gc.AllowedHosts = append(gc.AllowedHosts, f.config.Host) // a name that it was told to listen on
-	}
+	gc.AllowedHosts = append(slices.Clone(f.config.AllowedHosts), f.ownNames()...)
 	gc.AllowedOrigins = f.config.AllowedOrigins
 	gc.UnknownFields = f.config.UnknownFields
 	for _, alias := range f.config.Aliases {
@@ -167,6 +166,22 @@ func (f *front) serve(q *queue.Queue, r prometheus.Registerer, g prometheus.Gath
 	}()
 	f.app.Log.Info("gateway listening", "url", f.url(), "auth", len(f.keys) > 0)
 	return nil
+}
+
+// ownNames are the names under which other machines reach a gateway that
+// serves them.
+func (f *front) ownNames() []string {
+	if config.Loopback(f.config.Host) {
+		return nil
+	}
+	names := []string{hostName()}
+	if short, _, _ := strings.Cut(hostName(), "."); short != "" {
+		names = append(names, short, short+".local")
+	}
+	if net.ParseIP(f.config.Host) == nil {
+		names = append(names, f.config.Host)
+	}
+	return names
 }
 
 // close stops the server, or frees the port if it never served. Streams are

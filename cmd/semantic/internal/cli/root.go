@@ -183,6 +183,8 @@ func commands(a *app) []*cobra.Command {
 		newChatCommand(a),
 		newSubmitCommand(a),
 		newJobCommand(a),
+		newRuntimeCommand(a),
+		newModelCommand(a),
 		newConfigCommand(a),
 		newVersionCommand(a),
 		newManCommand(a),

@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -16,6 +15,10 @@ import (
 	"github.com/semantic-worker/semantic/queue"
 	"github.com/semantic-worker/semantic/schemas"
 )
+
+// expiryGrace is how long after its deadline a running job's worker may take to
+// end it by itself.
+const expiryGrace = 2 * time.Second
 
 // cancelBound is how long Ctrl-C waits for the job's end.
 const cancelBound = 10 * time.Second
@@ -122,11 +125,9 @@ func (s *submitRun) run(cmd *cobra.Command, c *config.Loaded, given []string) er
 		return stopOr(ctx, err)
 	}
 	defer s.app.closeQueue(ctx, q)
-	model := c.Model
-	if model == "" {
-		if model, err = queueModel(ctx, q); err != nil {
-			return err
-		}
+	model, err := queueModel(ctx, q, c.Model)
+	if err != nil {
+		return err
 	}
 	job, err := s.job.build(cmd, model, prompt)
 	if err != nil {
@@ -136,7 +137,11 @@ func (s *submitRun) run(cmd *cobra.Command, c *config.Loaded, given []string) er
 	if err != nil {
 		return submitHint(err)
 	}
-	return s.follow(ctx, q, ticket)
+	deadline := time.Duration(job.DeadlineMS) * time.Millisecond
+	if deadline == 0 {
+		deadline = q.Config().DefaultDeadline[class]
+	}
+	return s.follow(ctx, q, ticket, deadline)
 }
 
 // promptFrom is the argument, or stdin.
@@ -158,8 +163,10 @@ func (a *app) promptFrom(given []string) (string, error) {
 	return prompt, nil
 }
 
-// queueModel is the model of a job that names none.
-func queueModel(ctx context.Context, q *queue.Queue) (string, error) {
+// queueModel is the model of a job: the one that was named, if a worker ever
+// announced it, else the only one. A job for a model that nobody knows would
+// wait until its deadline for nothing.
+func queueModel(ctx context.Context, q *queue.Queue, named string) (string, error) {
 	workers, err := q.Workers(ctx)
 	if err != nil {
 		return "", brokerHint(err)
@@ -174,7 +181,18 @@ func queueModel(ctx context.Context, q *queue.Queue) (string, error) {
 	if err != nil {
 		return "", brokerHint(err)
 	}
-	return onlyModel(all, ready)
+	if named == "" {
+		return onlyModel(all, ready)
+	}
+	if slices.Contains(all, named) {
+		return named, nil
+	}
+	known := "none yet"
+	if len(all) > 0 {
+		known = strings.Join(all, ", ")
+	}
+	return "", withHint(fmt.Errorf("no worker has announced the model %q; known: %s", named, known),
+		"Start one: `semantic worker --model %s`.", named)
 }
 
 func submitHint(err error) error {
@@ -188,44 +206,73 @@ func submitHint(err error) error {
 }
 
 // follow prints the job's events until it ends; when ctx ends before, it
-// cancels the job.
-func (s *submitRun) follow(ctx context.Context, q *queue.Queue, t queue.Ticket) error {
+// cancels the job, and when the deadline passes and no worker says so, it ends
+// the job itself.
+func (s *submitRun) follow(ctx context.Context, q *queue.Queue, t queue.Ticket, deadline time.Duration) error {
 	follower, err := q.Follow(ctx, t.Owner, t.JobID, 0)
 	if err != nil {
 		return brokerHint(err)
 	}
 	defer follower.Close()
-	midLine := false
-	endLine := func() {
-		if midLine {
-			fmt.Fprintln(s.app.Out)
-			midLine = false
-		}
-	}
+	printer := &eventPrinter{out: s.app.Out, asJSON: s.asJSON}
+	defer printer.endLine()
+	waiting, stop := context.WithDeadline(ctx, t.StoredAt.Add(deadline+expiryGrace))
+	defer stop()
 	for {
-		event, err := follower.Next(ctx)
-		if ctx.Err() != nil {
-			endLine()
+		event, err := follower.Next(waiting)
+		switch {
+		case ctx.Err() != nil:
+			printer.endLine()
 			return s.cancel(ctx, q, t)
-		}
-		if err != nil {
-			endLine()
+		case errors.Is(err, context.DeadlineExceeded) && waiting.Err() != nil:
+			if err := q.Expire(ctx, t.Owner, t.JobID, deadline); err != nil {
+				return fmt.Errorf("job %s: %w", t.JobID, err)
+			}
+			waiting = ctx // its end is in the log now
+			continue
+		case err != nil:
 			return fmt.Errorf("job %s: %w", t.JobID, err)
 		}
-		if s.asJSON {
-			line, err := json.Marshal(event)
-			if err != nil {
-				return err
-			}
-			fmt.Fprintf(s.app.Out, "%s\n", line)
-		} else if text := textOf(event); text != "" {
-			_, _ = io.WriteString(s.app.Out, text)
-			midLine = !strings.HasSuffix(text, "\n")
+		if err := printer.print(event); err != nil {
+			return err
 		}
 		if event.Type.Terminal() {
-			endLine()
+			printer.endLine()
 			return s.ended(t, event)
 		}
+	}
+}
+
+// eventPrinter prints a job's events: the text of the answer, or JSON lines.
+type eventPrinter struct {
+	out     io.Writer
+	asJSON  bool
+	midLine bool
+}
+
+func (p *eventPrinter) print(e schemas.Event) error {
+	if p.asJSON {
+		line, err := schemas.EncodeEvent(e)
+		if err != nil {
+			return err
+		}
+		_, err = fmt.Fprintf(p.out, "%s\n", line)
+		return err
+	}
+	text := textOf(e)
+	if text == "" {
+		return nil
+	}
+	p.midLine = !strings.HasSuffix(text, "\n")
+	_, err := io.WriteString(p.out, text)
+	return err
+}
+
+// endLine ends the line that the answer left open.
+func (p *eventPrinter) endLine() {
+	if p.midLine {
+		p.midLine = false
+		fmt.Fprintln(p.out)
 	}
 }
 
