@@ -74,12 +74,10 @@ type Worker struct {
 	failed  chan struct{} // closed once a job met a failed engine
 	fail    sync.Once
 
-	statusMu sync.Mutex // held while a status is made and sent, so that the last sent is the last made
-
 	mu       sync.Mutex // guards the two below
 	runs     map[string]*run
 	draining bool
-	running  sync.WaitGroup // one for every entry of runs; added to by the claim loop only
+	running  sync.WaitGroup // one for the goroutine of each run; added to by the claim loop only
 }
 
 // New checks the options. It starts nothing.
@@ -192,7 +190,7 @@ func (w *Worker) Run(ctx context.Context) error {
 	}
 	w.startDraining(cause != nil)
 	stopClaiming()
-	w.announce(jobs, registration)
+	signal(w.news)
 	claims.Wait()
 	claimer.Close()
 	w.drain(abandon)
@@ -270,8 +268,6 @@ func (w *Worker) refreshStatus(ctx context.Context, registration *queue.Registra
 // announce sends the status. A failure needs no answer: the next one follows
 // within StatusInterval, and the queue keeps the entry alive meanwhile.
 func (w *Worker) announce(ctx context.Context, registration *queue.Registration) {
-	w.statusMu.Lock()
-	defer w.statusMu.Unlock()
 	ctx, cancel := context.WithTimeout(ctx, w.config.FlushTimeout)
 	defer cancel()
 	if err := registration.Update(ctx, w.status()); err != nil && ctx.Err() == nil {
