@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -146,7 +147,7 @@ func (s *chatSession) ask(ctx context.Context, messages []turn) (string, error) 
 		err = context.Cause(ctx)
 	}
 	if err == nil && finish == schemas.FinishLength {
-		fmt.Fprintln(s.app.Err, "(the answer was cut at its length limit)")
+		s.app.notef("(the answer was cut at its length limit)\n")
 	}
 	return answer.String(), err
 }
@@ -157,22 +158,22 @@ func (s *chatSession) converse(ctx context.Context) error {
 	s.app.interrupt.Store(&interrupted)
 	defer s.app.interrupt.Store(nil)
 
-	fmt.Fprintf(s.app.Err, "Talking to %s. Ctrl-C stops an answer, /new begins anew, /exit ends.\n", s.request.Model)
+	s.app.notef("Talking to %s. Ctrl-C stops an answer, /new begins anew, /exit ends.\n", s.request.Model)
 	lines, joined := readLines(ctx, s.app.In)
 	defer joined()
 	history := s.system
 	for {
-		fmt.Fprint(s.app.Err, "> ")
+		s.app.notef("> ")
 		var line string
 		var open bool
 		select {
 		case <-ctx.Done():
-			fmt.Fprintln(s.app.Err)
+			s.app.notef("\n")
 			return nil
 		case line, open = <-lines:
 		}
 		if !open {
-			fmt.Fprintln(s.app.Err)
+			s.app.notef("\n")
 			return nil
 		}
 		switch line = strings.TrimSpace(line); line {
@@ -182,18 +183,19 @@ func (s *chatSession) converse(ctx context.Context) error {
 			return nil
 		case "/new":
 			history = s.system
-			fmt.Fprintln(s.app.Err, "(a new conversation)")
+			s.app.notef("(a new conversation)\n")
 			continue
 		}
 		if strings.HasPrefix(line, "/") && !strings.Contains(line, " ") {
-			fmt.Fprintf(s.app.Err, "%s is no command: there are /new and /exit.\n", line)
+			s.app.notef("%s is no command: there are /new and /exit.\n", line)
 			continue
 		}
-		asked := append(history[:len(history):len(history)], turn{Role: schemas.RoleUser, Content: line})
+		asked := append(slices.Clone(history), turn{Role: schemas.RoleUser, Content: line})
 		answer, err := s.askInterruptibly(ctx, asked)
 		switch {
 		case err == nil, errors.Is(err, errInterrupted) && answer != "":
-			history = append(asked, turn{Role: schemas.RoleAssistant, Content: answer})
+			asked = append(asked, turn{Role: schemas.RoleAssistant, Content: answer})
+			history = asked
 		case ctx.Err() != nil, errors.Is(err, errInterrupted):
 		default:
 			s.app.report(nil, err)
@@ -209,7 +211,7 @@ func (s *chatSession) askInterruptibly(ctx context.Context, messages []turn) (st
 	defer s.setStop(nil)
 	answer, err := s.ask(answering, messages)
 	if errors.Is(err, errInterrupted) {
-		fmt.Fprintln(s.app.Err, "(stopped)")
+		s.app.notef("(stopped)\n")
 	}
 	return answer, err
 }
@@ -228,7 +230,7 @@ func (s *chatSession) interrupt() {
 		s.stop(errInterrupted)
 		return
 	}
-	fmt.Fprint(s.app.Err, "\n(/exit or Ctrl-D ends)\n> ")
+	s.app.notef("\n(/exit or Ctrl-D ends)\n> ")
 }
 
 // readLines reads lines in a goroutine, since a read of a terminal cannot be

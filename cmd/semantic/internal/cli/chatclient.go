@@ -112,7 +112,7 @@ func (c *chatClient) stream(ctx context.Context, r chatRequest, text func(string
 	r.Stream = true
 	body, err := json.Marshal(r)
 	if err != nil {
-		return "", err
+		return "", fmt.Errorf("make the request: %w", err)
 	}
 	response, err := c.do(ctx, http.MethodPost, "/v1/chat/completions", body)
 	if err != nil {
@@ -172,7 +172,7 @@ func (c *chatClient) do(ctx context.Context, method, path string, body []byte) (
 	response, err := c.client.Do(request)
 	if err != nil {
 		if ctx.Err() != nil {
-			return nil, context.Cause(ctx)
+			return nil, context.Cause(ctx) //nolint:wrapcheck // the signal is the whole reason
 		}
 		if inner := new(url.Error); errors.As(err, &inner) {
 			err = inner.Err // without the method and the URL again

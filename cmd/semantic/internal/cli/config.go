@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"encoding/json"
 	"fmt"
 	"text/tabwriter"
 
@@ -39,9 +38,7 @@ given as a flag, to see what would happen.`,
 				return err
 			}
 			if asJSON {
-				out := json.NewEncoder(a.Out)
-				out.SetIndent("", "  ")
-				return out.Encode(struct {
+				return a.printJSON(struct {
 					File     string       `json:"file"`
 					Settings []config.Row `json:"settings"`
 				}{c.File, c.Rows()})
@@ -50,12 +47,19 @@ given as a flag, to see what would happen.`,
 			if file == "" {
 				file = config.DefaultFile(a.Getenv) + " (does not exist)"
 			}
-			fmt.Fprintf(a.Out, "Configuration file: %s\n\n", file)
+			if err := a.printf("Configuration file: %s\n\n", file); err != nil {
+				return err
+			}
 			table := tabwriter.NewWriter(a.Out, 0, 0, 2, ' ', 0)
 			for _, row := range c.Rows() {
-				fmt.Fprintf(table, "%s\t%v\t%s\n", row.Key, shown(row.Value), row.Source)
+				if err := printTo(table, "%s\t%v\t%s\n", row.Key, shown(row.Value), row.Source); err != nil {
+					return err
+				}
 			}
-			return table.Flush()
+			if err := table.Flush(); err != nil {
+				return fmt.Errorf("write the output: %w", err)
+			}
+			return nil
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")

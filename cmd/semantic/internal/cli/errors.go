@@ -17,7 +17,7 @@ const (
 	exitError = 1
 	// exitUsage: the command line or the configuration is wrong.
 	exitUsage = 2
-	// exitInterrupted: a second signal ended the process at once.
+	// exitInterrupted: a signal ended what was not finished.
 	exitInterrupted = 130
 )
 
@@ -90,6 +90,9 @@ func (a *app) report(cmd *cobra.Command, err error) int {
 	if errors.As(err, &usage) || errors.As(err, &setting) {
 		code = exitUsage
 	}
+	if stopped := new(stoppedError); errors.As(err, &stopped) {
+		code = exitInterrupted
+	}
 	var coded *codeError
 	if errors.As(err, &coded) {
 		code = coded.code
@@ -97,13 +100,13 @@ func (a *app) report(cmd *cobra.Command, err error) int {
 	if errors.Is(err, errSilent) {
 		return code
 	}
-	fmt.Fprintf(a.Err, "semantic: %v\n", err)
+	a.notef("semantic: %v\n", err)
 	var hint hinter
 	switch {
 	case errors.As(err, &hint):
-		fmt.Fprintf(a.Err, "  %s\n", hint.Hint())
+		a.notef("  %s\n", hint.Hint())
 	case usage != nil && cmd != nil:
-		fmt.Fprintf(a.Err, "  Run '%s --help' for usage.\n", cmd.CommandPath())
+		a.notef("  Run '%s --help' for usage.\n", cmd.CommandPath())
 	}
 	return code
 }

@@ -31,6 +31,7 @@ func gatewayFlags() []string {
 }
 
 func newGatewayCommand(a *app) *cobra.Command {
+	var readyFile string
 	cmd := &cobra.Command{
 		Use:   "gateway",
 		Short: "Run an HTTP gateway to a NATS server",
@@ -47,14 +48,15 @@ are told that the server restarts; their jobs go on. A second signal ends it at 
 			if err != nil {
 				return err
 			}
-			return a.runGateway(cmd.Context(), c)
+			return a.runGateway(cmd.Context(), c, readyFile)
 		},
 	}
 	addConfigFlags(cmd, append(brokerFlags(), gatewayFlags()...)...)
+	addReadyFlag(cmd, &readyFile)
 	return cmd
 }
 
-func (a *app) runGateway(ctx context.Context, c *config.Loaded) error {
+func (a *app) runGateway(ctx context.Context, c *config.Loaded, readyFile string) error {
 	a.Log = a.Log.With("role", "gateway")
 	down := teardown{log: a.Log}
 	defer func() { down.run(ctx) }()
@@ -65,21 +67,27 @@ func (a *app) runGateway(ctx context.Context, c *config.Loaded) error {
 	down.add("stop listening", time.Second, front.close)
 	registry := telemetry.NewRegistry()
 	q, err := a.openQueue(ctx, c, "semantic gateway", registry)
+	if ctx.Err() != nil {
+		return nil
+	}
 	if err != nil {
-		return stopOr(ctx, err)
+		return err
 	}
 	down.add("leave NATS", closeBound, q.Close)
 	if err := front.serve(q, registry, registry, nil); err != nil {
 		return err
 	}
-	fmt.Fprintf(a.Out, "semantic %s gateway: %s, queue %s\n", a.Release, front.url(), c.NATS)
+	if err := a.printf("semantic %s gateway: %s, queue %s\n", a.Release, front.url(), config.MaskURL(c.NATS)); err != nil {
+		a.Log.Warn("cannot say where the gateway is", "error", err)
+	}
+	a.writeReadyFile(readyFile, readyInfo{HTTP: front.url(), NATS: config.MaskURL(c.NATS)})
 	select {
 	case <-ctx.Done():
 	case err := <-front.failed:
 		return err
 	}
 	a.Log.Info("stopping", "why", context.Cause(ctx), "drain_timeout", c.DrainTimeout)
-	fmt.Fprintf(a.Err, "Stopping: open streams get up to %s to end. Interrupt again to end at once.\n", c.DrainTimeout)
+	a.notef("Stopping: open streams get up to %s to end. Interrupt again to end at once.\n", c.DrainTimeout)
 	soft, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.DrainTimeout)
 	defer cancel()
 	front.gateway.Drain(soft)
@@ -188,14 +196,20 @@ func (f *front) ownNames() []string {
 // to have been drained.
 func (f *front) close(ctx context.Context) error {
 	if f.server == nil {
-		return f.listener.Close()
+		if err := f.listener.Close(); err != nil {
+			return fmt.Errorf("free the port: %w", err)
+		}
+		return nil
 	}
 	err := f.server.Shutdown(ctx)
 	if err != nil {
-		err = f.server.Close()
+		err = errors.Join(err, f.server.Close())
 	}
 	<-f.served
-	return err
+	if err != nil {
+		return fmt.Errorf("close the connections: %w", err)
+	}
+	return nil
 }
 
 // url is where clients on this machine reach the gateway.

@@ -26,7 +26,14 @@ type seat struct {
 	lock *flock.Flock
 }
 
-func (s *seat) leave(context.Context) error { return s.lock.Unlock() }
+func (s *seat) leave(context.Context) error { return unlock(s.lock) }
+
+func unlock(lock *flock.Flock) error {
+	if err := lock.Unlock(); err != nil {
+		return fmt.Errorf("unlock %s: %w", lock.Path(), err)
+	}
+	return nil
+}
 
 // takeSeat finds the place of a standalone worker: the first that is free, so
 // that the workers of a machine get the same ids again after it restarts.

@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -64,15 +63,9 @@ Without a PROMPT, or with -, the prompt is read from stdin.`,
 			}
 			if subject {
 				flow := queue.Flow(queue.OwnerLocal, j.Agent, j.Messages)
-				_, err = fmt.Fprintln(a.Out, queue.JobSubject(model, class, flow, queue.OwnerLocal))
-				return err
+				return a.printf("%s\n", queue.JobSubject(model, class, flow, queue.OwnerLocal))
 			}
-			text, err := json.MarshalIndent(j, "", "  ")
-			if err != nil {
-				return err
-			}
-			_, err = fmt.Fprintf(a.Out, "%s\n", text)
-			return err
+			return a.printJSON(j)
 		},
 	}
 	addConfigFlags(cmd, "model")
@@ -102,8 +95,7 @@ field at fault is named by its path, and the exit code is 1.`,
 			if err != nil {
 				return withHint(err, "`semantic schema job` prints what a job may hold.")
 			}
-			_, err = fmt.Fprintf(a.Out, "valid: a job of version %d for %s, messages: %d\n", job.Version, job.Model, len(job.Messages))
-			return err
+			return a.printf("valid: a job of version %d for %s, messages: %d\n", job.Version, job.Model, len(job.Messages))
 		},
 	}
 }
@@ -114,7 +106,7 @@ func (a *app) readFile(name string) ([]byte, error) {
 	if name != "-" {
 		f, err := os.Open(name)
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("read the job: %w", err)
 		}
 		defer func() { _ = f.Close() }()
 		in = f

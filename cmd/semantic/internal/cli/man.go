@@ -31,8 +31,7 @@ func newManCommand(a *app) *cobra.Command {
 			if err != nil {
 				return fmt.Errorf("write manual pages: %w", err)
 			}
-			_, err = fmt.Fprintf(a.Out, "%d manual pages in %s\n", len(pages), dir)
-			return err
+			return a.printf("%d manual pages in %s\n", len(pages), dir)
 		},
 	}
 }

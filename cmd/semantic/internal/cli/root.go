@@ -87,7 +87,7 @@ func Run(ctx context.Context, arguments []string, o Options) int {
 		defer close(done)
 	}
 
-	root := newRootCommand(a)
+	root := newRootCommand(a) //nolint:contextcheck // the commands get theirs from ExecuteContextC
 	root.SetArgs(arguments)
 	cmd, err := root.ExecuteContextC(cmdCtx)
 	return a.report(cmd, err)
@@ -96,7 +96,7 @@ func Run(ctx context.Context, arguments []string, o Options) int {
 // stoppedError is the cause of a command's context after a first signal.
 type stoppedError struct{ signal os.Signal }
 
-func (e *stoppedError) Error() string { return e.signal.String() }
+func (e *stoppedError) Error() string { return "stopped by " + e.signal.String() }
 
 func (a *app) watchSignals(signals <-chan os.Signal, cancel context.CancelCauseFunc, exit func(int), done <-chan struct{}) {
 	stopping := false

@@ -2,14 +2,15 @@ package cli
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/spf13/cobra"
 
 	"github.com/semantic-worker/semantic/cmd/semantic/internal/config"
@@ -63,8 +64,7 @@ Only this machine reaches it, unless you say otherwise: --host with
 	}
 	keys := append(gatewayFlags(), "nats-host", "nats-port", "nats-token-file", "no-nats-auth", "sync", "sync-interval", "data-dir")
 	addConfigFlags(cmd, append(keys, modelFlags()...)...)
-	cmd.Flags().StringVar(&readyFile, "ready-file", "",
-		"when the worker takes requests, write the addresses as JSON to this `FILE` (for scripts)")
+	addReadyFlag(cmd, &readyFile)
 	return cmd
 }
 
@@ -81,8 +81,10 @@ type serveProcess struct {
 	front   *front
 	nats    *embedded.Server
 	queue   *queue.Queue
-	// metrics is the worker child's page; safe for concurrent use.
-	metrics *telemetry.Child
+	// registry has this process's metrics; metrics is the worker child's page.
+	// Both are safe for concurrent use.
+	registry *prometheus.Registry
+	metrics  *telemetry.Child
 	// workerID and metricsAddr belong to the goroutine of onMessage.
 	workerID, metricsAddr string
 	announced             bool
@@ -102,10 +104,10 @@ func (s *serveProcess) run(ctx context.Context) error {
 // unlessStopped drops errors that come from being told to stop during the
 // start.
 func (s *serveProcess) unlessStopped(ctx context.Context, err error) error {
-	if ctx.Err() != nil {
-		return nil
+	if ctx.Err() == nil {
+		return err
 	}
-	return err
+	return nil
 }
 
 // start brings up everything but the worker: from then on requests are
@@ -137,7 +139,7 @@ func (s *serveProcess) start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.down.add("unlock the data directory", time.Second, func(context.Context) error { return lock.Unlock() })
+	s.down.add("unlock the data directory", time.Second, func(context.Context) error { return unlock(lock) })
 
 	s.nats, err = embedded.Start(ctx, embedded.Options{
 		Host: c.NATSHost, Port: natsPort(c.NATSPort), StoreDir: filepath.Join(s.dataDir, "jetstream"), Token: token,
@@ -149,6 +151,7 @@ func (s *serveProcess) start(ctx context.Context) error {
 	s.down.add("stop NATS", 20*time.Second, func(context.Context) error { s.nats.Stop(); return nil })
 
 	registry := telemetry.NewRegistry()
+	s.registry = registry
 	s.queue, err = s.app.connect(ctx, queue.Options{
 		InProcess: s.nats, Name: "semantic serve", Token: token, Logger: s.app.Log, Registerer: registry, Config: queueConfig(c),
 	})
@@ -189,7 +192,7 @@ func (s *serveProcess) supervise(ctx context.Context) error {
 	sc.StopTimeout = s.config.DrainTimeout + stopMargin
 	child, err := supervisor.New(supervisor.Options{
 		Name: "worker", Path: self, Args: s.workerArgs(), Stderr: s.app.Err, Logger: s.app.Log,
-		OnMessage: s.onMessage, OnExit: func() { s.metrics.Set("", "", "") }, Config: sc,
+		Registerer: s.registry, OnMessage: s.onMessage, OnExit: func() { s.metrics.Set("", "", "") }, Config: sc,
 	})
 	if err != nil {
 		return err
@@ -205,7 +208,7 @@ func (s *serveProcess) supervise(ctx context.Context) error {
 		return nil
 	case err = <-s.front.failed:
 		stopWorker()
-		<-gone
+		err = errors.Join(err, <-gone)
 	case err = <-gone:
 		err = workerHint(err)
 	}
@@ -240,18 +243,21 @@ func (s *serveProcess) drain(ctx context.Context, stopWorker context.CancelFunc,
 		defer close(drained)
 		s.front.gateway.Drain(soft)
 	}()
-	fmt.Fprintf(s.app.Err, "Stopping: waiting up to %s for %s. Interrupt again to end at once.\n",
+	s.app.notef("Stopping: waiting up to %s for %s. Interrupt again to end at once.\n",
 		s.config.DrainTimeout, s.waitingFor(after))
 	stopWorker()
 	reminder := time.NewTicker(5 * time.Second)
 	defer reminder.Stop()
 	for over := false; !over; {
 		select {
-		case <-gone:
+		case err := <-gone:
 			over = true
+			if err != nil {
+				s.app.Log.Error("the worker ended before it was asked to", "error", err)
+			}
 		case <-reminder.C:
 			left := max(s.config.DrainTimeout-time.Since(began), 0).Round(time.Second)
-			fmt.Fprintf(s.app.Err, "Still waiting for %s, %s left.\n", s.waitingFor(after), left)
+			s.app.notef("Still waiting for %s, %s left.\n", s.waitingFor(after), left)
 		}
 	}
 	grace := time.NewTimer(handoverGrace)
@@ -329,15 +335,19 @@ func (s *serveProcess) onMessage(m supervisor.Message) {
 func (s *serveProcess) announce(w *schemas.WorkerStatus) {
 	url := s.front.url()
 	what := w.Backend
-	if w.Architecture != "" {
-		what = fmt.Sprintf("%s %s on %s", w.Architecture, w.Quantisation, w.Backend)
+	if kind := strings.TrimSpace(w.Architecture + " " + w.Quantisation); kind != "" && kind != w.Backend {
+		what = kind + " on " + w.Backend
 	}
-	fmt.Fprintf(s.app.Out, `semantic %s is ready after %s.
+	context := w.ContextReason
+	if context == "" {
+		context = fmt.Sprintf("%d tokens", w.Context)
+	}
+	err := s.app.printf(`semantic %s is ready after %s.
 
   API      %s/v1
   NATS     %s
   Model    %s (%s, %d at once)
-  Context  %d tokens: %s
+  Context  %s
   Data     %s
 
 Try:
@@ -345,38 +355,9 @@ Try:
     -d '{"model": %q, "stream": true, "messages": [{"role": "user", "content": "Hello!"}]}'
 
 `, s.app.Release, time.Since(s.began).Round(10*time.Millisecond), url, s.natsURL(), w.Model, what, w.Capacity,
-		w.Context, w.ContextReason, s.dataDir, url, w.Model)
-	if s.readyFile == "" {
-		return
-	}
-	if err := writeReadyFile(s.readyFile, readyInfo{
-		HTTP: url, NATS: s.natsURL(), Model: w.Model, Worker: w.ID, PID: os.Getpid(),
-	}); err != nil {
-		s.app.Log.Error("cannot write the ready file", "error", err)
-	}
-}
-
-// readyInfo is what --ready-file holds.
-type readyInfo struct {
-	// HTTP and NATS are URLs that this machine can connect to.
-	HTTP string `json:"http"`
-	NATS string `json:"nats"`
-	// Model and Worker are the model's plain name and the worker's id.
-	Model  string `json:"model"`
-	Worker string `json:"worker"`
-	// PID is the process of `semantic serve`.
-	PID int `json:"pid"`
-}
-
-// writeReadyFile puts the file there whole: who sees it can read it.
-func writeReadyFile(path string, info readyInfo) error {
-	text, err := json.Marshal(info)
+		context, s.dataDir, url, w.Model)
 	if err != nil {
-		return err
+		s.app.Log.Warn("cannot say that the server is ready", "error", err)
 	}
-	next := path + ".new"
-	if err := os.WriteFile(next, append(text, '\n'), 0o600); err != nil {
-		return err
-	}
-	return os.Rename(next, path)
+	s.app.writeReadyFile(s.readyFile, readyInfo{HTTP: url, NATS: s.natsURL(), Model: w.Model, Worker: w.ID})
 }

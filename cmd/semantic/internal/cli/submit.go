@@ -133,7 +133,7 @@ func (s *submitRun) run(cmd *cobra.Command, c *config.Loaded, given []string) er
 	if err != nil {
 		return err
 	}
-	ticket, err := q.Submit(ctx, queue.Submission{Class: class, Job: job})
+	ticket, err := q.Submit(ctx, queue.Submission{Class: class, Job: job, RequestID: "req_" + randomHex(16)})
 	if err != nil {
 		return submitHint(err)
 	}
@@ -256,23 +256,21 @@ func (p *eventPrinter) print(e schemas.Event) error {
 		if err != nil {
 			return err
 		}
-		_, err = fmt.Fprintf(p.out, "%s\n", line)
-		return err
+		return printTo(p.out, "%s\n", line)
 	}
 	text := textOf(e)
 	if text == "" {
 		return nil
 	}
 	p.midLine = !strings.HasSuffix(text, "\n")
-	_, err := io.WriteString(p.out, text)
-	return err
+	return printTo(p.out, "%s", text)
 }
 
 // endLine ends the line that the answer left open.
 func (p *eventPrinter) endLine() {
 	if p.midLine {
 		p.midLine = false
-		fmt.Fprintln(p.out)
+		_ = printTo(p.out, "\n")
 	}
 }
 
@@ -292,7 +290,7 @@ func (s *submitRun) ended(t queue.Ticket, e schemas.Event) error {
 	switch e.Type {
 	case schemas.EventDone:
 		if e.Done.FinishReason == schemas.FinishLength && !s.asJSON {
-			fmt.Fprintln(s.app.Err, "(the answer was cut at its length limit)")
+			s.app.notef("(the answer was cut at its length limit)\n")
 		}
 		return nil
 	case schemas.EventFailed:

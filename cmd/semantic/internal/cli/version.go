@@ -1,8 +1,6 @@
 package cli
 
 import (
-	"encoding/json"
-	"fmt"
 	"runtime"
 	"runtime/debug"
 
@@ -39,12 +37,9 @@ func newVersionCommand(a *app) *cobra.Command {
 		RunE: func(*cobra.Command, []string) error {
 			platform := runtime.GOOS + "/" + runtime.GOARCH
 			if asJSON {
-				return json.NewEncoder(a.Out).Encode(map[string]string{ //nolint:wrapcheck // the report prints it as it is
-					"version": a.Release, "go": runtime.Version(), "platform": platform,
-				})
+				return a.printJSON(map[string]string{"version": a.Release, "go": runtime.Version(), "platform": platform})
 			}
-			_, err := fmt.Fprintf(a.Out, "semantic %s (%s, %s)\n", a.Release, runtime.Version(), platform)
-			return err //nolint:wrapcheck // the report prints it as it is
+			return a.printf("semantic %s (%s, %s)\n", a.Release, runtime.Version(), platform)
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")

@@ -27,7 +27,10 @@ func modelFlags() []string {
 }
 
 func newWorkerCommand(a *app) *cobra.Command {
-	var supervised bool
+	var (
+		supervised bool
+		readyFile  string
+	)
 	cmd := &cobra.Command{
 		Use:   "worker",
 		Short: "Run a worker that takes jobs from a NATS server",
@@ -43,7 +46,7 @@ rest is handed to other workers. A second signal ends it at once. It exits with
   semantic worker --backend sim --model sim --sim-step 20ms   # no model needed`,
 		Args: args(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			w := &workerProcess{app: a, supervised: supervised, say: func(supervisor.Message) {}}
+			w := &workerProcess{app: a, supervised: supervised, readyFile: readyFile, say: func(supervisor.Message) {}}
 			if supervised {
 				supervisor.WatchParent(a.In, func() { a.Exit(exitError) })
 				w.say = func(m supervisor.Message) { _ = supervisor.Announce(a.Out, m) }
@@ -54,6 +57,7 @@ rest is handed to other workers. A second signal ends it at once. It exits with
 	addConfigFlags(cmd, append(append(brokerFlags(), modelFlags()...), "data-dir", "drain-timeout", "metrics-listen")...)
 	cmd.Flags().BoolVar(&supervised, supervisedFlag, false,
 		"report to the parent on stdout, and exit when stdin ends (how `semantic serve` runs it)")
+	addReadyFlag(cmd, &readyFile)
 	_ = cmd.Flags().MarkHidden(supervisedFlag)
 	return cmd
 }
@@ -62,6 +66,7 @@ rest is handed to other workers. A second signal ends it at once. It exits with
 type workerProcess struct {
 	app        *app
 	supervised bool
+	readyFile  string
 	// say tells the supervisor, if there is one.
 	say func(supervisor.Message)
 }
@@ -159,7 +164,7 @@ func (w *workerProcess) run(ctx context.Context) error {
 		defer close(watching)
 		select {
 		case <-one.Ready():
-			w.ready(ctx, q, place.id)
+			w.ready(ctx, q, info.Name, place.id)
 		case <-over:
 		}
 	}()
@@ -169,10 +174,10 @@ func (w *workerProcess) run(ctx context.Context) error {
 	return err
 }
 
-// ready tells everybody that the worker takes jobs.
-func (w *workerProcess) ready(ctx context.Context, q *queue.Queue, id string) {
-	w.app.Log.Info("worker ready", "worker", id)
+// ready tells the supervisor, and scripts, that the worker takes jobs.
+func (w *workerProcess) ready(ctx context.Context, q *queue.Queue, model, id string) {
 	if !w.supervised {
+		w.app.writeReadyFile(w.readyFile, readyInfo{Model: model, Worker: id})
 		return
 	}
 	workers, err := q.Workers(ctx)
@@ -228,12 +233,16 @@ func (w *workerProcess) serveMetrics(ctx context.Context, c *config.Loaded, g pr
 // stopOr prefers the signal that ended ctx to the error that it caused.
 func stopOr(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
-		return context.Cause(ctx)
+		return context.Cause(ctx) //nolint:wrapcheck // the signal is the whole reason
 	}
 	return err
 }
 
 func listen(ctx context.Context, addr string) (net.Listener, error) {
 	var lc net.ListenConfig
-	return lc.Listen(ctx, "tcp", addr)
+	l, err := lc.Listen(ctx, "tcp", addr)
+	if err != nil {
+		return nil, fmt.Errorf("listen: %w", err)
+	}
+	return l, nil
 }

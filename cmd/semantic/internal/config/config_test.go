@@ -71,9 +71,11 @@ func TestDefaults(t *testing.T) {
 func TestPrecedence(t *testing.T) {
 	file := write(t, "port: 1\nnats-port: 2\nmodel: from-file\ndrain-timeout: 5s\naliases:\n  - {pattern: gpt-*, model: small}\n")
 	l, err := config.Load(config.LoadOptions{
-		File:    file,
-		Environ: []string{"SEMANTIC_PORT=11", "SEMANTIC_NATS_PORT=12", "SEMANTIC_MODEL=", "HOME=/x", "SEMANTIC_TEST_LIB=x", "SEMANTIC_SERVICE_HOST=x"},
-		Flags:   flags(t, "--port=21"),
+		File: file,
+		Environ: []string{
+			"SEMANTIC_PORT=11", "SEMANTIC_NATS_PORT=12", "SEMANTIC_MODEL=", "HOME=/x", "SEMANTIC_TEST_LIB=x", "SEMANTIC_SERVICE_HOST=x",
+		},
+		Flags: flags(t, "--port=21"),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -154,7 +156,7 @@ func TestRefusals(t *testing.T) {
 		{"aliases: [gpt]", `aliases: [0]: want PATTERN=MODEL, got "gpt"`},
 		{"aliases: ['[=x']", `aliases: [0].pattern: "[" is not a name or a pattern like gpt-*`},
 		{"aliases: [{pattern: a}]", "aliases: [0].model is empty"},
-		{"aliases: [{modle: a}]", `aliases: [0]: unknown key "modle": use pattern and model`},
+		{"aliases: [{models: a}]", `aliases: [0]: unknown key "models": use pattern and model`},
 		{"model: {a: b}", "model: want a text, got a mapping"},
 	} {
 		file := write(t, c.yaml)

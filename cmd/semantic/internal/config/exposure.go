@@ -46,7 +46,8 @@ func (l *Loaded) CheckGateway() error {
 		return nil
 	}
 	if !l.AllowRemote {
-		return l.fault("host", "%s is %w: say --allow-remote, with an API key (--api-key-file or SEMANTIC_API_KEY) or --no-auth", l.Host, ErrExposed)
+		return l.fault("host", "%s is %w: say --allow-remote, with an API key (--api-key-file or SEMANTIC_API_KEY) or --no-auth",
+			l.Host, ErrExposed)
 	}
 	if len(keys) == 0 && !l.NoAuth {
 		return l.fault("host", "%s is %w without a key: set --api-key-file or SEMANTIC_API_KEY, or say --no-auth", l.Host, ErrExposed)

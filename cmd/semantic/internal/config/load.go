@@ -280,7 +280,7 @@ func (l *Loaded) Rows() []Row {
 				value = mask
 			}
 			if s.key == "nats" {
-				value = maskURL(v)
+				value = MaskURL(v)
 			}
 		case time.Duration:
 			value = v.String()

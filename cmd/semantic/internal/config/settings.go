@@ -36,7 +36,7 @@ func settings() []setting {
 		{key: "host", preset: "127.0.0.1", usage: "`ADDRESS` that the HTTP gateway listens on", check: isHost},
 		{key: "port", preset: 8000, usage: "TCP `PORT` of the HTTP gateway; 0 takes a free one", check: between(0, 65535)},
 		{key: "allow-remote", preset: false, usage: "let --host be other than loopback; needs an API key or --no-auth"},
-		{key: "api-key", preset: "", usage: "API `KEY`; on a server better SEMANTIC_API_KEY or --api-key-file, which ps does not show", secret: true},
+		{key: "api-key", preset: "", usage: "API `KEY`; better in SEMANTIC_API_KEY or a file, which ps does not show", secret: true},
 		{key: "api-key-file", preset: "", usage: "`FILE` with API keys, one a line"},
 		{key: "no-auth", preset: false, usage: "serve other machines without an API key"},
 		{key: "tls-cert", preset: "", usage: "PEM `FILE` with the gateway's certificate chain; needs --tls-key"},
@@ -59,7 +59,8 @@ func settings() []setting {
 		{key: "nats-creds", preset: "", usage: "NATS credentials `FILE`"},
 		{key: "nats-ca", preset: "", usage: "PEM `FILE` with the authority that signed the NATS server's certificate"},
 		{key: "no-nats-auth", preset: false, usage: "let other machines use the embedded NATS server without a token"},
-		{key: "sync", preset: "interval", usage: "when the queue's store is flushed to the disk: interval, or `always` (safe against power loss, slower)",
+		{key: "sync", preset: "interval",
+			usage: "when the queue's store is flushed to the disk: interval, or `always` (safe against power loss, slower)",
 			check: oneOf("interval", "always")},
 		{key: "sync-interval", preset: time.Second, usage: "`TIME` between flushes of the queue's store", check: atLeast(10 * time.Millisecond)},
 
@@ -314,10 +315,10 @@ func isNATSURL(value any) error {
 	for part := range strings.SplitSeq(value.(string), ",") {
 		u, err := url.Parse(strings.TrimSpace(part))
 		if err != nil || u.Host == "" {
-			return fmt.Errorf("%q is not a NATS URL like nats://127.0.0.1:4222", maskURL(part))
+			return fmt.Errorf("%q is not a NATS URL like nats://127.0.0.1:4222", MaskURL(part))
 		}
 		if !slices.Contains([]string{"nats", "tls", "ws", "wss"}, u.Scheme) {
-			return fmt.Errorf("%q: scheme %s is not nats, tls, ws or wss", maskURL(part), u.Scheme)
+			return fmt.Errorf("%q: scheme %s is not nats, tls, ws or wss", MaskURL(part), u.Scheme)
 		}
 	}
 	return nil
@@ -358,8 +359,8 @@ func areAliases(value any) error {
 	return nil
 }
 
-// maskURL hides the password or token in a NATS URL.
-func maskURL(text string) string {
+// MaskURL hides the password or token in a NATS URL, for people and logs.
+func MaskURL(text string) string {
 	before, after, ok := strings.Cut(text, "@")
 	if !ok {
 		return text

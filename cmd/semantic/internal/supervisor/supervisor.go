@@ -81,12 +81,12 @@ func (s *Supervisor) Run(ctx context.Context) error {
 		attempts int
 		everUp   bool
 	)
-	for ctx.Err() == nil {
+	for !stopping(ctx) {
 		end, err := s.runOnce(ctx)
 		if err != nil {
 			return err
 		}
-		if ctx.Err() != nil {
+		if stopping(ctx) {
 			break
 		}
 		if end.readyFor > 0 {
@@ -116,6 +116,8 @@ func (s *Supervisor) Run(ctx context.Context) error {
 	}
 	return nil
 }
+
+func stopping(ctx context.Context) bool { return ctx.Err() != nil }
 
 // ending is how a child ended.
 type ending struct {

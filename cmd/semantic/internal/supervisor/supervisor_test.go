@@ -71,7 +71,7 @@ func child(mode string) {
 	case "stubborn":
 		fmt.Println("this is not a message") //nolint:forbidigo // what a library may do
 		ready()
-		for range stop { //nolint:revive // it ignores them all
+		for range stop {
 		}
 	case "loading": // a thread that is stuck in native code
 		announce(supervisor.Message{Loading: "model"})
@@ -87,7 +87,6 @@ func child(mode string) {
 // as they come; it ends on SIGTERM.
 func supervise(mode string) {
 	ctx, cancel := signal.NotifyContext(context.Background(), syscall.SIGTERM)
-	defer cancel()
 	s, err := supervisor.New(supervisor.Options{
 		Name: "child", Path: os.Args[0], Env: []string{modeVariable + "=" + mode}, Stderr: os.Stderr,
 		OnMessage: func(m supervisor.Message) { _ = supervisor.Announce(os.Stdout, m) },
@@ -95,6 +94,7 @@ func supervise(mode string) {
 	if err == nil {
 		err = s.Run(ctx)
 	}
+	cancel()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)

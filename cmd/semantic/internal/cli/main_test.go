@@ -1,0 +1,147 @@
+package cli_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/signal"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+	"go.uber.org/goleak"
+
+	"github.com/semantic-worker/semantic/cmd/semantic/internal/cli"
+)
+
+// patience bounds every wait; none ends by it when all is well.
+const patience = 60 * time.Second
+
+// leakChecked runs the tests and then looks for goroutines left behind.
+type leakChecked struct{ m *testing.M }
+
+func (l leakChecked) Run() int {
+	code := l.m.Run()
+	if err := goleak.Find(); err != nil && code == 0 {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return code
+}
+
+// TestMain makes this binary also the program `semantic`, under which scripts
+// and tests start it: see main.go.
+func TestMain(m *testing.M) {
+	testscript.Main(leakChecked{m}, map[string]func(){"semantic": func() {
+		signals := make(chan os.Signal, 3)
+		signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+		os.Exit(cli.Run(context.Background(), os.Args[1:], cli.Options{
+			In: os.Stdin, Out: os.Stdout, Err: os.Stderr, Getenv: os.Getenv, Environ: os.Environ,
+			Signals: signals, Release: "v0.0.0-test",
+		}))
+	}})
+}
+
+// The stories of testdata/script.
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir:                 "testdata/script",
+		RequireExplicitExec: true,
+		RequireUniqueNames:  true,
+		Setup: func(env *testscript.Env) error {
+			env.Setenv("SEMANTIC_HOME", env.WorkDir+"/home")
+			env.Setenv("XDG_CONFIG_HOME", env.WorkDir+"/config")
+			return nil
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"code":  expectCode,
+			"ready": waitReady,
+			"term":  sendTerm,
+		},
+	})
+}
+
+// expectCode runs a program that must end with the exit code: code N PROGRAM ARGS.
+func expectCode(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: code N program args")
+	}
+	err := ts.Exec(args[1], args[2:]...)
+	got := 0
+	if exit := new(exec.ExitError); errors.As(err, &exit) {
+		got = exit.ExitCode()
+	} else if err != nil {
+		ts.Fatalf("%v", err)
+	}
+	if want, _ := strconv.Atoi(args[0]); got != want {
+		ts.Fatalf("exit code %d, want %d", got, want)
+	}
+}
+
+// waitReady waits for the ready file of `semantic serve` and sets the variables
+// URL, NATS and PID as far as the file has them: ready FILE.
+func waitReady(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: ready file")
+	}
+	info, err := readReady(ts.MkAbs(args[0]), nil)
+	ts.Check(err)
+	for name, value := range map[string]string{"URL": info.HTTP, "NATS": info.NATS, "PID": strconv.Itoa(info.PID)} {
+		if value != "" {
+			ts.Setenv(name, value)
+		}
+	}
+	ts.Defer(func() { _ = syscall.Kill(info.PID, syscall.SIGKILL) })
+}
+
+// sendTerm sends SIGTERM: term PID.
+func sendTerm(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: term pid")
+	}
+	pid, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	ts.Check(syscall.Kill(pid, syscall.SIGTERM))
+}
+
+type ready struct {
+	HTTP string `json:"http"`
+	NATS string `json:"nats"`
+	PID  int    `json:"pid"`
+}
+
+// readReady waits for the file; gone ends the wait early.
+func readReady(path string, gone <-chan struct{}) (ready, error) {
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	late := time.After(patience)
+	for {
+		if text, err := os.ReadFile(path); err == nil {
+			var info ready
+			return info, json.Unmarshal(text, &info)
+		}
+		select {
+		case <-tick.C:
+		case <-gone:
+			return ready{}, errors.New("the server ended before it was ready")
+		case <-late:
+			return ready{}, fmt.Errorf("%s does not appear", path)
+		}
+	}
+}
+
+// environment is this process's without what would configure semantic.
+func environment(t *testing.T) []string {
+	t.Helper()
+	env := slices.DeleteFunc(os.Environ(), func(kv string) bool {
+		return strings.HasPrefix(kv, "SEMANTIC_") || strings.HasPrefix(kv, "XDG_CONFIG_HOME=")
+	})
+	return append(env, "SEMANTIC_HOME="+t.TempDir(), "XDG_CONFIG_HOME="+t.TempDir())
+}
