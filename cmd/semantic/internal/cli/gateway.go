@@ -155,7 +155,6 @@ func (f *front) serve(q *queue.Queue, r prometheus.Registerer, g prometheus.Gath
 		gc.Aliases = append(gc.Aliases, gateway.Alias{Pattern: alias.Pattern, Model: alias.Model})
 	}
 	gc.DefaultDeadline = f.config.DefaultDeadline
-	gc.MaxDeadline = max(gc.MaxDeadline, gc.DefaultDeadline)
 	gc.Release = f.app.Release
 	var err error
 	f.gateway, err = gateway.New(gateway.Options{

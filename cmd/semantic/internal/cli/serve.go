@@ -299,7 +299,8 @@ func (s *serveProcess) workerArgs() []string {
 	return []string{
 		"worker", "--" + supervisedFlag, "--config", os.DevNull,
 		"--nats", s.natsURL(), "--nats-token-file", c.NATSTokenFile, "--nats-creds", "", "--nats-ca", "",
-		"--data-dir", s.dataDir, "--drain-timeout", c.DrainTimeout.String(), "--metrics-listen", "",
+		"--data-dir", s.dataDir, "--drain-timeout", c.DrainTimeout.String(),
+		"--default-deadline", c.DefaultDeadline.String(), "--metrics-listen", "",
 		"--log-level", c.LogLevel, "--log-format", c.LogFormat,
 		"--model", c.Model, "--backend", c.Backend, "--ctx", strconv.Itoa(c.Context), "--parallel", strconv.Itoa(c.Parallel),
 		"--kv-type", c.KVType, "--gpu-layers", strconv.Itoa(c.GPULayers), "--threads", strconv.Itoa(c.Threads),

@@ -138,7 +138,7 @@ func TestRefusals(t *testing.T) {
 		{"sync-interval: 1ms", "sync-interval: 1ms is less than 10ms"},
 		{"drain-timeout: 30", "drain-timeout: want a time with its unit like 30s or 10m, got 30"},
 		{"drain-timeout: -1s", "drain-timeout: -1s is less than 0s"},
-		{"default-deadline: 1ms", "default-deadline: 1ms is less than 1s"},
+		{"default-deadline: 1ms", "default-deadline: 1ms is not between 1s and 24h0m0s"},
 		{"ctx: -1", "ctx: -1 is not between 0 and 16777216"},
 		{"parallel: 256", "parallel: 256 is not between 0 and 255"},
 		{"gpu-layers: -2", "gpu-layers: -2 is not between -1 and 10000"},

@@ -48,7 +48,7 @@ func settings() []setting {
 		{key: "allowed-hosts", preset: []string(nil), usage: "`NAMES` accepted in the Host header beside loopback and --host"},
 		{key: "allowed-origins", preset: []string(nil), usage: "`ORIGINS` of web pages that may call the gateway (CORS)", check: areOrigins},
 		{key: "default-deadline", preset: 10 * time.Minute, usage: "`TIME` a request may wait and run if it does not say",
-			check: atLeast(time.Second)},
+			check: within(time.Second, 24*time.Hour)},
 		{key: "drain-timeout", preset: 30 * time.Second, usage: "`TIME` running requests get at the stop before they are handed back",
 			check: atLeast(0)},
 
@@ -283,6 +283,15 @@ func atLeast(low time.Duration) func(any) error {
 	return func(value any) error {
 		if v := value.(time.Duration); v < low {
 			return fmt.Errorf("%s is less than %s", v, low)
+		}
+		return nil
+	}
+}
+
+func within(low, high time.Duration) func(any) error {
+	return func(value any) error {
+		if v := value.(time.Duration); v < low || v > high {
+			return fmt.Errorf("%s is not between %s and %s", v, low, high)
 		}
 		return nil
 	}
