@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 
 	"github.com/semantic-worker/semantic/cmd/semantic/internal/config"
 	"github.com/semantic-worker/semantic/engine"
@@ -50,10 +51,35 @@ func (a *app) openLlama(ctx context.Context, c *config.Loaded) (engine.Backend, 
 	if err != nil {
 		return nil, err
 	}
-	return llama.Open(ctx, llama.Options{
+	backend, err := llama.Open(ctx, llama.Options{
 		LibDir: p.libraries, RuntimeVersion: p.version,
 		ModelPath: p.model.Path, Name: p.model.Name, WeightsHash: p.model.SHA256,
 		Backend: c.Backend, Context: c.Context, Parallel: c.Parallel, KVType: c.KVType,
 		GPULayers: c.GPULayers, Threads: c.Threads, Logger: a.Log,
 	})
+	if err != nil {
+		return nil, llamaHint(err)
+	}
+	return backend, nil
+}
+
+// llamaHint says which setting or command mends the error.
+func llamaHint(err error) error {
+	var (
+		fit     *llama.ContextFitError
+		threads *llama.ThreadsError
+		device  *llama.DeviceError
+		load    *llama.LoadError
+	)
+	switch {
+	case errors.As(err, &fit):
+		return withHint(err, "Leave --ctx out to take what fits; fewer --parallel sequences need less memory.")
+	case errors.As(err, &threads):
+		return withHint(err, "Leave --threads out to take what is best here.")
+	case errors.As(err, &device):
+		return withHint(err, "Leave --backend and --gpu-layers out to take what this machine has.")
+	case errors.As(err, &load):
+		return withHint(err, "`semantic model list` shows what is known of the file; `semantic doctor` looks for the cause.")
+	}
+	return err
 }

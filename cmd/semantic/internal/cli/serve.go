@@ -225,6 +225,9 @@ func workerHint(err error) error {
 		if exit.Failure != nil && exit.Failure.Hint != "" {
 			return withHint(err, "%s", exit.Failure.Hint)
 		}
+		if exit.Failure != nil {
+			return err
+		}
 		return withHint(err, "Its messages are above; `semantic doctor` looks for the cause.")
 	}
 	return err
@@ -327,7 +330,7 @@ func (s *serveProcess) onMessage(m supervisor.Message) {
 		}
 		s.announced = true
 		s.announce(m.Ready)
-	case m.Failed != nil:
+	case m.Failed != nil && s.announced: // else the command ends with it
 		s.app.Log.Error("worker failed", "error", m.Failed.Message)
 	}
 }
@@ -339,7 +342,7 @@ func (s *serveProcess) announce(w *schemas.WorkerStatus) {
 	if kind := strings.TrimSpace(w.Architecture + " " + w.Quantisation); kind != "" && kind != w.Backend {
 		what = kind + " on " + w.Backend
 	}
-	context := w.ContextReason
+	context := strings.TrimPrefix(w.ContextReason, "context ")
 	if context == "" {
 		context = fmt.Sprintf("%d tokens", w.Context)
 	}

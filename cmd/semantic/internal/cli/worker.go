@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"time"
 
@@ -140,9 +141,13 @@ func (w *workerProcess) run(ctx context.Context) error {
 		return stopOr(ctx, err)
 	}
 	info, limits := backend.Info(), backend.Limits()
-	a.Log.Info("model loaded", "model", info.Name, "backend", info.Backend, "architecture", info.Architecture,
-		"quantisation", info.Quantisation, "context", limits.Context, "cells", limits.Cells, "why", info.ContextReason,
-		"parallel", limits.Sequences, "took", time.Since(began).Round(time.Millisecond))
+	loaded := a.Log.With("model", info.Name, "backend", info.Backend, "architecture", info.Architecture,
+		"quantisation", info.Quantisation, "context", limits.Context, "cells", limits.Cells, "parallel", limits.Sequences,
+		"took", time.Since(began).Round(time.Millisecond))
+	if !w.supervised { // else `semantic serve` prints it
+		loaded = loaded.With("why", info.ContextReason)
+	}
+	loaded.Info("model loaded")
 	e, err := engine.New(engine.Options{Backend: backend, Logger: a.Log, Registerer: registry})
 	if err != nil {
 		return err
@@ -226,7 +231,11 @@ func (w *workerProcess) serveMetrics(ctx context.Context, c *config.Loaded, g pr
 		return <-done
 	})
 	w.say(supervisor.Message{Metrics: l.Addr().String()})
-	w.app.Log.Info("serving metrics", "url", "http://"+l.Addr().String()+"/metrics")
+	level := slog.LevelInfo
+	if w.supervised { // its address concerns nobody but the supervisor
+		level = slog.LevelDebug
+	}
+	w.app.Log.Log(ctx, level, "serving metrics", "url", "http://"+l.Addr().String()+"/metrics")
 	return nil
 }
 
