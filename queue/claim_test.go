@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -121,7 +122,7 @@ func TestClaimersShareWithoutOverlap(t *testing.T) {
 	}
 	for i := range jobs {
 		job := body("x")
-		job.Agent = fmt.Sprint(i)
+		job.Agent = strconv.Itoa(i)
 		submit(t, q, queue.Submission{Job: job})
 	}
 	all.Wait()
@@ -136,7 +137,7 @@ func TestClassWeightsAtTheBroker(t *testing.T) {
 	for i := range 16 {
 		for _, class := range schemas.Classes() {
 			job := body("x")
-			job.Agent = fmt.Sprint(i)
+			job.Agent = strconv.Itoa(i)
 			submit(t, q, queue.Submission{Class: class, Job: job})
 		}
 	}

@@ -68,7 +68,7 @@ type Claimer struct {
 }
 
 // NewClaimer starts listening for a model's doorbell. Nothing is claimed before
-// Next is called. Errors: ErrUnavailable, ErrInvalid.
+// Next is called. Errors: ErrUnavailable, ErrNoTopology, ErrInvalid.
 func (q *Queue) NewClaimer(ctx context.Context, o ClaimOptions) (*Claimer, error) {
 	if o.Model == "" || o.WorkerID == "" || o.Incarnation == "" {
 		return nil, fmt.Errorf("%w: a claimer needs model, worker id and incarnation", ErrInvalid)
@@ -247,7 +247,7 @@ func (c *Claimer) try(ctx context.Context, l lane) (*Delivery, error) {
 	if err != nil {
 		if errors.Is(err, ErrUnavailable) || ctx.Err() != nil {
 			c.missed(l, before)
-			return nil, nil
+			return nil, nil //nolint:nilerr // the broker is away; Next waits for it
 		}
 		return nil, err
 	}

@@ -1,2 +1,70 @@
-// Package queue is everything that semantic does with NATS.
+// Package queue is everything that semantic does with NATS: where jobs wait,
+// who has claimed them, and the log of each job's events. It is the only
+// package that imports nats.go.
+//
+// # A job's way
+//
+//	Submit ──submitted──▶ EVENTS          the log's first event takes the job id
+//	   └─────job────────▶ JOBS_<CLASS>    one work queue per class, 16 flows per model
+//	                          │ doorbell (RePublish, headers only), or the poll
+//	Claimer.Next ◀────────────┘
+//	   └ Delivery.Append ──▶ EVENTS       each event fenced by the sequence of the one before
+//	                          │ live feed (RePublish)
+//	Follower.Next ◀───────────┘           gaps are read from the log
+//	Delivery.Ack                          only after the terminal event is stored
+//
+// subjects.go is the subject grammar and topology.go declares the streams;
+// nothing else names a subject or a stream's property.
+//
+// # What holds
+//
+//   - A job's log has one writer at a time. Every append names the sequence it
+//     follows; who is overtaken gets [ErrFenced] and stops. Exactly one event of
+//     a log is terminal, and it is the last.
+//   - The live feed carries what the log accepted and nothing else; it may lose
+//     messages, the log may not. A [Follower] trusts a message of the feed only
+//     if it is the one that follows.
+//   - A publish whose answer is lost is repeated until its fate is known: the
+//     fence, and for jobs the message id, let it in once.
+//   - A job's message leaves its stream after its terminal event is in the log,
+//     never before. A crash between the two is harmless: the next claimer sees
+//     the end and acks.
+//   - Owner, model, class and flow are read from the subject of a job, never
+//     from its body. Events go to a job's reply_to only under its owner's inbox.
+//   - Entries of a log that are no event of the job are skipped by readers, and
+//     do not fence its writer.
+//
+// # The connection
+//
+// A lost connection is restored for ever. While it is away Append, Follower.Next
+// and Claimer.Next wait, as long as their context does; Submit gives up after
+// Config.SubmitTimeout, and what is read (Depth, Models) fails with
+// [ErrUnavailable] at once. Requests under way are given up the moment the
+// connection goes and are then settled as above. For one AckWait after a
+// reconnect a claimer leaves jobs that another worker was running to that
+// worker's heartbeats.
+//
+// # Who owns what
+//
+//   - [Queue] owns the connection, the registry's watch (one goroutine, started
+//     by the first reader) and the collectors. Close joins them. Close claimers,
+//     registrations and feeds before it.
+//   - [Claimer] has no goroutine. Its doorbell writes hints; the caller of Next
+//     owns the schedule and the consumers.
+//   - [Delivery] belongs to the job's goroutine. KeepAlive may run beside it;
+//     Adopt may come from the claim loop.
+//   - [Follower] and [ControlFeed] have no goroutine; the caller of Next owns them.
+//   - [Registration] owns one goroutine, the refresher.
+//
+// # Lock order
+//
+//	Claimer.busy → Claimer.mu
+//	Delivery.appendMu → Delivery.messagesMu
+//	Registration.mu
+//	  → link.mu, registry.mu, pressure.mu, recentTickets.mu
+//
+// The last line are leaves: nothing is locked, and nobody is waited for, while
+// one is held. Claimer.mu and Delivery.messagesMu are leaves, too, and never
+// held over a request. Claimer.busy, Delivery.appendMu and Registration.mu are
+// held over requests, because they order them.
 package queue

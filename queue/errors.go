@@ -38,6 +38,8 @@ var (
 	ErrNotTerminal = errors.New("queue: no terminal event in the log")
 	// ErrTerminal: the job's log has its terminal event; nothing can follow.
 	ErrTerminal = errors.New("queue: the job has ended")
+	// ErrNoTopology: the streams do not exist yet; see Ensure.
+	ErrNoTopology = errors.New("queue: the streams do not exist yet")
 	// ErrLogRewound: the reader knows events that the log does not have: the
 	// broker lost its last writes (see docs on durability).
 	ErrLogRewound = errors.New("queue: log rewound")

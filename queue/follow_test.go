@@ -2,7 +2,7 @@ package queue_test
 
 import (
 	"errors"
-	"fmt"
+	"strconv"
 	"testing"
 	"time"
 
@@ -28,12 +28,12 @@ func TestFollowerSlowReader(t *testing.T) {
 	f := follow(t, q, "", d.JobID, 0)
 	add(t, d, started("w", "w-1", 1))
 	for i := range deltas {
-		add(t, d, delta(fmt.Sprint(i)))
+		add(t, d, delta(strconv.Itoa(i)))
 	}
 	add(t, d, done())
 	expect(t, f, 1, schemas.EventSubmitted, schemas.EventStarted)
 	for i := range deltas {
-		if e := next(t, f); e.N != int64(i+3) || e.Delta == nil || e.Delta.Text != fmt.Sprint(i) {
+		if e := next(t, f); e.N != int64(i+3) || e.Delta == nil || e.Delta.Text != strconv.Itoa(i) {
 			t.Fatalf("event %d: %+v", i+3, e)
 		}
 	}
@@ -107,7 +107,8 @@ func TestPubAckAttack(t *testing.T) {
 	d := claimed(t, q)
 	f := follow(t, q, "", d.JobID, 0)
 	add(t, d, started("w", "w-1", 1))
-	err := nc.PublishRequest(queue.JobSubject("other", schemas.ClassBatch, 0, "eve"), queue.EventSubject(queue.OwnerLocal, d.JobID), []byte("{}"))
+	subject, log := queue.JobSubject("other", schemas.ClassBatch, 0, "eve"), queue.EventSubject(queue.OwnerLocal, d.JobID)
+	err := nc.PublishRequest(subject, log, []byte("{}"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -120,9 +121,9 @@ func TestPubAckAttack(t *testing.T) {
 	add(t, d, delta("a"), done())
 	expect(t, f, 1, schemas.EventSubmitted, schemas.EventStarted, schemas.EventDelta, schemas.EventDone)
 	expectEOF(t, f)
-	log, err := q.Log(t.Context(), "", d.JobID)
-	if err != nil || len(log) != 4 {
-		t.Fatalf("log %+v, %v", log, err)
+	events, err := q.Log(t.Context(), "", d.JobID)
+	if err != nil || len(events) != 4 {
+		t.Fatalf("log %+v, %v", events, err)
 	}
 }
 

@@ -142,7 +142,7 @@ func (f *Follower) take(ctx context.Context, m *nats.Msg) error {
 	sequence, err := strconv.ParseUint(last(m.Header.Values(headerSequence)), 10, 64)
 	if err != nil {
 		f.q.metrics.junk.Inc()
-		return nil
+		return nil //nolint:nilerr // not of the server: nothing to act on
 	}
 	if sequence <= f.log.Last {
 		return nil

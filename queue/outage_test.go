@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -87,7 +88,7 @@ func TestBrokerRestart(t *testing.T) {
 				if i == before {
 					half <- struct{}{}
 				}
-				add(t, r.d, delta(fmt.Sprint(i)))
+				add(t, r.d, delta(strconv.Itoa(i)))
 			}
 			<-restarted
 			add(t, r.d, done())
@@ -95,7 +96,7 @@ func TestBrokerRestart(t *testing.T) {
 		all.Go(func() {
 			expect(t, r.f, 1, schemas.EventSubmitted, schemas.EventStarted)
 			for i := range before + after {
-				if e := next(t, r.f); e.Delta == nil || e.Delta.Text != fmt.Sprint(i) {
+				if e := next(t, r.f); e.Delta == nil || e.Delta.Text != strconv.Itoa(i) {
 					t.Errorf("event %d is %+v", i, e)
 					return
 				}
@@ -149,7 +150,9 @@ func TestTakeBack(t *testing.T) {
 	noClaim(t, other, 3*q.Config().AckWait)
 	add(t, d, delta("mine"))
 	stop()
-	<-beats
+	if err := <-beats; err != nil {
+		t.Errorf("heartbeats: %v", err)
+	}
 	again := claim(t, other)
 	if again.Key() != d.Key() {
 		t.Fatalf("claimed %s", again.Key())

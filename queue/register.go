@@ -95,7 +95,7 @@ func (q *Queue) readWorkers(ctx context.Context) (map[string]registryEntry, erro
 				}
 				apply(entries, entry)
 			case <-ctx.Done():
-				return ctx.Err() //nolint:wrapcheck // retry names it
+				return ctx.Err()
 			}
 		}
 	})

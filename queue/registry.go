@@ -3,6 +3,7 @@ package queue
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -56,6 +57,24 @@ func (r *registry) start(ctx context.Context) error {
 		go r.run(watching)
 	}
 	r.mu.Unlock()
+	select {
+	case <-r.ready:
+		return nil
+	default:
+	}
+	// The watch would wait for the bucket for ever; say that it is not there.
+	err := r.q.retry(ctx, func(ctx context.Context) error {
+		if _, err := r.q.js.KeyValue(ctx, bucketWorkers); err != nil {
+			return fmt.Errorf("queue: bucket %s: %w", bucketWorkers, err)
+		}
+		return nil
+	})
+	if errors.Is(err, jetstream.ErrBucketNotFound) {
+		return fmt.Errorf("%w: %w", ErrNoTopology, err)
+	}
+	if err != nil {
+		return err
+	}
 	select {
 	case <-r.ready:
 		return nil
@@ -198,7 +217,8 @@ func (r *registry) dead(worker, incarnation string) bool {
 }
 
 // Workers lists the live workers, by id; served from a watched cache after the
-// first call. Errors: ErrUnavailable on the first call, ErrClosed.
+// first call. Errors: ErrUnavailable or ErrNoTopology on the first call, and
+// ErrClosed.
 func (q *Queue) Workers(ctx context.Context) ([]schemas.WorkerStatus, error) {
 	if err := q.registry.start(ctx); err != nil {
 		return nil, err

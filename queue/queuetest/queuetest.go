@@ -24,7 +24,7 @@ func Start(tb testing.TB, change ...func(*embedded.Options)) *Server {
 		f(&s.options)
 	}
 	s.start(tb)
-	tb.Cleanup(func() { s.Server.Stop() })
+	tb.Cleanup(func() { s.Stop() })
 	return s
 }
 
@@ -47,7 +47,7 @@ func (s *Server) Resume(tb testing.TB) {
 // Restart stops the broker and starts it again on the same port and store.
 func (s *Server) Restart(tb testing.TB) {
 	tb.Helper()
-	s.Server.Stop()
+	s.Stop()
 	s.start(tb)
 }
 
