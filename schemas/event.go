@@ -42,9 +42,9 @@ type Event struct {
 	// Version is the schema version, 1 … [Version].
 	Version int `json:"v"`
 	// Job is the job's id.
-	Job string `json:"job"`
+	Job string `json:"job" jsonschema:"minLength=1,maxLength=128,pattern=^[A-Za-z0-9_-]*$"`
 	// N numbers the events of a job from 1 without gaps.
-	N int64 `json:"n"`
+	N int64 `json:"n" jsonschema:"minimum=1"`
 	// Type says which payload is set.
 	Type EventType `json:"type"`
 	// Time is the writer's clock, UTC.
@@ -63,31 +63,31 @@ type Event struct {
 // Submitted is a gateway's claim on the job id, written before the job itself.
 type Submitted struct {
 	// BodyHash is the hex SHA-256 of the job's body.
-	BodyHash string `json:"body_hash"`
+	BodyHash string `json:"body_hash" jsonschema:"pattern=^[0-9a-f]{64}$"`
 	// Subject is the job subject that the body is published to.
-	Subject string `json:"subject"`
+	Subject string `json:"subject" jsonschema:"minLength=1"`
 	// API is a copy of the job's API, so that the log alone can be rendered.
 	API *API `json:"api,omitempty"`
 	// Model is the plain name of the model.
-	Model string `json:"model"`
+	Model string `json:"model" jsonschema:"minLength=1,maxLength=200"`
 }
 
 // Started says that a worker took the job.
 type Started struct {
 	// Attempt counts the job's starts from 1, handovers included.
-	Attempt int `json:"attempt"`
+	Attempt int `json:"attempt" jsonschema:"minimum=1"`
 	// Worker is the worker's id, kept over its restarts.
-	Worker string `json:"worker"`
+	Worker string `json:"worker" jsonschema:"minLength=1"`
 	// Incarnation is drawn anew at each start of the worker process.
-	Incarnation string `json:"incarnation"`
+	Incarnation string `json:"incarnation" jsonschema:"minLength=1"`
 	// Fingerprint identifies weights, runtime and template. Only a worker with
 	// the fingerprint of the first start may continue a stream.
-	Fingerprint string `json:"fingerprint"`
+	Fingerprint string `json:"fingerprint" jsonschema:"minLength=1"`
 	// Seed is the sampling seed in use: the job's, or the one drawn by the
 	// first attempt, which later attempts take over.
-	Seed int64 `json:"seed"`
+	Seed int64 `json:"seed" jsonschema:"minimum=-9223372036854775808,maximum=9223372036854775807"`
 	// PromptTokens is the length of the rendered prompt.
-	PromptTokens int `json:"prompt_tokens"`
+	PromptTokens int `json:"prompt_tokens" jsonschema:"minimum=0"`
 }
 
 // Delta is newly generated output. Text may lag behind Tokens while the worker
@@ -100,10 +100,10 @@ type Delta struct {
 
 // Requeued says that a worker gave the job back unharmed. It costs no attempt.
 type Requeued struct {
-	Worker      string `json:"worker"`
-	Incarnation string `json:"incarnation"`
+	Worker      string `json:"worker" jsonschema:"minLength=1"`
+	Incarnation string `json:"incarnation" jsonschema:"minLength=1"`
 	// Reason is "draining", "shutdown" or "unsupported".
-	Reason string `json:"reason"`
+	Reason string `json:"reason" jsonschema:"minLength=1"`
 }
 
 // FinishReason says why generation ended.
@@ -119,20 +119,20 @@ const (
 
 // Usage counts tokens over the whole stream, all attempts together.
 type Usage struct {
-	PromptTokens     int `json:"prompt_tokens"`
-	CompletionTokens int `json:"completion_tokens"`
+	PromptTokens     int `json:"prompt_tokens" jsonschema:"minimum=0"`
+	CompletionTokens int `json:"completion_tokens" jsonschema:"minimum=0"`
 	// CachedTokens is how many prompt tokens were not computed for this job.
-	CachedTokens int `json:"cached_tokens"`
+	CachedTokens int `json:"cached_tokens" jsonschema:"minimum=0"`
 }
 
 // Timings are of the last attempt, in milliseconds.
 type Timings struct {
 	// QueuedMS is from the store time of the job to its (last) claim.
-	QueuedMS float64 `json:"queued_ms"`
+	QueuedMS float64 `json:"queued_ms" jsonschema:"minimum=0"`
 	// PrefillMS is from the claim to the first new token.
-	PrefillMS float64 `json:"prefill_ms"`
+	PrefillMS float64 `json:"prefill_ms" jsonschema:"minimum=0"`
 	// DecodeMS is from the first new token to the end.
-	DecodeMS float64 `json:"decode_ms"`
+	DecodeMS float64 `json:"decode_ms" jsonschema:"minimum=0"`
 }
 
 // Done ends a stream that was answered in full. Tokens and Text are the last
@@ -141,15 +141,15 @@ type Timings struct {
 type Done struct {
 	Tokens       []int32      `json:"tokens,omitempty"`
 	Text         string       `json:"text,omitempty"`
-	FinishReason FinishReason `json:"finish_reason"`
+	FinishReason FinishReason `json:"finish_reason" jsonschema:"enum=stop,enum=length"`
 	Usage        Usage        `json:"usage"`
 	Timings      Timings      `json:"timings"`
 }
 
 // Failed ends a job that cannot be answered.
 type Failed struct {
-	Code    Code   `json:"code"`
-	Message string `json:"message"`
+	Code    Code   `json:"code" jsonschema:"minLength=1"`
+	Message string `json:"message" jsonschema:"minLength=1"`
 	// Param is the JSON path of the field at fault, if one is.
 	Param string `json:"param,omitempty"`
 	Usage *Usage `json:"usage,omitempty"`
@@ -158,14 +158,14 @@ type Failed struct {
 // Cancelled ends a job that its owner gave up.
 type Cancelled struct {
 	// Reason is "client_disconnected" or "requested".
-	Reason string `json:"reason"`
+	Reason string `json:"reason" jsonschema:"minLength=1"`
 	Usage  *Usage `json:"usage,omitempty"`
 }
 
 // Expired ends a job whose deadline passed.
 type Expired struct {
 	// DeadlineMS is the deadline that applied, in milliseconds.
-	DeadlineMS int64 `json:"deadline_ms"`
+	DeadlineMS int64 `json:"deadline_ms" jsonschema:"minimum=0"`
 	// Started tells whether a worker had begun.
 	Started bool   `json:"started"`
 	Usage   *Usage `json:"usage,omitempty"`

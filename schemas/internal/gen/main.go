@@ -1,0 +1,166 @@
+// Gen writes the JSON Schema files of the wire contract from its Go types:
+// their tags give the constraints, their comments the descriptions.
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"reflect"
+	"regexp"
+	"strings"
+
+	"github.com/invopop/jsonschema"
+
+	"github.com/semantic-worker/semantic/schemas"
+)
+
+func main() {
+	if len(os.Args) != 2 {
+		fmt.Fprintln(os.Stderr, "usage: gen DIR")
+		os.Exit(2)
+	}
+	if err := write(os.Args[1]); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+func write(dir string) error {
+	files, err := documents(dir)
+	if err != nil {
+		return err
+	}
+	for name, data := range files {
+		//nolint:gosec // a schema is for everybody
+		if err := os.WriteFile(filepath.Join(dir, name), data, 0o644); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// documents are the schema files by name; dir holds the sources of package
+// schemas, for their comments.
+func documents(dir string) (map[string][]byte, error) {
+	reflector := &jsonschema.Reflector{ExpandedStruct: true}
+	const pkg = "github.com/semantic-worker/semantic/schemas"
+	if err := addComments(reflector, pkg, dir); err != nil {
+		return nil, err
+	}
+	files := map[string][]byte{}
+	for _, d := range []struct {
+		name, title string
+		document    any
+		refine      func(*jsonschema.Schema)
+	}{
+		{"job", "A job of semantic", schemas.Job{}, refineJob},
+		{"event", "An event of a job's log", schemas.Event{}, refineEvent},
+		{"worker", "A worker's entry in the registry", schemas.WorkerStatus{}, func(*jsonschema.Schema) {}},
+	} {
+		s := reflector.Reflect(d.document)
+		s.ID = jsonschema.ID(fmt.Sprintf("urn:semantic:schema:%s:%d", d.name, schemas.Version))
+		s.Title = d.title
+		if v, ok := s.Properties.Get("v"); ok {
+			v.Minimum, v.Maximum = "1", json.Number(fmt.Sprint(schemas.Version))
+		}
+		d.refine(s)
+		var b bytes.Buffer
+		enc := json.NewEncoder(&b)
+		enc.SetEscapeHTML(false)
+		enc.SetIndent("", "  ")
+		if err := enc.Encode(s); err != nil {
+			return nil, fmt.Errorf("%s: %w", d.name, err)
+		}
+		files[d.name+".schema.json"] = b.Bytes()
+	}
+	return files, nil
+}
+
+// addComments takes the doc comments as descriptions, in the words of JSON:
+// links lose their brackets, and fields have their JSON names.
+func addComments(r *jsonschema.Reflector, pkg, dir string) error {
+	source := &jsonschema.Reflector{}
+	here, err := os.Getwd()
+	if err != nil {
+		return err
+	}
+	// AddGoComments reads below the working directory only.
+	if err := os.Chdir(dir); err != nil {
+		return err
+	}
+	err = source.AddGoComments(pkg, ".", jsonschema.WithFullComment())
+	if back := os.Chdir(here); err == nil {
+		err = back
+	}
+	if err != nil {
+		return fmt.Errorf("comments of %s: %w", pkg, err)
+	}
+	word := regexp.MustCompile(`\[\*?[A-Za-z.]+\]|[A-Z][A-Za-z]*`)
+	r.LookupComment = func(t reflect.Type, field string) string {
+		name := pkg + "." + t.Name()
+		if field != "" {
+			name += "." + field
+		}
+		comment := strings.ReplaceAll(strings.TrimSpace(source.CommentMap[name]), "\n", " ")
+		return word.ReplaceAllStringFunc(comment, func(w string) string {
+			if link, ok := strings.CutPrefix(w, "["); ok {
+				return strings.Trim(link, "*]")
+			}
+			return jsonName(t, w)
+		})
+	}
+	return nil
+}
+
+// jsonName is the JSON name of a field of t, and any other word as it is.
+func jsonName(t reflect.Type, word string) string {
+	if t.Kind() != reflect.Struct {
+		return word
+	}
+	f, ok := t.FieldByName(word)
+	if !ok {
+		return word
+	}
+	name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+	return name
+}
+
+// refineJob adds what tags cannot say.
+func refineJob(s *jsonschema.Schema) {
+	if stop, ok := s.Properties.Get("stop"); ok {
+		stop.Items.MinLength = ptr(uint64(1))
+	}
+	// Only a message of role tool answers a call.
+	message := s.Definitions["Message"]
+	message.If = property("role", &jsonschema.Schema{Const: schemas.RoleTool})
+	message.Else = property("tool_call_id", &jsonschema.Schema{MaxLength: ptr(uint64(0))})
+}
+
+// refineEvent lists the types, and says that an event has exactly the payload of
+// its own.
+func refineEvent(s *jsonschema.Schema) {
+	for _, name := range []string{"Delta", "Done"} {
+		if tokens, ok := s.Definitions[name].Properties.Get("tokens"); ok {
+			tokens.Items.Minimum, tokens.Items.Maximum = "0", "2147483647"
+		}
+	}
+	s.MaxProperties = ptr(uint64(len(s.Required) + 1))
+	types, _ := s.Properties.Get("type")
+	for _, t := range schemas.EventTypes() {
+		types.Enum = append(types.Enum, t)
+		payload := property("type", &jsonschema.Schema{Const: t})
+		payload.Required = []string{string(t)}
+		s.OneOf = append(s.OneOf, payload)
+	}
+}
+
+func property(name string, is *jsonschema.Schema) *jsonschema.Schema {
+	properties := jsonschema.NewProperties()
+	properties.Set(name, is)
+	return &jsonschema.Schema{Properties: properties}
+}
+
+func ptr[T any](v T) *T { return &v }
