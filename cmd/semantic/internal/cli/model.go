@@ -30,7 +30,7 @@ them), fetched by 'pull' or taken in by 'add'.`,
 		Example: `  semantic model pull
   semantic model add ~/.lmstudio/models/qwen3-4b-q8_0.gguf
   semantic model list`,
-	}, newModelPullCommand(a), newModelAddCommand(a), newModelListCommand(a), newModelRemoveCommand(a))
+	}, newModelPullCommand(a), newModelAddCommand(a), newModelListCommand(a), newModelPathCommand(a), newModelRemoveCommand(a))
 }
 
 // store is the models of this machine.
@@ -261,6 +261,28 @@ func number(n int) string {
 		return "-"
 	}
 	return strconv.Itoa(n)
+}
+
+func newModelPathCommand(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use:   "path NAME",
+		Short: "Print the path of a model's file",
+		Long: `Print the path of a model's GGUF file, for scripts; of a split set the first one.
+It is an error if the file is gone or not what it was when it was added.`,
+		Example: `  ls -l "$(semantic model path smollm2-135m-instruct)"`,
+		Args:    args(cobra.ExactArgs(1)),
+		RunE: func(cmd *cobra.Command, given []string) error {
+			s, err := a.store()
+			if err != nil {
+				return err
+			}
+			m, err := s.Resolve(cmd.Context(), given[0], a.progress())
+			if err != nil {
+				return err
+			}
+			return a.printf("%s\n", m.Path)
+		},
+	}
 }
 
 func newModelRemoveCommand(a *app) *cobra.Command {

@@ -24,7 +24,7 @@ func newRuntimeCommand(a *app) *cobra.Command {
 Apple Silicon. This binary is made for exactly one release and uses no other.`,
 		Example: `  semantic runtime install
   semantic runtime status`,
-	}, newRuntimeInstallCommand(a), newRuntimeStatusCommand(a))
+	}, newRuntimeInstallCommand(a), newRuntimeStatusCommand(a), newRuntimePathCommand(a), newRuntimeFetchCommand(a))
 }
 
 func newRuntimeInstallCommand(a *app) *cobra.Command {
@@ -113,6 +113,62 @@ knows. Exits with 1 if the runtime cannot be used.`,
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	return cmd
+}
+
+func newRuntimePathCommand(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use:   "path",
+		Short: "Print the folder of the native libraries",
+		Long: `Print the folder of the native libraries, for scripts. It is an error if they are
+not installed.`,
+		Example: `  ls "$(semantic runtime path)"`,
+		Args:    args(cobra.NoArgs),
+		RunE: func(*cobra.Command, []string) error {
+			dir, err := a.home()
+			if err != nil {
+				return err
+			}
+			libraries, err := native.Installed(dir)
+			if err != nil {
+				return err
+			}
+			return a.printf("%s\n", libraries)
+		},
+	}
+}
+
+func newRuntimeFetchCommand(a *app) *cobra.Command {
+	var o native.FetchOptions
+	cmd := &cobra.Command{
+		Use:   "fetch --to DIR",
+		Short: "Fetch the runtime's package without installing it",
+		Long: `Fetch the runtime's npm package into a folder, as PLATFORM.tgz, compared with the
+hash that this binary knows: for machines without a network ('runtime install
+--from FILE'), and to check the libraries of other platforms. Files that are
+there and whole are left alone, so a second run needs no network.`,
+		Example: `  semantic runtime fetch --to usb-stick
+  semantic runtime fetch --all-platforms --to packages`,
+		Args: args(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if o.To == "" {
+				return usagef("--to is missing: the folder that gets the files")
+			}
+			o.Progress = a.progress()
+			files, err := native.Fetch(cmd.Context(), o)
+			if err != nil {
+				return err
+			}
+			for _, file := range files {
+				if err := a.printf("%s\n", file); err != nil {
+					return err
+				}
+			}
+			return nil
+		},
+	}
+	cmd.Flags().StringVar(&o.To, "to", "", "put the files into the folder `DIR`")
+	cmd.Flags().BoolVar(&o.AllPlatforms, "all-platforms", false, "fetch the packages of all platforms, not only this machine's")
 	return cmd
 }
 

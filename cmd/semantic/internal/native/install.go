@@ -182,11 +182,11 @@ func (p pinned) unpackFile(ctx context.Context, file, next string, fetched bool)
 		return &FromError{Path: file, Problem: "cannot be read: " + unwrapPath(err), Want: p.want()}
 	}
 	defer func() { _ = f.Close() }()
-	h := sha512.New()
-	if _, err := io.Copy(h, disk.Reader(ctx, f)); err != nil {
-		return fmt.Errorf("native runtime: %w", err)
+	got, err := integrity(ctx, f)
+	if err != nil {
+		return err
 	}
-	if got := "sha512-" + base64.StdEncoding.EncodeToString(h.Sum(nil)); got != p.Integrity {
+	if got != p.Integrity {
 		return &IntegrityError{File: file, Want: p.Integrity, Got: got, Fetched: fetched}
 	}
 	if _, err := f.Seek(0, io.SeekStart); err != nil {
@@ -196,6 +196,15 @@ func (p pinned) unpackFile(ctx context.Context, file, next string, fetched bool)
 		return fmt.Errorf("unpack %s: %w", file, err)
 	}
 	return nil
+}
+
+// integrity is the hash of a package file as npm writes it.
+func integrity(ctx context.Context, r io.Reader) (string, error) {
+	h := sha512.New()
+	if _, err := io.Copy(h, disk.Reader(ctx, r)); err != nil {
+		return "", fmt.Errorf("native runtime: %w", err)
+	}
+	return "sha512-" + base64.StdEncoding.EncodeToString(h.Sum(nil)), nil
 }
 
 // untar writes the libraries of the lock, and the licence, from a gzipped tar
