@@ -183,6 +183,7 @@ func commands(a *app) []*cobra.Command {
 		newChatCommand(a),
 		newSubmitCommand(a),
 		newJobCommand(a),
+		newSchemaCommand(a),
 		newRuntimeCommand(a),
 		newModelCommand(a),
 		newConfigCommand(a),
