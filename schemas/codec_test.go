@@ -2,6 +2,7 @@ package schemas_test
 
 import (
 	"errors"
+	"fmt"
 	"reflect"
 	"strings"
 	"testing"
@@ -37,6 +38,7 @@ func roundTrip[T any](t *testing.T, g *rapid.Generator[T], encode func(T) ([]byt
 const goodJob = `{"v":1,"model":"m","messages":[{"role":"user","content":"hi"}]}`
 
 func TestDecodeJobRefusals(t *testing.T) {
+	saying := func(messages string) string { return `{"v":1,"model":"m","messages":[` + messages + `]}` }
 	with := func(field string) string { return strings.TrimSuffix(goodJob, "}") + "," + field + "}" }
 	for _, c := range []struct {
 		doc   string
@@ -52,15 +54,15 @@ func TestDecodeJobRefusals(t *testing.T) {
 		{`{"v":0,"model":"m","messages":[{"role":"user","content":"hi"}]}`, "v", schemas.CodeInvalidRequest},
 		{`{"v":1,"model":"","messages":[{"role":"user","content":"hi"}]}`, "model", schemas.CodeInvalidRequest},
 		{`{"v":1,"Model":"m","messages":[{"role":"user","content":"hi"}]}`, "Model", schemas.CodeUnknownParameter},
-		{`{"v":1,"model":"m","messages":[{"role":"user","content":"a"},{"role":"robot","content":"b"}]}`, "messages[1].role", schemas.CodeInvalidRequest},
-		{`{"v":1,"model":"m","messages":[{"role":"user","content":["a"]}]}`, "messages[0].content", schemas.CodeInvalidRequest},
-		{`{"v":1,"model":"m","messages":[{"role":"user"}]}`, "messages[0].content", schemas.CodeInvalidRequest},
-		{`{"v":1,"model":"m","messages":[{"role":"user","content":"a","text":1}]}`, "messages[0].text", schemas.CodeUnknownParameter},
-		{`{"v":1,"model":"m","messages":[{"role":"user","content":"a","content":"b"}]}`, "messages[0].content", schemas.CodeInvalidRequest},
-		{"{\"v\":1,\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":\"\xff\"}]}", "messages[0].content", schemas.CodeInvalidRequest},
-		{`{"v":1,"model":"m","messages":[{"role":"user","content":"\ud800"}]}`, "messages[0].content", schemas.CodeInvalidRequest},
-		{`{"v":1,"model":"m","messages":[{"role":"user","content":"a","tool_call_id":"x"}]}`, "messages[0].tool_call_id", schemas.CodeInvalidRequest},
-		{`{"v":1,"model":"m","messages":[{"role":"user","content":"a","name":"` + strings.Repeat("x", 201) + `"}]}`, "messages[0].name", schemas.CodeInvalidRequest},
+		{saying(`{"role":"user","content":"a"},{"role":"robot","content":"b"}`), "messages[1].role", schemas.CodeInvalidRequest},
+		{saying(`{"role":"user","content":["a"]}`), "messages[0].content", schemas.CodeInvalidRequest},
+		{saying(`{"role":"user"}`), "messages[0].content", schemas.CodeInvalidRequest},
+		{saying(`{"role":"user","content":"a","text":1}`), "messages[0].text", schemas.CodeUnknownParameter},
+		{saying(`{"role":"user","content":"a","content":"b"}`), "messages[0].content", schemas.CodeInvalidRequest},
+		{saying("{\"role\":\"user\",\"content\":\"\xff\"}"), "messages[0].content", schemas.CodeInvalidRequest},
+		{saying(`{"role":"user","content":"\ud800"}`), "messages[0].content", schemas.CodeInvalidRequest},
+		{saying(`{"role":"user","content":"a","tool_call_id":"x"}`), "messages[0].tool_call_id", schemas.CodeInvalidRequest},
+		{saying(`{"role":"user","content":"a","name":"` + strings.Repeat("x", 201) + `"}`), "messages[0].name", schemas.CodeInvalidRequest},
 		{with(`"kind":"image"`), "kind", schemas.CodeInvalidRequest},
 		{with(`"temperature":2.1`), "temperature", schemas.CodeInvalidRequest},
 		{with(`"temperature":-0.1`), "temperature", schemas.CodeInvalidRequest},
@@ -81,7 +83,10 @@ func TestDecodeJobRefusals(t *testing.T) {
 		{with(`"api":{}`), "api.format", schemas.CodeInvalidRequest},
 		{with(`"api":{"format":"fax"}`), "api.format", schemas.CodeInvalidRequest},
 		{with(`"api":{"format":"openai.chat","stream":1}`), "api.stream", schemas.CodeInvalidRequest},
-		{with(`"api":` + strings.Repeat(`{"a":`, 70) + "1" + strings.Repeat("}", 71)), "api" + strings.Repeat(".a", 63), schemas.CodeInvalidRequest},
+		{
+			with(`"api":` + strings.Repeat(`{"a":`, 70) + "1" + strings.Repeat("}", 71)),
+			"api" + strings.Repeat(".a", 63), schemas.CodeInvalidRequest,
+		},
 		{with(`"owner":"me"`), "owner", schemas.CodeUnknownParameter},
 	} {
 		_, err := schemas.DecodeJob([]byte(c.doc))
@@ -103,8 +108,22 @@ func wantField(t *testing.T, doc string, err error, field string, code schemas.C
 }
 
 func TestDecodeEventRefusals(t *testing.T) {
-	const head = `{"v":1,"job":"j","n":1,"time":"2026-01-02T03:04:05Z",`
+	const (
+		head    = `{"v":1,"job":"j","n":1,"time":"2026-01-02T03:04:05Z",`
+		nothing = `"prompt_tokens":0,"completion_tokens":0,"cached_tokens":0`
+		instant = `"queued_ms":0,"prefill_ms":0,"decode_ms":0`
+	)
 	hash := strings.Repeat("0a", 32)
+	submitted := func(hash, subject, model, rest string) string {
+		return fmt.Sprintf(`%s"type":"submitted","submitted":{"body_hash":%q,"subject":%q,"model":%q%s}}`, head, hash, subject, model, rest)
+	}
+	started := func(attempt int, worker string, prompt int) string {
+		const payload = `"attempt":%d,"worker":%q,"incarnation":"i","fingerprint":"f","seed":0,"prompt_tokens":%d`
+		return fmt.Sprintf(`%s"type":"started","started":{`+payload+`}}`, head, attempt, worker, prompt)
+	}
+	done := func(before, reason, usage, timings string) string {
+		return fmt.Sprintf(`%s"type":"done","done":{%s"finish_reason":%q,"usage":{%s},"timings":{%s}}}`, head, before, reason, usage, timings)
+	}
 	for _, c := range []struct{ doc, field string }{
 		{head + `"type":"delta"}`, "delta"},
 		{head + `"type":"nap"}`, "type"},
@@ -113,21 +132,24 @@ func TestDecodeEventRefusals(t *testing.T) {
 		{head + `"type":"delta","delta":{"tokens":[1,-1],"text":"a"}}`, "delta.tokens[1]"},
 		{head + `"type":"delta","delta":{"tokens":[4294967296],"text":"a"}}`, "delta.tokens[0]"},
 		{head + `"type":"delta","delta":{"tokens":null,"text":"a"}}`, "delta.tokens"},
-		{head + `"type":"submitted","submitted":{"body_hash":"0","subject":"s","model":"m"}}`, "submitted.body_hash"},
-		{head + `"type":"submitted","submitted":{"body_hash":"` + strings.ToUpper(hash) + `","subject":"s","model":"m"}}`, "submitted.body_hash"},
-		{head + `"type":"submitted","submitted":{"body_hash":"` + hash + `","subject":"","model":"m"}}`, "submitted.subject"},
-		{head + `"type":"submitted","submitted":{"body_hash":"` + hash + `","subject":"s","model":""}}`, "submitted.model"},
-		{head + `"type":"submitted","submitted":{"body_hash":"` + hash + `","subject":"s","model":"m","api":{"format":"x"}}}`, "submitted.api.format"},
-		{head + `"type":"started","started":{"attempt":0,"worker":"w","incarnation":"i","fingerprint":"f","seed":0,"prompt_tokens":1}}`, "started.attempt"},
-		{head + `"type":"started","started":{"attempt":1,"worker":"","incarnation":"i","fingerprint":"f","seed":0,"prompt_tokens":1}}`, "started.worker"},
-		{head + `"type":"started","started":{"attempt":1,"worker":"w","incarnation":"i","fingerprint":"f","seed":0,"prompt_tokens":-1}}`, "started.prompt_tokens"},
+		{submitted("0", "s", "m", ""), "submitted.body_hash"},
+		{submitted(strings.ToUpper(hash), "s", "m", ""), "submitted.body_hash"},
+		{submitted(hash, "", "m", ""), "submitted.subject"},
+		{submitted(hash, "s", "", ""), "submitted.model"},
+		{submitted(hash, "s", "m", `,"api":{"format":"x"}`), "submitted.api.format"},
+		{started(0, "w", 1), "started.attempt"},
+		{started(1, "", 1), "started.worker"},
+		{started(1, "w", -1), "started.prompt_tokens"},
 		{head + `"type":"requeued","requeued":{"worker":"w","incarnation":"i","reason":""}}`, "requeued.reason"},
-		{head + `"type":"done","done":{"finish_reason":"tired","usage":{"prompt_tokens":0,"completion_tokens":0,"cached_tokens":0},"timings":{"queued_ms":0,"prefill_ms":0,"decode_ms":0}}}`, "done.finish_reason"},
-		{head + `"type":"done","done":{"finish_reason":"stop","usage":{"prompt_tokens":0,"completion_tokens":-1,"cached_tokens":0},"timings":{"queued_ms":0,"prefill_ms":0,"decode_ms":0}}}`, "done.usage.completion_tokens"},
-		{head + `"type":"done","done":{"finish_reason":"stop","usage":{"prompt_tokens":0,"completion_tokens":0,"cached_tokens":0},"timings":{"queued_ms":0,"prefill_ms":-1,"decode_ms":0}}}`, "done.timings.prefill_ms"},
-		{head + `"type":"done","done":{"tokens":[-1],"finish_reason":"stop","usage":{"prompt_tokens":0,"completion_tokens":0,"cached_tokens":0},"timings":{"queued_ms":0,"prefill_ms":0,"decode_ms":0}}}`, "done.tokens[0]"},
+		{done("", "tired", nothing, instant), "done.finish_reason"},
+		{done("", "stop", strings.Replace(nothing, `completion_tokens":0`, `completion_tokens":-1`, 1), instant), "done.usage.completion_tokens"},
+		{done("", "stop", nothing, strings.Replace(instant, `prefill_ms":0`, `prefill_ms":-1`, 1)), "done.timings.prefill_ms"},
+		{done(`"tokens":[-1],`, "stop", nothing, instant), "done.tokens[0]"},
 		{head + `"type":"failed","failed":{"code":"","message":"y"}}`, "failed.code"},
-		{head + `"type":"failed","failed":{"code":"x","message":"y","usage":{"prompt_tokens":-1,"completion_tokens":0,"cached_tokens":0}}}`, "failed.usage.prompt_tokens"},
+		{
+			head + `"type":"failed","failed":{"code":"x","message":"y","usage":{"prompt_tokens":-1,"completion_tokens":0,"cached_tokens":0}}}`,
+			"failed.usage.prompt_tokens",
+		},
 		{head + `"type":"cancelled","cancelled":{"reason":""}}`, "cancelled.reason"},
 		{head + `"type":"expired","expired":{"deadline_ms":-1,"started":false}}`, "expired.deadline_ms"},
 		{`{"v":1,"job":"a.b","n":1,"time":"2026-01-02T03:04:05Z","type":"delta","delta":{"tokens":[],"text":""}}`, "job"},
@@ -163,17 +185,21 @@ func TestNewerVersionComesFirst(t *testing.T) {
 }
 
 func TestEncodeRefusesWhatDecodeWould(t *testing.T) {
-	_, err := schemas.EncodeJob(schemas.Job{Model: "m", Messages: []schemas.Message{{Role: schemas.RoleUser, Content: "\xff"}}})
+	broken := []schemas.Message{{Role: schemas.RoleUser, Content: "\xff"}}
+	_, err := schemas.EncodeJob(schemas.Job{Model: "m", Messages: broken})
 	wantField(t, "job", err, "messages[0].content", schemas.CodeInvalidRequest)
 	_, err = schemas.EncodeEvent(schemas.Event{Job: "j", N: 1, Type: schemas.EventDelta})
 	wantField(t, "event", err, "delta", schemas.CodeInvalidRequest)
-	_, err = schemas.EncodeWorkerStatus(schemas.WorkerStatus{ID: "w", Incarnation: "i", Fingerprint: "f", Backend: "sim", Model: "m", Cells: -1})
+	_, err = schemas.EncodeWorkerStatus(schemas.WorkerStatus{
+		ID: "w", Incarnation: "i", Fingerprint: "f", Backend: "sim", Model: "m", Cells: -1,
+	})
 	wantField(t, "worker", err, "cells", schemas.CodeInvalidRequest)
 }
 
 func FuzzDecodeJob(f *testing.F) {
 	f.Add([]byte(goodJob))
-	f.Add([]byte(`{"v":1,"model":"m","messages":[{"role":"tool","content":"\ud83d\ude00","tool_call_id":"c"}],"stop":["\n"],"seed":-1,"api":{"format":"openai.chat"}}`))
+	f.Add([]byte(`{"v":1,"model":"m","messages":[{"role":"tool","content":"\ud83d\ude00","tool_call_id":"c"}],
+		"stop":["\n"],"seed":-1,"api":{"format":"openai.chat"}}`))
 	f.Fuzz(func(t *testing.T, data []byte) { fuzzCodec(t, data, schemas.DecodeJob, schemas.EncodeJob) })
 }
 

@@ -115,7 +115,8 @@ func event() *rapid.Generator[schemas.Event] {
 		case schemas.EventStarted:
 			e.Started = &schemas.Started{
 				Attempt: rapid.IntRange(1, 9).Draw(t, "attempt"), Worker: name().Draw(t, "worker"), Incarnation: name().Draw(t, "incarnation"),
-				Fingerprint: name().Draw(t, "fingerprint"), Seed: rapid.Int64().Draw(t, "seed"), PromptTokens: rapid.IntRange(0, 1<<31-1).Draw(t, "prompt"),
+				Fingerprint: name().Draw(t, "fingerprint"), Seed: rapid.Int64().Draw(t, "seed"),
+				PromptTokens: rapid.IntRange(0, 1<<31-1).Draw(t, "prompt"),
 			}
 		case schemas.EventDelta:
 			e.Delta = &schemas.Delta{Tokens: tokens.Draw(t, "tokens"), Text: rapid.String().Draw(t, "text")}

@@ -91,6 +91,7 @@ func TestTopKMeaningAll(t *testing.T) {
 
 func TestRefusals(t *testing.T) {
 	const messages = `"messages":[{"role":"user","content":"hi"}]`
+	saying := func(message string) string { return `{"model":"m","messages":[` + message + `]}` }
 	for _, c := range []struct {
 		body  string
 		field string
@@ -102,24 +103,24 @@ func TestRefusals(t *testing.T) {
 		{`{` + messages + `}`, "model", schemas.CodeInvalidRequest},
 		{`{"model":"",` + messages + `}`, "model", schemas.CodeInvalidRequest},
 		{`{"model":"m"}`, "messages", schemas.CodeInvalidRequest},
-		{`{"model":"m","messages":[]}`, "messages", schemas.CodeInvalidRequest},
+		{saying(``), "messages", schemas.CodeInvalidRequest},
 		{`{"model":"m","messages":{}}`, "messages", schemas.CodeInvalidRequest},
-		{`{"model":"m","messages":["hi"]}`, "messages[0]", schemas.CodeInvalidRequest},
-		{`{"model":"m","messages":[{"role":"function","name":"f","content":"hi"}]}`, "messages[0].role", schemas.CodeUnsupportedParameter},
-		{`{"model":"m","messages":[{"role":"robot","content":"hi"}]}`, "messages[0].role", schemas.CodeInvalidRequest},
-		{`{"model":"m","messages":[{"content":"hi"}]}`, "messages[0].role", schemas.CodeInvalidRequest},
-		{`{"model":"m","messages":[{"role":"user"}]}`, "messages[0].content", schemas.CodeInvalidRequest},
-		{`{"model":"m","messages":[{"role":"user","content":[]}]}`, "messages[0].content", schemas.CodeInvalidRequest},
-		{`{"model":"m","messages":[{"role":"user","content":["hi"]}]}`, "messages[0].content[0]", schemas.CodeInvalidRequest},
-		{`{"model":"m","messages":[{"role":"user","content":[{"text":"hi"}]}]}`, "messages[0].content[0].type", schemas.CodeInvalidRequest},
-		{`{"model":"m","messages":[{"role":"user","content":[{"type":"text"}]}]}`, "messages[0].content[0].text", schemas.CodeInvalidRequest},
-		{`{"model":"m","messages":[{"role":"user","content":[{"type":"text","text":"a","x":1}]}]}`, "messages[0].content[0].x", schemas.CodeUnknownParameter},
-		{`{"model":"m","messages":[{"role":"user","content":[{"type":"file","file":{}}]}]}`, "messages[0].content[0].type", schemas.CodeUnsupportedParameter},
-		{`{"model":"m","messages":[{"role":"assistant","content":null,"tool_calls":[{"id":"a"}]}]}`, "messages[0].tool_calls", schemas.CodeUnsupportedParameter},
-		{`{"model":"m","messages":[{"role":"assistant","content":"a","reasoning_content":"hm"}]}`, "messages[0].reasoning_content", schemas.CodeUnsupportedParameter},
-		{`{"model":"m","messages":[{"role":"assistant","content":null}]}`, "messages[0].content", schemas.CodeInvalidRequest},
-		{`{"model":"m","messages":[{"role":"tool","content":"a"}]}`, "messages[0].tool_call_id", schemas.CodeInvalidRequest},
-		{`{"model":"m","messages":[{"role":"user","content":"a","tool_call_id":"x"}]}`, "messages[0].tool_call_id", schemas.CodeInvalidRequest},
+		{saying(`"hi"`), "messages[0]", schemas.CodeInvalidRequest},
+		{saying(`{"role":"function","name":"f","content":"hi"}`), "messages[0].role", schemas.CodeUnsupportedParameter},
+		{saying(`{"role":"robot","content":"hi"}`), "messages[0].role", schemas.CodeInvalidRequest},
+		{saying(`{"content":"hi"}`), "messages[0].role", schemas.CodeInvalidRequest},
+		{saying(`{"role":"user"}`), "messages[0].content", schemas.CodeInvalidRequest},
+		{saying(`{"role":"user","content":[]}`), "messages[0].content", schemas.CodeInvalidRequest},
+		{saying(`{"role":"user","content":["hi"]}`), "messages[0].content[0]", schemas.CodeInvalidRequest},
+		{saying(`{"role":"user","content":[{"text":"hi"}]}`), "messages[0].content[0].type", schemas.CodeInvalidRequest},
+		{saying(`{"role":"user","content":[{"type":"text"}]}`), "messages[0].content[0].text", schemas.CodeInvalidRequest},
+		{saying(`{"role":"user","content":[{"type":"text","text":"a","x":1}]}`), "messages[0].content[0].x", schemas.CodeUnknownParameter},
+		{saying(`{"role":"user","content":[{"type":"file","file":{}}]}`), "messages[0].content[0].type", schemas.CodeUnsupportedParameter},
+		{saying(`{"role":"assistant","content":null,"tool_calls":[{"id":"a"}]}`), "messages[0].tool_calls", schemas.CodeUnsupportedParameter},
+		{saying(`{"role":"assistant","content":"a","reasoning":"hm"}`), "messages[0].reasoning", schemas.CodeUnsupportedParameter},
+		{saying(`{"role":"assistant","content":null}`), "messages[0].content", schemas.CodeInvalidRequest},
+		{saying(`{"role":"tool","content":"a"}`), "messages[0].tool_call_id", schemas.CodeInvalidRequest},
+		{saying(`{"role":"user","content":"a","tool_call_id":"x"}`), "messages[0].tool_call_id", schemas.CodeInvalidRequest},
 		{`{"model":"m",` + messages + `,"temperature":2.5}`, "temperature", schemas.CodeInvalidRequest},
 		{`{"model":"m",` + messages + `,"temperature":"hot"}`, "temperature", schemas.CodeInvalidRequest},
 		{`{"model":"m",` + messages + `,"top_p":-1}`, "top_p", schemas.CodeInvalidRequest},
@@ -136,7 +137,7 @@ func TestRefusals(t *testing.T) {
 		{`{"model":"m",` + messages + `,"stream":true,"stream_options":[]}`, "stream_options", schemas.CodeInvalidRequest},
 		{`{"model":"m",` + messages + `,"response_format":"text"}`, "response_format", schemas.CodeInvalidRequest},
 		{`{"model":"m",` + messages + `,"response_format":{"type":"json_object"}}`, "response_format", schemas.CodeUnsupportedParameter},
-		{`{"model":"m",` + messages + `,"response_format":{"type":"text","strict":true}}`, "response_format.strict", schemas.CodeUnknownParameter},
+		{`{"model":"m",` + messages + `,"response_format":{"type":"text","x":1}}`, "response_format.x", schemas.CodeUnknownParameter},
 		{`{"model":"m",` + messages + `,"service_tier":"scale"}`, "service_tier", schemas.CodeUnsupportedParameter},
 		{`{"model":"m",` + messages + `,"user":7}`, "user", schemas.CodeInvalidRequest},
 		{`{"model":"m",` + messages + `,"a \"quoted\" name":7}`, `["a \"quoted\" name"]`, schemas.CodeUnknownParameter},
@@ -150,7 +151,8 @@ func TestRefusals(t *testing.T) {
 }
 
 func TestUnknownFieldsAsWarnings(t *testing.T) {
-	doc := `{"model":"m","colour":"red","messages":[{"role":"user","content":"hi","mood":1}],"stream":true,"stream_options":{"x":1}}`
+	doc := `{"model":"m","colour":"red","messages":[{"role":"user","content":"hi","mood":1}],
+		"stream":true,"stream_options":{"x":1}}`
 	req, warnings, err := openai.DecodeChatRequest([]byte(doc), openai.DecodeOptions{UnknownFields: openai.WarnUnknown})
 	if err != nil || req == nil {
 		t.Fatal(err)
@@ -158,7 +160,8 @@ func TestUnknownFieldsAsWarnings(t *testing.T) {
 	if want := []string{"colour", "messages[0].mood", "stream_options.x"}; !reflect.DeepEqual(warnings, want) {
 		t.Errorf("got %q, want %q", warnings, want)
 	}
-	if _, _, err := openai.DecodeChatRequest([]byte(`{"model":"m","n":2}`), openai.DecodeOptions{UnknownFields: openai.WarnUnknown}); err == nil {
+	_, _, err = openai.DecodeChatRequest([]byte(`{"model":"m","n":2}`), openai.DecodeOptions{UnknownFields: openai.WarnUnknown})
+	if err == nil {
 		t.Error("a known parameter is not refused any more")
 	}
 }

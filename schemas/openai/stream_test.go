@@ -3,6 +3,7 @@ package openai_test
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"reflect"
 	"strings"
 	"testing"
@@ -82,27 +83,44 @@ func wantLines(t *testing.T, got []string, want ...string) {
 	}
 }
 
-const head = `{"id":"chatcmpl-job-1","object":"chat.completion.chunk","created":1782907200,"model":"tiny","system_fingerprint":"fp_0123456789ab","choices":`
+// What every chunk has in common, the first choice, and what follows a finish.
+const (
+	head = `{"id":"chatcmpl-job-1","object":"chat.completion.chunk","created":1782907200,"model":"tiny",` +
+		`"system_fingerprint":"fp_0123456789ab","choices":`
+	role    = `[{"index":0,"delta":{"role":"assistant","content":""},"logprobs":null,"finish_reason":null}]`
+	finish  = `[{"index":0,"delta":{},"logprobs":null,"finish_reason":"stop"}]`
+	timings = `"timings":{"queued_ms":1,"prefill_ms":2,"decode_ms":3}`
+)
+
+// says is the choices of a chunk with text.
+func says(text string) string {
+	return `[{"index":0,"delta":{"content":"` + text + `"},"logprobs":null,"finish_reason":null}]`
+}
+
+// counts is the usage of a chunk in the middle of a stream.
+func counts(completion int) string {
+	return fmt.Sprintf(`"usage":{"prompt_tokens":5,"completion_tokens":%d,"total_tokens":%d}`, completion, 5+completion)
+}
 
 func TestStream(t *testing.T) {
 	got := lines(logOf(
 		submitted(schemas.API{}), started(), delta("Hel", 1), requeued(), started(), delta("", 2), delta("lo <&>", 3, 4), done("!", 5, 6),
 	), openai.StreamOptions{})
 	wantLines(t, got,
-		`job-1:3.0 `+head+`[{"index":0,"delta":{"role":"assistant","content":""},"logprobs":null,"finish_reason":null}]}`,
-		`job-1:3.1 `+head+`[{"index":0,"delta":{"content":"Hel"},"logprobs":null,"finish_reason":null}]}`,
-		`job-1:7.0 `+head+`[{"index":0,"delta":{"content":"lo <&>"},"logprobs":null,"finish_reason":null}]}`,
-		`job-1:8.0 `+head+`[{"index":0,"delta":{"content":"!"},"logprobs":null,"finish_reason":null}]}`,
-		`job-1:8.1 `+head+`[{"index":0,"delta":{},"logprobs":null,"finish_reason":"stop"}],"timings":{"queued_ms":1,"prefill_ms":2,"decode_ms":3}}`,
+		`job-1:3.0 `+head+role+`}`,
+		`job-1:3.1 `+head+says("Hel")+`}`,
+		`job-1:7.0 `+head+says("lo <&>")+`}`,
+		`job-1:8.0 `+head+says("!")+`}`,
+		`job-1:8.1 `+head+finish+`,`+timings+`}`,
 	)
 }
 
 func TestStreamWithUsage(t *testing.T) {
 	got := lines(logOf(submitted(schemas.API{IncludeUsage: true}), started(), delta("Hi", 1), done("", 1)), openai.StreamOptions{})
 	wantLines(t, got,
-		`job-1:3.0 `+head+`[{"index":0,"delta":{"role":"assistant","content":""},"logprobs":null,"finish_reason":null}],"usage":null}`,
-		`job-1:3.1 `+head+`[{"index":0,"delta":{"content":"Hi"},"logprobs":null,"finish_reason":null}],"usage":null}`,
-		`job-1:4.0 `+head+`[{"index":0,"delta":{},"logprobs":null,"finish_reason":"stop"}],"timings":{"queued_ms":1,"prefill_ms":2,"decode_ms":3},"usage":null}`,
+		`job-1:3.0 `+head+role+`,"usage":null}`,
+		`job-1:3.1 `+head+says("Hi")+`,"usage":null}`,
+		`job-1:4.0 `+head+finish+`,`+timings+`,"usage":null}`,
 		`job-1:4.1 `+head+`[],"usage":{"prompt_tokens":5,"completion_tokens":1,"total_tokens":6,"prompt_tokens_details":{"cached_tokens":2}}}`,
 	)
 }
@@ -112,13 +130,14 @@ func TestStreamWithContinuousUsage(t *testing.T) {
 		Model: "tiny", API: &schemas.API{Format: schemas.FormatOpenAIChat, ContinuousUsage: true},
 	})
 	wantLines(t, got,
-		`job-1:2.0 `+head+`[{"index":0,"delta":{"role":"assistant","content":""},"logprobs":null,"finish_reason":null}],"usage":{"prompt_tokens":5,"completion_tokens":0,"total_tokens":5}}`,
-		`job-1:2.1 `+head+`[{"index":0,"delta":{"content":"Hi"},"logprobs":null,"finish_reason":null}],"usage":{"prompt_tokens":5,"completion_tokens":2,"total_tokens":7}}`,
-		`job-1:3.0 `+head+`[{"index":0,"delta":{},"logprobs":null,"finish_reason":"stop"}],"usage":{"prompt_tokens":5,"completion_tokens":2,"total_tokens":7},"timings":{"queued_ms":1,"prefill_ms":2,"decode_ms":3}}`,
+		`job-1:2.0 `+head+role+`,`+counts(0)+`}`,
+		`job-1:2.1 `+head+says("Hi")+`,`+counts(2)+`}`,
+		`job-1:3.0 `+head+finish+`,`+counts(2)+`,`+timings+`}`,
 	)
 }
 
 func TestStreamThatBreaks(t *testing.T) {
+	const late = `"type":"server_error","param":null,"code":"deadline_exceeded"}}`
 	usage := &schemas.Usage{PromptTokens: 5, CompletionTokens: 1}
 	for _, c := range []struct {
 		name string
@@ -127,7 +146,9 @@ func TestStreamThatBreaks(t *testing.T) {
 	}{
 		{
 			"failed",
-			schemas.Event{Type: schemas.EventFailed, Failed: &schemas.Failed{Code: schemas.CodeContextLengthExceeded, Message: "Too long.", Param: "messages", Usage: usage}},
+			schemas.Event{Type: schemas.EventFailed, Failed: &schemas.Failed{
+				Code: schemas.CodeContextLengthExceeded, Message: "Too long.", Param: "messages", Usage: usage,
+			}},
 			`{"error":{"message":"Too long.","type":"invalid_request_error","param":"messages","code":"context_length_exceeded"}}`,
 		},
 		{
@@ -138,12 +159,12 @@ func TestStreamThatBreaks(t *testing.T) {
 		{
 			"expired",
 			schemas.Event{Type: schemas.EventExpired, Expired: &schemas.Expired{DeadlineMS: 90_000, Started: true, Usage: usage}},
-			`{"error":{"message":"The deadline of 1m30s passed while the request was being answered.","type":"server_error","param":null,"code":"deadline_exceeded"}}`,
+			`{"error":{"message":"The deadline of 1m30s passed while the request was being answered.",` + late,
 		},
 		{
 			"expired while waiting",
 			schemas.Event{Type: schemas.EventExpired, Expired: &schemas.Expired{DeadlineMS: 90_000, Usage: usage}},
-			`{"error":{"message":"The deadline of 1m30s passed while the request was waiting for a worker.","type":"server_error","param":null,"code":"deadline_exceeded"}}`,
+			`{"error":{"message":"The deadline of 1m30s passed while the request was waiting for a worker.",` + late,
 		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -182,14 +203,15 @@ func TestCompletion(t *testing.T) {
 	wantLines(t, []string{string(data)}, `{"id":"chatcmpl-job-1","object":"chat.completion","created":1782907200,"model":"tiny",`+
 		`"system_fingerprint":"fp_0123456789ab","choices":[{"index":0,"message":{"role":"assistant","content":"Hello!","refusal":null},`+
 		`"logprobs":null,"finish_reason":"stop"}],"usage":{"prompt_tokens":5,"completion_tokens":3,"total_tokens":8,`+
-		`"prompt_tokens_details":{"cached_tokens":2}},"timings":{"queued_ms":1,"prefill_ms":2,"decode_ms":3}}`)
+		`"prompt_tokens_details":{"cached_tokens":2}},`+timings+`}`)
 
 	if _, err := openai.Completion(events[:4], openai.StreamOptions{}); !errors.Is(err, openai.ErrUnfinished) {
 		t.Errorf("an unfinished log: %v", err)
 	}
 	failed := logOf(schemas.Event{Type: schemas.EventFailed, Failed: &schemas.Failed{Code: schemas.CodeEngineFailed, Message: "Broken."}})
 	var e *openai.Error
-	if _, err := openai.Completion(failed, openai.StreamOptions{}); !errors.As(err, &e) || *e.Code != schemas.CodeEngineFailed || e.Error() != "Broken." {
+	_, err = openai.Completion(failed, openai.StreamOptions{})
+	if !errors.As(err, &e) || *e.Code != schemas.CodeEngineFailed || e.Error() != "Broken." {
 		t.Errorf("a failed log: %v", err)
 	}
 }

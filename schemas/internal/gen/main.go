@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"regexp"
+	"strconv"
 	"strings"
 
 	"github.com/invopop/jsonschema"
@@ -34,9 +35,8 @@ func write(dir string) error {
 		return err
 	}
 	for name, data := range files {
-		//nolint:gosec // a schema is for everybody
 		if err := os.WriteFile(filepath.Join(dir, name), data, 0o644); err != nil {
-			return err
+			return fmt.Errorf("schema file: %w", err)
 		}
 	}
 	return nil
@@ -64,7 +64,7 @@ func documents(dir string) (map[string][]byte, error) {
 		s.ID = jsonschema.ID(fmt.Sprintf("urn:semantic:schema:%s:%d", d.name, schemas.Version))
 		s.Title = d.title
 		if v, ok := s.Properties.Get("v"); ok {
-			v.Minimum, v.Maximum = "1", json.Number(fmt.Sprint(schemas.Version))
+			v.Minimum, v.Maximum = "1", json.Number(strconv.Itoa(schemas.Version))
 		}
 		d.refine(s)
 		var b bytes.Buffer
@@ -85,11 +85,11 @@ func addComments(r *jsonschema.Reflector, pkg, dir string) error {
 	source := &jsonschema.Reflector{}
 	here, err := os.Getwd()
 	if err != nil {
-		return err
+		return fmt.Errorf("working directory: %w", err)
 	}
 	// AddGoComments reads below the working directory only.
 	if err := os.Chdir(dir); err != nil {
-		return err
+		return fmt.Errorf("working directory: %w", err)
 	}
 	err = source.AddGoComments(pkg, ".", jsonschema.WithFullComment())
 	if back := os.Chdir(here); err == nil {

@@ -106,7 +106,7 @@ func (p *plan) bind(v Value, to reflect.Value, at *Path) error {
 			if v.Kind != Number {
 				return Want(Number, v, at)
 			}
-			return fault(Mismatch, at, fmt.Sprintf("%s is beyond what a number can hold", short(v.Text)))
+			return fault(Mismatch, at, short(v.Text)+" is beyond what a number can hold")
 		}
 		to.SetFloat(f)
 	default:

@@ -27,7 +27,10 @@ func write(fixtures, file string) error {
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(file, []byte(doc), 0o644) //nolint:gosec // documentation is for everybody
+	if err := os.WriteFile(file, []byte(doc), 0o644); err != nil {
+		return fmt.Errorf("page: %w", err)
+	}
+	return nil
 }
 
 // document is the whole page.
