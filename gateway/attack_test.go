@@ -27,7 +27,7 @@ func (b *bench) dial(text string) *net.TCPConn {
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	b.t.Cleanup(func() { conn.Close() })
+	b.t.Cleanup(func() { _ = conn.Close() })
 	if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
 		b.t.Fatal(err)
 	}
@@ -39,18 +39,18 @@ func (b *bench) dial(text string) *net.TCPConn {
 
 // rawPost is a chat request as it goes over the wire.
 func rawPost(body string, extra ...string) string {
-	return fmt.Sprintf("POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: %d\r\n%s\r\n%s",
-		len(body), strings.Join(extra, ""), body)
+	return fmt.Sprintf("POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\n"+
+		"Content-Type: application/json\r\nContent-Length: %d\r\n%s\r\n%s", len(body), strings.Join(extra, ""), body)
 }
 
-func status(t *testing.T, conn net.Conn) *http.Response {
+func status(t *testing.T, conn net.Conn) reply {
 	t.Helper()
 	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { resp.Body.Close() })
-	return resp
+	t.Cleanup(func() { _ = resp.Body.Close() })
+	return reply{resp}
 }
 
 // The job of a client that left is cancelled, at whatever point it left.
@@ -133,8 +133,7 @@ func TestSlowReaderHurtsItselfOnly(t *testing.T) {
 			j.delta(piece)
 		}
 	})
-	resp := b.post(chat("flood", true)) // and never reads
-	defer resp.Body.Close()
+	b.post(chat("flood", true)) // and never reads
 	id := <-flood
 
 	var wg sync.WaitGroup
@@ -219,8 +218,8 @@ func TestBodyLimitWithoutLength(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer resp.Body.Close()
-	wantError(t, resp, schemas.CodeRequestTooLarge)
+	defer func() { _ = resp.Body.Close() }()
+	wantError(t, reply{resp}, schemas.CodeRequestTooLarge)
 }
 
 type endless struct{}
@@ -312,7 +311,7 @@ func TestConnectionIsKept(t *testing.T) {
 			t.Fatal(err)
 		}
 		data, err := io.ReadAll(resp.Body)
-		resp.Body.Close()
+		_ = resp.Body.Close()
 		if err != nil || resp.StatusCode != http.StatusOK || !bytes.Contains(data, []byte("again")) {
 			t.Errorf("request %d: %d %s: %v", i, resp.StatusCode, data, err)
 		}

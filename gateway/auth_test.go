@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
@@ -9,7 +10,7 @@ import (
 func TestKeyring(t *testing.T) {
 	k := newKeyring([]string{"first-key", "second-key"})
 	owner := func(header, value string) (string, bool) {
-		r := httptest.NewRequest("GET", "/", nil)
+		r := httptest.NewRequest(http.MethodGet, "/", nil)
 		if header != "" {
 			r.Header.Set(header, value)
 		}
@@ -52,7 +53,7 @@ func TestRequestID(t *testing.T) {
 			t.Errorf("%q became %q", id, got)
 		}
 	}
-	if requestIDFrom("") == requestIDFrom("") {
+	if first, second := requestIDFrom(""), requestIDFrom(""); first == second {
 		t.Error("two requests have one id")
 	}
 }

@@ -64,7 +64,7 @@ func TestQueueClosedInMidStream(t *testing.T) {
 // waiting for an event that nobody can write.
 func TestDeadlineWithoutBroker(t *testing.T) {
 	b := startBench(t, expectM, shortQueueTimeout)
-	answer := make(chan *http.Response, 1)
+	answer := make(chan reply, 1)
 	go func() { answer <- b.post(chat("", false), headerDeadline, "500ms", headerRequestID, "away-1") }()
 	eventually(t, "the job is stored", func() bool { return b.stored() == 1 })
 	b.srv.Stop()
@@ -116,7 +116,7 @@ func TestHTTP2(t *testing.T) {
 
 func TestWholeWaitsPlainly(t *testing.T) {
 	b := startBench(t, func(o *benchOptions) { o.Config.KeepAlive = time.Millisecond })
-	b.work(func(ctx context.Context, j *claimed) {
+	b.work(func(_ context.Context, j *claimed) {
 		wait := time.NewTimer(20 * time.Millisecond)
 		defer wait.Stop()
 		<-wait.C

@@ -250,7 +250,8 @@ func TestRequestHeadersReachTheJob(t *testing.T) {
 		{"deadline", "", []string{headerDeadline, "1m30s"}, seen{schemas.Job{DeadlineMS: 90_000}, schemas.ClassNormal, "", "local"}},
 		{"deadline in seconds", "", []string{headerDeadline, "2.5"}, seen{schemas.Job{DeadlineMS: 2_500}, schemas.ClassNormal, "", "local"}},
 		{"user", `"user":"ann",`, nil, seen{schemas.Job{DeadlineMS: 600_000, Agent: "ann"}, schemas.ClassNormal, "", "local"}},
-		{"agent", `"user":"ann",`, []string{headerAgent, "bob"}, seen{schemas.Job{DeadlineMS: 600_000, Agent: "bob"}, schemas.ClassNormal, "", "local"}},
+		{"agent", `"user":"ann",`, []string{headerAgent, "bob"},
+			seen{schemas.Job{DeadlineMS: 600_000, Agent: "bob"}, schemas.ClassNormal, "", "local"}},
 		{"request id", "", []string{headerRequestID, "mine-1"}, seen{schemas.Job{DeadlineMS: 600_000}, schemas.ClassNormal, "mine-1", "local"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {

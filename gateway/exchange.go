@@ -229,9 +229,12 @@ func queueFailureOf(err error) *failure {
 		return &failure{code: schemas.CodeRequestTooLarge, message: "The job is larger than what the broker takes in one message."}
 	case errors.Is(err, queue.ErrUnavailable), errors.Is(err, queue.ErrJetStreamUnavailable),
 		errors.Is(err, queue.ErrUnauthorized), errors.Is(err, queue.ErrClosed), errors.Is(err, context.DeadlineExceeded):
-		return &failure{code: schemas.CodeQueueUnavailable, message: "The job queue cannot be reached at the moment. Send the request again later."}
+		return &failure{
+			code:    schemas.CodeQueueUnavailable,
+			message: "The job queue cannot be reached at the moment. Send the request again later.",
+		}
 	case errors.Is(err, io.EOF):
 		return &failure{code: schemas.CodeInternal, message: "The job's log ended without its end."}
 	}
-	return &failure{code: schemas.CodeInternal, message: "The gateway failed on this request; its log has the cause under the request id."}
+	return faulty()
 }

@@ -75,15 +75,18 @@ func (b *bench) context() context.Context {
 	return ctx
 }
 
+// reply is a response whose body is closed with the test.
+type reply struct{ *http.Response }
+
 // do sends a request. Header pairs follow the body.
-func (b *bench) do(method, path, body string, headers ...string) *http.Response {
+func (b *bench) do(method, path, body string, headers ...string) reply {
 	b.t.Helper()
 	resp, err := b.http.Client().Do(b.request(b.context(), method, path, body, headers...))
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	b.t.Cleanup(func() { resp.Body.Close() })
-	return resp
+	b.t.Cleanup(func() { _ = resp.Body.Close() })
+	return reply{resp}
 }
 
 func (b *bench) request(ctx context.Context, method, path, body string, headers ...string) *http.Request {
@@ -119,13 +122,13 @@ func chat(content string, stream bool) string {
 }
 
 // post sends a chat request.
-func (b *bench) post(body string, headers ...string) *http.Response {
+func (b *bench) post(body string, headers ...string) reply {
 	b.t.Helper()
 	return b.do(http.MethodPost, "/v1/chat/completions", body, headers...)
 }
 
 // wantError reads an error and checks it against the table.
-func wantError(t *testing.T, resp *http.Response, code schemas.Code) openai.Error {
+func wantError(t *testing.T, resp reply, code schemas.Code) openai.Error {
 	t.Helper()
 	data, err := io.ReadAll(resp.Body)
 	if err != nil {

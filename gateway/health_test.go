@@ -3,6 +3,7 @@ package gateway
 import (
 	"encoding/json"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -25,9 +26,9 @@ func (b *bench) health(path string) (int, string) {
 	if err := json.NewDecoder(resp.Body).Decode(&h); err != nil {
 		b.t.Fatal(err)
 	}
-	codes := ""
+	var codes strings.Builder
 	for _, r := range h.Reasons {
-		codes += r.Code + " "
+		codes.WriteString(r.Code + " ")
 		if r.Message == "" {
 			b.t.Errorf("%s: %s says nothing", path, r.Code)
 		}
@@ -35,7 +36,7 @@ func (b *bench) health(path string) (int, string) {
 	if (h.Status == "ok") != (resp.StatusCode == http.StatusOK) || h.Release != "dev" {
 		b.t.Errorf("%s: status %d with %+v", path, resp.StatusCode, h)
 	}
-	return resp.StatusCode, codes
+	return resp.StatusCode, codes.String()
 }
 
 func (b *bench) wantHealth(path string, status int, codes string) {

@@ -91,23 +91,26 @@ func (rec *recorder) Unwrap() http.ResponseWriter { return rec.ResponseWriter }
 // recoverPanic turns a panic of a handler into a 500 and keeps the process.
 func (g *Gateway) recoverPanic(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		defer func() {
-			p := recover()
-			if p == nil {
-				return
-			}
-			c := callOf(r)
-			c.log.ErrorContext(r.Context(), "a handler panicked",
-				keyPanic, fmt.Sprint(p), keyStack, string(debug.Stack()))
-			c.code = schemas.CodeInternal
-			if rec, ok := w.(*recorder); ok && rec.status != 0 {
-				// Something was sent: only a broken connection is honest now.
-				panic(http.ErrAbortHandler)
-			}
-			refuse(w, r, &failure{code: schemas.CodeInternal, message: "The gateway failed on this request; its log has the cause under the request id."})
-		}()
+		defer recovered(w, r)
 		next.ServeHTTP(w, r)
 	})
+}
+
+// recovered is deferred, so that a panic ends in it.
+func recovered(w http.ResponseWriter, r *http.Request) {
+	p := recover()
+	if p == nil {
+		return
+	}
+	c := callOf(r)
+	c.log.ErrorContext(r.Context(), "a handler panicked",
+		keyPanic, fmt.Sprint(p), keyStack, string(debug.Stack()))
+	c.code = schemas.CodeInternal
+	if rec, ok := w.(*recorder); ok && rec.status != 0 {
+		// Something was sent: only a broken connection is honest now.
+		panic(http.ErrAbortHandler)
+	}
+	refuse(w, r, faulty())
 }
 
 // guard checks Host and Origin, and answers CORS where it is configured.
@@ -115,7 +118,8 @@ func (g *Gateway) guard(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !g.origins.hostAllowed(r.Host) {
 			refuse(w, r, &failure{code: schemas.CodeForbidden, message: fmt.Sprintf(
-				"The host name %q is not served here (protection against DNS rebinding). Use localhost or an IP address, or allow the name in the gateway's configuration.", hostOf(r.Host))})
+				"The host name %q is not served here (protection against DNS rebinding). "+
+					"Use localhost or an IP address, or allow the name in the gateway's configuration.", shown(hostOf(r.Host)))})
 			return
 		}
 		if len(g.origins.origins) > 0 {
@@ -124,7 +128,7 @@ func (g *Gateway) guard(next http.Handler) http.Handler {
 		switch g.origins.verdict(r) {
 		case originForeign:
 			refuse(w, r, &failure{code: schemas.CodeForbidden, message: fmt.Sprintf(
-				"Requests from the web origin %q are not served. Allow it in the gateway's configuration.", r.Header.Get("Origin"))})
+				"Requests from the web origin %q are not served. Allow it in the gateway's configuration.", shown(r.Header.Get("Origin")))})
 			return
 		case originListed:
 			if isPreflight(r) {

@@ -110,7 +110,7 @@ func TestModelsWithoutBroker(t *testing.T) {
 	}
 }
 
-func decode(t *testing.T, resp *http.Response, into any) {
+func decode(t *testing.T, resp reply, into any) {
 	t.Helper()
 	if resp.StatusCode != http.StatusOK {
 		t.Fatalf("%s: status %d", resp.Request.URL, resp.StatusCode)

@@ -126,7 +126,7 @@ func TestSpan(t *testing.T) {
 	}
 	attrs := map[string]string{}
 	for _, a := range span.Attributes {
-		attrs[string(a.Key)] = a.Value.Emit()
+		attrs[string(a.Key)] = a.Value.String()
 	}
 	if attrs["error.type"] != "engine_failed" || attrs["semantic.job"] != resp.Header.Get(headerJob) ||
 		attrs["http.response.status_code"] != "500" {
@@ -153,14 +153,14 @@ func TestPanic(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	wantError(t, resp, schemas.CodeInternal)
-	resp.Body.Close()
+	wantError(t, reply{resp}, schemas.CodeInternal)
+	_ = resp.Body.Close()
 
 	write = true
 	resp, err = srv.Client().Get(srv.URL)
 	if err == nil {
 		_, err = io.ReadAll(resp.Body)
-		resp.Body.Close()
+		_ = resp.Body.Close()
 	}
 	if !errors.Is(err, io.ErrUnexpectedEOF) {
 		t.Errorf("a cut response reads as %v", err)

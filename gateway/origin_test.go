@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"net/http"
 	"net/http/httptest"
 	"testing"
 )
@@ -54,7 +55,7 @@ func TestOriginVerdict(t *testing.T) {
 		{"http://localhost:8000@evil.com", originForeign},
 		{"://", originForeign},
 	} {
-		r := httptest.NewRequest("GET", "http://localhost:8000/v1/models", nil)
+		r := httptest.NewRequest(http.MethodGet, "http://localhost:8000/v1/models", nil)
 		r.Header.Set("Origin", c.origin)
 		if c.origin == "" {
 			r.Header.Del("Origin")

@@ -37,6 +37,14 @@ func endFailure(e *openai.Error) *failure {
 	return f
 }
 
+// faulty is what a client hears of a fault of ours.
+func faulty() *failure {
+	return &failure{
+		code:    schemas.CodeInternal,
+		message: "The gateway failed on this request; its log has the cause under the request id.",
+	}
+}
+
 func (f *failure) body() []byte {
 	return mustJSON(openai.ErrorBody{Error: *openai.NewError(f.code, f.param, f.message)})
 }

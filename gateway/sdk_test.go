@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"errors"
+	"net/http"
 	"strings"
 	"testing"
 
@@ -46,7 +47,7 @@ func TestOfficialGoSDK(t *testing.T) {
 		p := params("one two three")
 		p.StreamOptions.IncludeUsage = openai.Bool(true)
 		stream := client.Chat.Completions.NewStreaming(b.context(), p)
-		defer stream.Close()
+		defer func() { _ = stream.Close() }()
 		var acc openai.ChatCompletionAccumulator
 		for stream.Next() {
 			if !acc.AddChunk(stream.Current()) {
@@ -62,18 +63,18 @@ func TestOfficialGoSDK(t *testing.T) {
 	})
 	t.Run("error in mid-stream", func(t *testing.T) {
 		stream := client.Chat.Completions.NewStreaming(b.context(), params("fail"))
-		defer stream.Close()
-		got := ""
+		defer func() { _ = stream.Close() }()
+		var got strings.Builder
 		for stream.Next() {
 			for _, c := range stream.Current().Choices {
-				got += c.Delta.Content
+				got.WriteString(c.Delta.Content)
 			}
 		}
 		if err := stream.Err(); err == nil || !strings.Contains(err.Error(), "it broke") {
-			t.Errorf("after %q: %v", got, err)
+			t.Errorf("after %q: %v", got.String(), err)
 		}
-		if got != "half" {
-			t.Errorf("text %q", got)
+		if got.String() != "half" {
+			t.Errorf("text %q", got.String())
 		}
 	})
 	t.Run("models", func(t *testing.T) {
@@ -91,12 +92,12 @@ func TestOfficialGoSDK(t *testing.T) {
 		p.Model = "nobody"
 		_, err := client.Chat.Completions.New(b.context(), p)
 		var apiErr *openai.Error
-		if !errors.As(err, &apiErr) || apiErr.StatusCode != 404 || apiErr.Code != "model_not_found" || apiErr.Param != "model" {
+		if !errors.As(err, &apiErr) || apiErr.StatusCode != http.StatusNotFound || apiErr.Code != "model_not_found" || apiErr.Param != "model" {
 			t.Errorf("got %v", err)
 		}
 		p = params("x")
 		_, err = client.Chat.Completions.New(b.context(), p, option.WithHeader(headerDeadline, "1ms"))
-		if err != nil && (!errors.As(err, &apiErr) || apiErr.StatusCode != 504) {
+		if err != nil && (!errors.As(err, &apiErr) || apiErr.StatusCode != http.StatusGatewayTimeout) {
 			t.Errorf("got %v", err)
 		}
 	})

@@ -16,19 +16,19 @@ import (
 // that only a worker can find come from a worker.
 func TestEveryErrorOverHTTP(t *testing.T) {
 	// fails lets a worker end the job with a code before its first token.
-	fails := func(code schemas.Code) func(*testing.T) *http.Response {
-		return func(t *testing.T) *http.Response {
+	fails := func(code schemas.Code) func(*testing.T) reply {
+		return func(t *testing.T) reply {
 			b := startBench(t)
 			b.work(func(_ context.Context, j *claimed) { j.fail(code, "the worker says so") })
 			return b.post(chat("x", true))
 		}
 	}
-	posts := func(body string, headers ...string) func(*testing.T) *http.Response {
-		return func(t *testing.T) *http.Response {
+	posts := func(body string, headers ...string) func(*testing.T) reply {
+		return func(t *testing.T) reply {
 			return startBench(t, expectM).post(body, headers...)
 		}
 	}
-	cases := map[schemas.Code]func(*testing.T) *http.Response{
+	cases := map[schemas.Code]func(*testing.T) reply{
 		schemas.CodeInvalidRequest:       posts(`{"model":"m","messages":[`),
 		schemas.CodeUnsupportedParameter: posts(strings.Replace(chat("x", false), "{", `{"logprobs":true,`, 1)),
 		schemas.CodeUnknownParameter:     posts(strings.Replace(chat("x", false), "{", `{"no_such_field":1,`, 1)),
@@ -41,48 +41,48 @@ func TestEveryErrorOverHTTP(t *testing.T) {
 		schemas.CodeEngineFailed:          fails(schemas.CodeEngineFailed),
 		schemas.CodeInternal:              fails(schemas.CodeInternal),
 
-		schemas.CodeQueueFull: func(t *testing.T) *http.Response {
+		schemas.CodeQueueFull: func(t *testing.T) reply {
 			b := startBench(t, expectM, bounds(queue.Bounds{MaxJobs: 1, MaxBytes: 64 << 20, MaxJobsPerFlow: 1}))
 			b.leaveWaiting(chat("first", false))
 			return b.post(chat("second", false))
 		},
-		schemas.CodeStorageFull: func(t *testing.T) *http.Response {
+		schemas.CodeStorageFull: func(t *testing.T) reply {
 			b := startBench(t, expectM, bounds(queue.Bounds{MaxJobs: 100, MaxBytes: 8 << 10, MaxJobsPerFlow: 100}))
 			b.leaveWaiting(chat(strings.Repeat("x", 7<<10), false))
 			return b.post(chat(strings.Repeat("y", 7<<10), false))
 		},
-		schemas.CodeQueueUnavailable: func(t *testing.T) *http.Response {
+		schemas.CodeQueueUnavailable: func(t *testing.T) reply {
 			b := startBench(t, expectM, func(o *benchOptions) { o.Config.QueueTimeout = 300 * time.Millisecond })
 			b.srv.Stop()
 			return b.post(chat("x", true))
 		},
 		schemas.CodeDeadlineExceeded: posts(chat("x", false), headerDeadline, "50ms"),
-		schemas.CodeCancelled: func(t *testing.T) *http.Response {
+		schemas.CodeCancelled: func(t *testing.T) reply {
 			b := startBench(t)
 			b.work(func(_ context.Context, j *claimed) {
 				j.append(schemas.Event{Type: schemas.EventCancelled, Cancelled: &schemas.Cancelled{Reason: "requested"}})
 			})
 			return b.post(chat("x", false))
 		},
-		schemas.CodeServerRestarting: func(t *testing.T) *http.Response {
+		schemas.CodeServerRestarting: func(t *testing.T) reply {
 			b := startBench(t, expectM)
 			b.g.Drain(b.context())
 			return b.post(chat("x", false))
 		},
-		schemas.CodeUnauthorized: func(t *testing.T) *http.Response {
+		schemas.CodeUnauthorized: func(t *testing.T) reply {
 			b := startBench(t, expectM, withKeys("right"))
 			return b.post(chat("x", false), "Authorization", "Bearer wrong")
 		},
 		schemas.CodeForbidden: posts(chat("x", false), "Host", "evil.example.com"),
 		schemas.CodeNotFound:  requests(http.MethodGet, "/v2/nothing"),
-		schemas.CodeMethodNotAllowed: func(t *testing.T) *http.Response {
+		schemas.CodeMethodNotAllowed: func(t *testing.T) reply {
 			resp := startBench(t).do(http.MethodGet, "/v1/chat/completions", "")
 			if got := resp.Header.Get("Allow"); got != "POST" {
 				t.Errorf("Allow: %q", got)
 			}
 			return resp
 		},
-		schemas.CodeRequestTooLarge: func(t *testing.T) *http.Response {
+		schemas.CodeRequestTooLarge: func(t *testing.T) reply {
 			b := startBench(t, expectM, func(o *benchOptions) { o.Config.MaxBodyBytes = 100 })
 			return b.post(chat(strings.Repeat("x", 200), false))
 		},
@@ -100,8 +100,8 @@ func TestEveryErrorOverHTTP(t *testing.T) {
 	}
 }
 
-func requests(method, path string) func(*testing.T) *http.Response {
-	return func(t *testing.T) *http.Response { return startBench(t).do(method, path, "") }
+func requests(method, path string) func(*testing.T) reply {
+	return func(t *testing.T) reply { return startBench(t).do(method, path, "") }
 }
 
 // expectM makes "m" known without a worker.
@@ -143,7 +143,7 @@ func (b *bench) inBackground(body string, headers ...string) (leave func()) {
 		resp, err := b.http.Client().Do(r)
 		if err == nil {
 			_, _ = io.Copy(io.Discard, resp.Body)
-			resp.Body.Close()
+			_ = resp.Body.Close()
 		}
 	}()
 	leave = func() {

@@ -144,7 +144,7 @@ func (w *testWorker) run(ctx context.Context, d *queue.Delivery, do script) {
 // claimed is a job in a script's hands.
 type claimed struct {
 	t   *testing.T
-	ctx context.Context //nolint:containedctx // the script's context ends with its job; appends outlive it
+	ctx context.Context // the worker's: appends outlive the script's context
 	d   *queue.Delivery
 	job schemas.Job
 
