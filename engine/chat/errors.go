@@ -5,7 +5,7 @@ import (
 	"fmt"
 )
 
-// ErrNoTemplate: the model's file has no chat template.
+// ErrNoTemplate says that the model's file has no chat template.
 var ErrNoTemplate = errors.New("the model has no chat template")
 
 // TemplateError reports a template that cannot be parsed or rendered.

@@ -275,6 +275,12 @@ func (b *Backend) Share(dst, src engine.SeqID, n int32) error {
 	return nil
 }
 
+// MemoryUsed implements engine.MemoryReporter: the weights, and the KV cache as
+// it was made, which is taken whole however few of its cells are in use.
+func (b *Backend) MemoryUsed() (weights, cache int64) {
+	return int64(b.status.Weights), int64(b.status.KV)
+}
+
 // Interrupt ends the step that is running; on Metal, after the device is done
 // with it.
 func (b *Backend) Interrupt() {
@@ -316,7 +322,10 @@ func (b *Backend) Close() error {
 	return nil
 }
 
-var _ engine.Backend = (*Backend)(nil)
+var (
+	_ engine.Backend        = (*Backend)(nil)
+	_ engine.MemoryReporter = (*Backend)(nil)
+)
 
 // Open loads the libraries and the model and makes its KV cache. ctx ends a
 // load in progress. The errors are *VersionError, *MissingLibraryError,

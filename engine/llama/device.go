@@ -54,7 +54,7 @@ func chooseDevice(want string) (device, error) {
 		}
 		return metal, nil
 	}
-	why := fmt.Sprintf("the libraries found no Metal device, only %s", strings.Join(seen, ", "))
+	why := "the libraries found no Metal device, only " + strings.Join(seen, ", ")
 	if runtime.GOOS != "darwin" {
 		why = "Metal exists on macOS only, and this is " + runtime.GOOS
 	}

@@ -57,7 +57,8 @@ type ThreadsError struct {
 }
 
 func (e *ThreadsError) Error() string {
-	return fmt.Sprintf("%d threads on %d usable cores: the threads spin, and even one more than the cores makes every step many times slower; use at most %d",
+	return fmt.Sprintf("%d threads on %d usable cores: the threads spin, and even one more than the cores "+
+		"makes every step many times slower; use at most %d",
 		e.Threads, e.Cores, e.Cores)
 }
 

@@ -83,7 +83,8 @@ func fit(o Options, trained int, r Room) (context, cells int, reason string, err
 	default:
 		why = fmt.Sprintf("all that fits; the model was trained for %d", trained)
 	}
-	reason = fmt.Sprintf("context %d tokens (%s); %d cells for %d sequences take %s; %s", context, why, cells, o.Parallel, size(uint64(cells)*r.PerCell), r)
+	reason = fmt.Sprintf("context %d tokens (%s); %d cells for %d sequences take %s; %s",
+		context, why, cells, o.Parallel, size(uint64(cells)*r.PerCell), r)
 	return context, cells, reason, nil
 }
 
