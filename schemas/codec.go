@@ -82,7 +82,7 @@ func decode[T any](data []byte, binder strictjson.Binder[T], validate func(T) er
 			return zero, fmt.Errorf("%w: its version is %d, the newest read here is %d", ErrNewerVersion, n, Version)
 		}
 	}
-	t, err := binder.Bind(root, nil)
+	t, err := binder.Bind(root)
 	if err != nil {
 		return zero, fieldError(err)
 	}

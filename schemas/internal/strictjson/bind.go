@@ -19,10 +19,10 @@ func For[T any]() Binder[T] {
 	return Binder[T]{plan: compile(reflect.TypeFor[T](), map[reflect.Type]*plan{})}
 }
 
-// Bind reads v, found at the path at, as a T. Its errors are all [*Error].
-func (b Binder[T]) Bind(v Value, at *Path) (T, error) {
+// Bind reads v as a T. Its errors are all [*Error].
+func (b Binder[T]) Bind(v Value) (T, error) {
 	var t T
-	if err := b.plan.bind(v, reflect.ValueOf(&t).Elem(), at); err != nil {
+	if err := b.plan.bind(&v, reflect.ValueOf(&t).Elem()); err != nil {
 		var zero T
 		return zero, err
 	}
@@ -69,73 +69,73 @@ func compile(t reflect.Type, known map[reflect.Type]*plan) *plan {
 	return p
 }
 
-func (p *plan) bind(v Value, to reflect.Value, at *Path) error {
+func (p *plan) bind(v *Value, to reflect.Value) *Error {
 	switch p.kind {
 	case reflect.Pointer:
 		to.Set(reflect.New(to.Type().Elem()))
-		return p.elem.bind(v, to.Elem(), at)
+		return p.elem.bind(v, to.Elem())
 	case reflect.Struct:
 		if p.isTime {
-			return bindTime(v, to, at)
+			return bindTime(v, to)
 		}
-		return p.bindStruct(v, to, at)
+		return p.bindStruct(v, to)
 	case reflect.Slice:
-		return p.bindSlice(v, to, at)
+		return p.bindSlice(v, to)
 	case reflect.String:
 		if v.Kind != String {
-			return Want(String, v, at)
+			return mismatch(String, v)
 		}
 		to.SetString(v.Text)
 	case reflect.Bool:
 		if v.Kind != Bool {
-			return Want(Bool, v, at)
+			return mismatch(Bool, v)
 		}
 		to.SetBool(v.True())
 	case reflect.Int, reflect.Int32, reflect.Int64:
 		i, ok := v.Int()
 		if !ok || to.OverflowInt(i) {
 			if v.Kind != Number {
-				return Want(Number, v, at)
+				return mismatch(Number, v)
 			}
-			return fault(Mismatch, at, fmt.Sprintf("must be an integer of %d bits, not %s", to.Type().Bits(), short(v.Text)))
+			return fault(Mismatch, fmt.Sprintf("must be an integer of %d bits, not %s", to.Type().Bits(), short(v.Text)))
 		}
 		to.SetInt(i)
 	case reflect.Float64:
 		f, ok := v.Float()
 		if !ok {
 			if v.Kind != Number {
-				return Want(Number, v, at)
+				return mismatch(Number, v)
 			}
-			return fault(Mismatch, at, short(v.Text)+" is beyond what a number can hold")
+			return fault(Mismatch, short(v.Text)+" is beyond what a number can hold")
 		}
 		to.SetFloat(f)
 	default:
-		return fault(Mismatch, at, "cannot be read into a "+to.Type().String())
+		return fault(Mismatch, "cannot be read into a "+to.Type().String())
 	}
 	return nil
 }
 
-func (p *plan) bindStruct(v Value, to reflect.Value, at *Path) error {
+func (p *plan) bindStruct(v *Value, to reflect.Value) *Error {
 	if v.Kind != Object {
-		return Want(Object, v, at)
+		return mismatch(Object, v)
 	}
 	for i := range v.Members {
 		m := &v.Members[i]
 		f := p.field(m.Name)
 		if f == nil {
-			return fault(Unknown, at.Field(m.Name), "is not a known field")
+			return fault(Unknown, "is not a known field").in(m.Name)
 		}
 		if m.Value.Kind == Null && !f.required {
-			return fault(Mismatch, at.Field(m.Name), "must not be null: leave the field out instead")
+			return fault(Mismatch, "must not be null: leave the field out instead").in(m.Name)
 		}
-		if err := f.plan.bind(m.Value, to.Field(f.index), at.Field(m.Name)); err != nil {
-			return err
+		if err := f.plan.bind(&m.Value, to.Field(f.index)); err != nil {
+			return err.in(m.Name)
 		}
 	}
 	for i := range p.fields {
 		if f := &p.fields[i]; f.required {
 			if _, ok := v.Get(f.name); !ok {
-				return fault(Missing, at.Field(f.name), "is required")
+				return fault(Missing, "is required").in(f.name)
 			}
 		}
 	}
@@ -151,29 +151,29 @@ func (p *plan) field(name string) *field {
 	return nil
 }
 
-func (p *plan) bindSlice(v Value, to reflect.Value, at *Path) error {
+func (p *plan) bindSlice(v *Value, to reflect.Value) *Error {
 	if v.Kind != Array {
-		return Want(Array, v, at)
+		return mismatch(Array, v)
 	}
 	if len(v.Items) == 0 {
 		return nil
 	}
 	to.Set(reflect.MakeSlice(to.Type(), len(v.Items), len(v.Items)))
 	for i := range v.Items {
-		if err := p.elem.bind(v.Items[i], to.Index(i), at.Index(i)); err != nil {
-			return err
+		if err := p.elem.bind(&v.Items[i], to.Index(i)); err != nil {
+			return err.item(i)
 		}
 	}
 	return nil
 }
 
-func bindTime(v Value, to reflect.Value, at *Path) error {
+func bindTime(v *Value, to reflect.Value) *Error {
 	if v.Kind != String {
-		return Want(String, v, at)
+		return mismatch(String, v)
 	}
 	t, err := time.Parse(time.RFC3339Nano, v.Text)
 	if err != nil {
-		return fault(Mismatch, at, "must be a time like 2006-01-02T15:04:05Z (RFC 3339)")
+		return fault(Mismatch, "must be a time like 2006-01-02T15:04:05Z (RFC 3339)")
 	}
 	to.Set(reflect.ValueOf(t.UTC()))
 	return nil
@@ -181,7 +181,13 @@ func bindTime(v Value, to reflect.Value, at *Path) error {
 
 // Want is the error for a value v at path at that is not of kind k.
 func Want(k Kind, v Value, at *Path) *Error {
-	return fault(Mismatch, at, fmt.Sprintf("must be %s, not %s", k, v.Kind))
+	e := mismatch(k, &v)
+	e.Path = at.String()
+	return e
+}
+
+func mismatch(k Kind, v *Value) *Error {
+	return fault(Mismatch, fmt.Sprintf("must be %s, not %s", k, v.Kind))
 }
 
 // short cuts a literal that an error repeats.

@@ -38,45 +38,60 @@ func (e *Error) Error() string {
 	return e.Path + ": " + e.Reason
 }
 
-// Path is the way from the document to a value in it. The nil Path is the
-// document itself. Paths are built on the way down and rendered only when
-// there is an error to tell.
+// in puts the error into a field of an object. Paths are built on the way out:
+// a document without faults pays nothing for them.
+func (e *Error) in(name string) *Error {
+	e.Path = join(segment(name), e.Path)
+	return e
+}
+
+// item puts the error into an element of an array.
+func (e *Error) item(i int) *Error {
+	e.Path = join("["+strconv.Itoa(i)+"]", e.Path)
+	return e
+}
+
+// Path is the way from the document to a value in it, for those who read a
+// [Value] themselves. The nil Path is the document.
 type Path struct {
-	parent *Path
-	name   string
-	index  int // of an array's element, when name is not set
-	named  bool
+	parent  *Path
+	segment string
 }
 
 // Field is the path of a member of the object at p.
-func (p *Path) Field(name string) *Path { return &Path{parent: p, name: name, named: true} }
+func (p *Path) Field(name string) *Path { return &Path{parent: p, segment: segment(name)} }
 
 // Index is the path of an element of the array at p.
-func (p *Path) Index(i int) *Path { return &Path{parent: p, index: i} }
-
-// maxName bounds how much of a name chosen by a stranger is repeated to them.
-const maxName = 64
+func (p *Path) Index(i int) *Path { return &Path{parent: p, segment: "[" + strconv.Itoa(i) + "]"} }
 
 // String renders the path, like a.b[3]["odd name"].
 func (p *Path) String() string {
 	if p == nil {
 		return ""
 	}
-	head := p.parent.String()
-	if !p.named {
-		return head + "[" + strconv.Itoa(p.index) + "]"
+	return join(p.parent.String(), p.segment)
+}
+
+// join puts a path below another.
+func join(path, below string) string {
+	if path == "" || below == "" || below[0] == '[' {
+		return path + below
 	}
-	if !plain(p.name) {
-		name := p.name
-		if len(name) > maxName {
-			name = strings.ToValidUTF8(name[:maxName], "") + "…"
-		}
-		return head + "[" + strconv.QuoteToASCII(name) + "]"
+	return path + "." + below
+}
+
+// maxName bounds how much of a name chosen by a stranger is repeated to them.
+const maxName = 64
+
+// segment writes a name as a part of a path, in quotes where it needs them.
+func segment(name string) string {
+	if plain(name) {
+		return name
 	}
-	if head == "" {
-		return p.name
+	if len(name) > maxName {
+		name = strings.ToValidUTF8(name[:maxName], "") + "…"
 	}
-	return head + "." + p.name
+	return "[" + strconv.QuoteToASCII(name) + "]"
 }
 
 // plain reports whether a name needs no quotes in a path.
@@ -94,6 +109,4 @@ func plain(name string) bool {
 	return true
 }
 
-func fault(f Fault, at *Path, reason string) *Error {
-	return &Error{Fault: f, Path: at.String(), Reason: reason}
-}
+func fault(f Fault, reason string) *Error { return &Error{Fault: f, Reason: reason} }

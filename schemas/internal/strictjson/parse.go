@@ -17,45 +17,46 @@ const (
 // Parse reads one JSON document (RFC 8259) and nothing after it. Its errors
 // are all [*Error].
 func Parse(data []byte) (Value, error) {
-	p := &parser{data: data}
-	v, err := p.value(nil, 0)
+	// Strings of the result are parts of one copy.
+	p := &parser{data: string(data)}
+	v, err := p.value(0)
 	if err != nil {
 		return Value{}, err
 	}
 	p.space()
 	if p.pos < len(p.data) {
-		return Value{}, p.malformed(nil, "text after the end of the document")
+		return Value{}, p.malformed("text after the end of the document")
 	}
 	return v, nil
 }
 
 type parser struct {
-	data   []byte
+	data   string
 	pos    int
 	values int
 }
 
 // value reads the value that begins at the next byte that is no space.
-func (p *parser) value(at *Path, depth int) (Value, error) {
+func (p *parser) value(depth int) (Value, *Error) {
 	if p.values++; p.values > MaxValues {
-		return Value{}, fault(TooLarge, nil, fmt.Sprintf("holds more than %d values", MaxValues))
+		return Value{}, fault(TooLarge, fmt.Sprintf("is one value too many: a document holds at most %d", MaxValues))
 	}
 	p.space()
 	switch c := p.peek(); {
 	case c == '{' || c == '[':
 		if depth >= MaxDepth {
-			return Value{}, fault(TooLarge, at, fmt.Sprintf("is nested deeper than %d levels", MaxDepth))
+			return Value{}, fault(TooLarge, fmt.Sprintf("is nested deeper than %d levels", MaxDepth))
 		}
 		p.pos++
 		if c == '{' {
-			return p.object(at, depth+1)
+			return p.object(depth + 1)
 		}
-		return p.array(at, depth+1)
+		return p.array(depth + 1)
 	case c == '"':
-		s, err := p.string(at)
+		s, err := p.string()
 		return Value{Kind: String, Text: s}, err
 	case c == '-' || '0' <= c && c <= '9':
-		return p.number(at)
+		return p.number()
 	case p.literal("null"):
 		return Value{}, nil
 	case p.literal("true"):
@@ -63,11 +64,11 @@ func (p *parser) value(at *Path, depth int) (Value, error) {
 	case p.literal("false"):
 		return Value{Kind: Bool, Text: "false"}, nil
 	}
-	return Value{}, p.malformed(at, "a value is expected")
+	return Value{}, p.malformed("a value is expected")
 }
 
 // object reads members up to and with the closing brace.
-func (p *parser) object(at *Path, depth int) (Value, error) {
+func (p *parser) object(depth int) (Value, *Error) {
 	v := Value{Kind: Object}
 	var seen map[string]bool // only for big objects; small ones are scanned
 	if p.space(); p.accept('}') {
@@ -75,26 +76,28 @@ func (p *parser) object(at *Path, depth int) (Value, error) {
 	}
 	for {
 		if p.space(); p.peek() != '"' {
-			return Value{}, p.malformed(at, "a field name in double quotes is expected")
+			return Value{}, p.malformed("a field name in double quotes is expected")
 		}
-		name, err := p.string(at)
+		name, err := p.string()
 		if err != nil {
 			return Value{}, err
 		}
-		field := at.Field(name)
 		repeated := seen[name]
 		if seen == nil {
 			_, repeated = v.Get(name)
 		}
 		if repeated {
-			return Value{}, fault(Malformed, field, "is there twice")
+			return Value{}, fault(Malformed, "is there twice").in(name)
 		}
 		if p.space(); !p.accept(':') {
-			return Value{}, p.malformed(field, "a colon is expected")
+			return Value{}, p.malformed("a colon is expected").in(name)
 		}
-		member, err := p.value(field, depth)
+		member, err := p.value(depth)
 		if err != nil {
-			return Value{}, err
+			return Value{}, err.in(name)
+		}
+		if v.Members == nil {
+			v.Members = make([]Member, 0, usual)
 		}
 		v.Members = append(v.Members, Member{Name: name, Value: member})
 		seen = index(seen, v.Members)
@@ -103,13 +106,17 @@ func (p *parser) object(at *Path, depth int) (Value, error) {
 			return v, nil
 		}
 		if !p.accept(',') {
-			return Value{}, p.malformed(at, "a comma or } is expected")
+			return Value{}, p.malformed("a comma or } is expected")
 		}
 	}
 }
 
-// scanned is the size up to which looking through an object beats a map.
-const scanned = 32
+const (
+	// scanned is the size up to which looking through an object beats a map.
+	scanned = 32
+	// usual is the room made for an object's members.
+	usual = 6
+)
 
 // index keeps the set of names of an object that outgrew scanning.
 func index(seen map[string]bool, members []Member) map[string]bool {
@@ -128,15 +135,15 @@ func index(seen map[string]bool, members []Member) map[string]bool {
 }
 
 // array reads elements up to and with the closing bracket.
-func (p *parser) array(at *Path, depth int) (Value, error) {
+func (p *parser) array(depth int) (Value, *Error) {
 	v := Value{Kind: Array}
 	if p.space(); p.accept(']') {
 		return v, nil
 	}
 	for {
-		item, err := p.value(at.Index(len(v.Items)), depth)
+		item, err := p.value(depth)
 		if err != nil {
-			return Value{}, err
+			return Value{}, err.item(len(v.Items))
 		}
 		v.Items = append(v.Items, item)
 		p.space()
@@ -144,13 +151,13 @@ func (p *parser) array(at *Path, depth int) (Value, error) {
 			return v, nil
 		}
 		if !p.accept(',') {
-			return Value{}, p.malformed(at, "a comma or ] is expected")
+			return Value{}, p.malformed("a comma or ] is expected")
 		}
 	}
 }
 
 // number reads a number by RFC 8259's grammar; its literal is kept.
-func (p *parser) number(at *Path) (Value, error) {
+func (p *parser) number() (Value, *Error) {
 	start := p.pos
 	p.accept('-')
 	ok := p.accept('0') || p.digits()
@@ -162,9 +169,9 @@ func (p *parser) number(at *Path) (Value, error) {
 		ok = p.digits()
 	}
 	if !ok {
-		return Value{}, p.malformed(at, "a digit is expected")
+		return Value{}, p.malformed("a digit is expected")
 	}
-	return Value{Kind: Number, Text: string(p.data[start:p.pos])}, nil
+	return Value{Kind: Number, Text: p.data[start:p.pos]}, nil
 }
 
 func (p *parser) digits() bool {
@@ -176,55 +183,55 @@ func (p *parser) digits() bool {
 }
 
 // string reads a string from its opening quote on.
-func (p *parser) string(at *Path) (string, error) {
+func (p *parser) string() (string, *Error) {
 	p.pos++
 	start := p.pos
 	for p.pos < len(p.data) {
 		switch c := p.data[p.pos]; {
 		case c == '"':
 			text := p.data[start:p.pos]
-			if !utf8.Valid(text) {
-				return "", p.malformed(at, "the string is not valid UTF-8")
+			if !utf8.ValidString(text) {
+				return "", p.malformed("the string is not valid UTF-8")
 			}
 			p.pos++
-			return string(text), nil
+			return text, nil
 		case c == '\\':
-			return p.escaped(at, start)
+			return p.escaped(start)
 		case c < ' ':
-			return "", p.malformed(at, "a control character in a string must be escaped")
+			return "", p.malformed("a control character in a string must be escaped")
 		default:
 			p.pos++
 		}
 	}
-	return "", p.malformed(at, "the string does not end")
+	return "", p.malformed("the string does not end")
 }
 
 // escaped goes on with a string, begun at start, at its first backslash.
-func (p *parser) escaped(at *Path, start int) (string, error) {
+func (p *parser) escaped(start int) (string, *Error) {
 	text := append([]byte(nil), p.data[start:p.pos]...)
 	for p.pos < len(p.data) {
 		c := p.data[p.pos]
 		switch {
 		case c == '"':
 			if !utf8.Valid(text) {
-				return "", p.malformed(at, "the string is not valid UTF-8")
+				return "", p.malformed("the string is not valid UTF-8")
 			}
 			p.pos++
 			return string(text), nil
 		case c == '\\':
 			r, ok := p.escape()
 			if !ok {
-				return "", p.malformed(at, "an escape in a string is not valid")
+				return "", p.malformed("an escape in a string is not valid")
 			}
 			text = utf8.AppendRune(text, r)
 		case c < ' ':
-			return "", p.malformed(at, "a control character in a string must be escaped")
+			return "", p.malformed("a control character in a string must be escaped")
 		default:
 			text = append(text, c)
 			p.pos++
 		}
 	}
-	return "", p.malformed(at, "the string does not end")
+	return "", p.malformed("the string does not end")
 }
 
 // escape reads one escape, or the two of a surrogate pair.
@@ -265,7 +272,7 @@ func (p *parser) hex() (rune, bool) {
 	if len(p.data)-p.pos < 4 {
 		return 0, false
 	}
-	n, err := strconv.ParseUint(string(p.data[p.pos:p.pos+4]), 16, 16)
+	n, err := strconv.ParseUint(p.data[p.pos:p.pos+4], 16, 16)
 	p.pos += 4
 	return rune(n), err == nil
 }
@@ -298,7 +305,7 @@ func (p *parser) accept(c byte) bool {
 }
 
 func (p *parser) literal(word string) bool {
-	if len(p.data)-p.pos < len(word) || string(p.data[p.pos:p.pos+len(word)]) != word {
+	if len(p.data)-p.pos < len(word) || p.data[p.pos:p.pos+len(word)] != word {
 		return false
 	}
 	p.pos += len(word)
@@ -306,9 +313,9 @@ func (p *parser) literal(word string) bool {
 }
 
 // malformed tells the place in bytes too: a path alone does not find a comma.
-func (p *parser) malformed(at *Path, what string) *Error {
+func (p *parser) malformed(what string) *Error {
 	if p.pos >= len(p.data) {
 		what += ", but the document ends"
 	}
-	return fault(Malformed, at, fmt.Sprintf("not valid JSON at byte %d: %s", p.pos, what))
+	return fault(Malformed, fmt.Sprintf("not valid JSON at byte %d: %s", p.pos, what))
 }
