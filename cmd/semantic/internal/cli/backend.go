@@ -17,15 +17,21 @@ const backendSim = "sim"
 // openBackend loads what the configuration names. The caller closes the
 // backend.
 func (a *app) openBackend(ctx context.Context, c *config.Loaded) (engine.Backend, *chat.Template, error) {
+	return a.openBackendOf(ctx, c, 0)
+}
+
+// openBackendOf is openBackend with a KV cache of so many tokens; 0 lets the
+// backend choose.
+func (a *app) openBackendOf(ctx context.Context, c *config.Loaded, cells int) (engine.Backend, *chat.Template, error) {
 	var backend engine.Backend
 	var err error
 	if c.Backend == backendSim {
 		backend, err = sim.New(sim.Options{
-			Name: simName(c), Context: c.Context, Sequences: c.Parallel,
+			Name: simName(c), Context: c.Context, Cells: cells, Sequences: c.Parallel,
 			PrefillTokensPerSecond: float64(c.SimPrefillRate), DecodeStep: c.SimStep,
 		})
 	} else {
-		backend, err = a.openLlama(ctx, c)
+		backend, err = a.openLlama(ctx, c, cells)
 	}
 	if err != nil {
 		return nil, nil, err
@@ -46,7 +52,7 @@ func simName(c *config.Loaded) string {
 	return c.Model
 }
 
-func (a *app) openLlama(ctx context.Context, c *config.Loaded) (engine.Backend, error) {
+func (a *app) openLlama(ctx context.Context, c *config.Loaded, cells int) (engine.Backend, error) {
 	p, err := a.nativeParts(ctx, c)
 	if err != nil {
 		return nil, err
@@ -54,7 +60,7 @@ func (a *app) openLlama(ctx context.Context, c *config.Loaded) (engine.Backend, 
 	backend, err := llama.Open(ctx, llama.Options{
 		LibDir: p.libraries, RuntimeVersion: p.version,
 		ModelPath: p.model.Path, Name: p.model.Name, WeightsHash: p.model.SHA256,
-		Backend: c.Backend, Context: c.Context, Parallel: c.Parallel, KVType: c.KVType,
+		Backend: c.Backend, Context: c.Context, Cells: cells, Parallel: c.Parallel, KVType: c.KVType,
 		GPULayers: c.GPULayers, Threads: c.Threads, Logger: a.Log,
 	})
 	if err != nil {

@@ -186,6 +186,7 @@ func commands(a *app) []*cobra.Command {
 		newSchemaCommand(a),
 		newRuntimeCommand(a),
 		newModelCommand(a),
+		newDoctorCommand(a),
 		newConfigCommand(a),
 		newVersionCommand(a),
 		newManCommand(a),
