@@ -2,6 +2,8 @@ package openai
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"strings"
@@ -230,12 +232,14 @@ func Completion(events []schemas.Event, o StreamOptions) (*ChatCompletion, error
 // completionID is the id that clients see.
 func completionID(job string) string { return "chatcmpl-" + job }
 
-// shortFingerprint is enough of a fingerprint to see that it changed.
+// shortFingerprint is enough of a fingerprint to see that it changed: the
+// beginning of a hash, or of the hash of what is none.
 func shortFingerprint(fingerprint string) string {
 	const length = 12
-	digits := fingerprint[strings.LastIndexByte(fingerprint, ':')+1:]
-	if len(digits) > length {
-		digits = digits[:length]
+	digits := strings.TrimPrefix(fingerprint, "sha256:")
+	if _, err := hex.DecodeString(digits); err != nil || len(digits) < length {
+		sum := sha256.Sum256([]byte(fingerprint))
+		digits = hex.EncodeToString(sum[:])
 	}
-	return "fp_" + strings.ToValidUTF8(digits, "")
+	return "fp_" + digits[:length]
 }

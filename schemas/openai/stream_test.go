@@ -308,3 +308,26 @@ func TestStreamIsAPureFunctionOfTheLog(t *testing.T) {
 		}
 	})
 }
+
+func TestSystemFingerprint(t *testing.T) {
+	of := func(fingerprint string) string {
+		begin := started()
+		begin.Started.Fingerprint = fingerprint
+		completion, err := openai.Completion(logOf(begin, done("", 0)), openai.StreamOptions{Model: "tiny"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return completion.SystemFingerprint
+	}
+	for fingerprint, want := range map[string]string{
+		"0123456789abcdef0123456789abcdef": "fp_0123456789ab",
+		"sha256:0123456789abcdef":          "fp_0123456789ab",
+	} {
+		if got := of(fingerprint); got != want {
+			t.Errorf("%s is shown as %s", fingerprint, got)
+		}
+	}
+	if a, b := of("sim:a:64"), of("sim:b:64"); a == b || len(a) != len("fp_")+12 {
+		t.Errorf("two models are shown as %s and %s", a, b)
+	}
+}
