@@ -65,7 +65,7 @@ func TestDisconnectFreesTheJob(t *testing.T) {
 			started <- j.d.JobID
 			<-ctx.Done()
 		})
-		leave := b.inBackground(chat("", true), headerRequestID, "left-1")
+		leave := b.inBackground(chatBody("", true), headerRequestID, "left-1")
 		id := <-started
 		leave()
 		<-ended
@@ -83,14 +83,14 @@ func TestDisconnectFreesTheJob(t *testing.T) {
 			started <- j.d.JobID
 			<-ctx.Done()
 		})
-		leave := b.inBackground(chat("", false))
+		leave := b.inBackground(chatBody("", false))
 		id := <-started
 		leave()
 		b.wantEnd(id, schemas.EventCancelled)
 	})
 	t.Run("waiting", func(t *testing.T) {
 		b := startBench(t, expectM)
-		leave := b.inBackground(chat("", true))
+		leave := b.inBackground(chatBody("", true))
 		eventually(t, "the job is stored", func() bool { return b.stored() == 1 })
 		leave()
 		eventually(t, "the job is gone", func() bool { return b.stored() == 0 })
@@ -99,7 +99,7 @@ func TestDisconnectFreesTheJob(t *testing.T) {
 		// A client that closes its sending side is gone: HTTP/1.1 gives no other
 		// way to notice one that left.
 		b := startBench(t, expectM)
-		conn := b.dial(rawPost(chat("", true)))
+		conn := b.dial(rawPost(chatBody("", true)))
 		eventually(t, "the job is stored", func() bool { return b.stored() == 1 })
 		if err := conn.CloseWrite(); err != nil {
 			t.Fatal(err)
@@ -133,14 +133,14 @@ func TestSlowReaderHurtsItselfOnly(t *testing.T) {
 			j.delta(piece)
 		}
 	})
-	b.post(chat("flood", true)) // and never reads
+	b.post(chatBody("flood", true)) // and never reads
 	id := <-flood
 
 	var wg sync.WaitGroup
 	for i := range 4 {
 		wg.Go(func() {
 			want := fmt.Sprintf("hello %d", i)
-			if got := text(t, newSSEReader(t, b.post(chat(want, true)).Body).rest()); got != want {
+			if got := text(t, newSSEReader(t, b.post(chatBody(want, true)).Body).rest()); got != want {
 				t.Errorf("got %q, want %q", got, want)
 			}
 		})
@@ -156,7 +156,7 @@ func TestGarbageBodies(t *testing.T) {
 	for i := range noise {
 		noise[i] = byte(r.UintN(256))
 	}
-	good := chat("hello", false)
+	good := chatBody("hello", false)
 	for name, body := range map[string]string{
 		"empty object": "{}",
 		"null":         "null",
@@ -196,10 +196,10 @@ func TestContentTypes(t *testing.T) {
 		{"Content-Type", "application/json; charset=utf-16"},
 		{"Content-Encoding", "gzip"},
 	} {
-		wantError(t, b.post(chat("x", false), headers...), schemas.CodeUnsupportedMediaType)
+		wantError(t, b.post(chatBody("x", false), headers...), schemas.CodeUnsupportedMediaType)
 	}
 	b.work(echo)
-	resp := b.post(chat("x", false), "Content-Type", "Application/JSON; charset=UTF-8", "Content-Encoding", "identity")
+	resp := b.post(chatBody("x", false), "Content-Type", "Application/JSON; charset=UTF-8", "Content-Encoding", "identity")
 	if resp.StatusCode != http.StatusOK {
 		t.Errorf("status %d", resp.StatusCode)
 	}
@@ -250,14 +250,14 @@ func TestSlowHeadersAndBodies(t *testing.T) {
 		}
 	})
 	t.Run("body", func(t *testing.T) {
-		whole := rawPost(chat("x", false))
+		whole := rawPost(chatBody("x", false))
 		conn := b.dial(whole[:len(whole)-5])
 		wantError(t, status(t, conn), schemas.CodeInvalidRequest)
 	})
 	t.Run("body of a refused request", func(t *testing.T) {
 		// Refused before its body is read: the connection must not wait for the
 		// rest of it for ever.
-		whole := strings.Replace(rawPost(chat("x", false)), "/json", "/xml", 1)
+		whole := strings.Replace(rawPost(chatBody("x", false)), "/json", "/xml", 1)
 		conn := b.dial(whole[:len(whole)-5])
 		wantError(t, status(t, conn), schemas.CodeUnsupportedMediaType)
 		if _, err := io.Copy(io.Discard, conn); errors.Is(err, os.ErrDeadlineExceeded) {
@@ -265,7 +265,7 @@ func TestSlowHeadersAndBodies(t *testing.T) {
 		}
 	})
 	t.Run("client leaves in its body", func(t *testing.T) {
-		whole := rawPost(chat("x", false), "X-Request-Id: left-body\r\n")
+		whole := rawPost(chatBody("x", false), "X-Request-Id: left-body\r\n")
 		conn := b.dial(whole[:len(whole)-5])
 		if err := conn.Close(); err != nil {
 			t.Fatal(err)
@@ -279,7 +279,7 @@ func TestSlowHeadersAndBodies(t *testing.T) {
 // Drain does not wait for a body that trickles in.
 func TestDrainCutsASlowBody(t *testing.T) {
 	b := startBench(t, expectM)
-	whole := rawPost(chat("x", false))
+	whole := rawPost(chatBody("x", false))
 	conn := b.dial(whole[:len(whole)-5])
 	b.wantMetric(t, "semantic_requests_active 1")
 	over, cancel := context.WithCancel(context.Background())
@@ -303,7 +303,7 @@ func TestConnectionIsKept(t *testing.T) {
 	conn := b.dial("")
 	reader := bufio.NewReader(conn)
 	for i := range 3 {
-		if _, err := io.WriteString(conn, rawPost(chat("again", i%2 == 0))); err != nil {
+		if _, err := io.WriteString(conn, rawPost(chatBody("again", i%2 == 0))); err != nil {
 			t.Fatal(err)
 		}
 		resp, err := http.ReadResponse(reader, nil)

@@ -28,7 +28,7 @@ func TestStreamSurvivesBrokerRestart(t *testing.T) {
 		j.delta("after")
 		j.done()
 	})
-	stream := newSSEReader(t, b.post(chat("", true)).Body)
+	stream := newSSEReader(t, b.post(chatBody("", true)).Body)
 	first, _ := stream.next()
 	b.srv.Restart(t)
 	close(goOn)
@@ -46,7 +46,7 @@ func TestQueueClosedInMidStream(t *testing.T) {
 		j.delta("half")
 		<-ctx.Done()
 	})
-	stream := newSSEReader(t, b.post(chat("", true), headerRequestID, "closed-1").Body)
+	stream := newSSEReader(t, b.post(chatBody("", true), headerRequestID, "closed-1").Body)
 	first, _ := stream.next()
 	if err := b.q.Close(b.context()); err != nil {
 		t.Fatal(err)
@@ -65,7 +65,7 @@ func TestQueueClosedInMidStream(t *testing.T) {
 func TestDeadlineWithoutBroker(t *testing.T) {
 	b := startBench(t, expectM, shortQueueTimeout)
 	answer := make(chan reply, 1)
-	go func() { answer <- b.post(chat("", false), headerDeadline, "500ms", headerRequestID, "away-1") }()
+	go func() { answer <- b.post(chatBody("", false), headerDeadline, "500ms", headerRequestID, "away-1") }()
 	eventually(t, "the job is stored", func() bool { return b.stored() == 1 })
 	b.srv.Stop()
 	wantError(t, <-answer, schemas.CodeDeadlineExceeded)
@@ -101,14 +101,14 @@ func TestHTTP2(t *testing.T) {
 	b.http.Close()
 	b.http = srv
 
-	resp := b.post(chat("", true))
+	resp := b.post(chatBody("", true))
 	if resp.ProtoMajor != 2 {
 		t.Fatalf("protocol %s", resp.Proto)
 	}
 	if got := text(t, newSSEReader(t, resp.Body).rest()); got != "one two" {
 		t.Errorf("text %q", got)
 	}
-	whole := b.post(chat("", false))
+	whole := b.post(chatBody("", false))
 	if whole.StatusCode != http.StatusOK {
 		t.Errorf("status %d", whole.StatusCode)
 	}
@@ -122,5 +122,5 @@ func TestWholeWaitsPlainly(t *testing.T) {
 		<-wait.C
 		j.fail(schemas.CodeTemplateFailed, "no template")
 	})
-	wantError(t, b.post(chat("", false)), schemas.CodeTemplateFailed)
+	wantError(t, b.post(chatBody("", false)), schemas.CodeTemplateFailed)
 }

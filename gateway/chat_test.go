@@ -17,7 +17,7 @@ import (
 func TestChatWhole(t *testing.T) {
 	b := startBench(t)
 	b.work(echo)
-	resp := b.post(chat("one two three", false))
+	resp := b.post(chatBody("one two three", false))
 	var got openai.ChatCompletion
 	if err := json.NewDecoder(resp.Body).Decode(&got); err != nil {
 		t.Fatal(err)
@@ -40,7 +40,7 @@ func TestChatWhole(t *testing.T) {
 func TestChatStream(t *testing.T) {
 	b := startBench(t)
 	b.work(echo)
-	resp := b.post(chat("one two three", true))
+	resp := b.post(chatBody("one two three", true))
 	if resp.StatusCode != http.StatusOK || resp.Header.Get("Content-Type") != "text/event-stream" {
 		t.Fatalf("status %d, type %q", resp.StatusCode, resp.Header.Get("Content-Type"))
 	}
@@ -79,7 +79,7 @@ func TestStreamFlushesEachEvent(t *testing.T) {
 		}
 		j.done()
 	})
-	stream := newSSEReader(t, b.post(chat("", true)).Body)
+	stream := newSSEReader(t, b.post(chatBody("", true)).Body)
 	for got := ""; got != "xxx"; {
 		e, ok := stream.next()
 		if !ok {
@@ -95,7 +95,7 @@ func TestStreamFlushesEachEvent(t *testing.T) {
 
 func TestKeepAliveWhileWaitingAndWorking(t *testing.T) {
 	b := startBench(t, expectM, func(o *benchOptions) { o.Config.KeepAlive = 20 * time.Millisecond })
-	resp := b.post(chat("hello", true))
+	resp := b.post(chatBody("hello", true))
 	if resp.StatusCode != http.StatusOK {
 		t.Fatalf("status %d", resp.StatusCode)
 	}
@@ -133,7 +133,7 @@ func TestErrorInMidStream(t *testing.T) {
 		j.delta("half an ")
 		j.fail(schemas.CodeEngineFailed, "the engine broke")
 	})
-	body := strings.Replace(chat("", true), "{", `{"stream_options":{"include_usage":true},`, 1)
+	body := strings.Replace(chatBody("", true), "{", `{"stream_options":{"include_usage":true},`, 1)
 	resp := b.post(body)
 	events := newSSEReader(t, resp.Body).rest()
 	last := events[len(events)-1]
@@ -157,14 +157,14 @@ func TestErrorBeforeFirstTokenHasItsStatus(t *testing.T) {
 		j.fail(schemas.CodeContextLengthExceeded, "too long")
 	})
 	for _, stream := range []bool{true, false} {
-		wantError(t, b.post(chat("", stream)), schemas.CodeContextLengthExceeded)
+		wantError(t, b.post(chatBody("", stream)), schemas.CodeContextLengthExceeded)
 	}
 }
 
 func TestDeadline(t *testing.T) {
 	t.Run("waiting", func(t *testing.T) {
 		b := startBench(t, expectM)
-		resp := b.post(chat("", true), headerDeadline, "0.05")
+		resp := b.post(chatBody("", true), headerDeadline, "0.05")
 		wantError(t, resp, schemas.CodeDeadlineExceeded)
 		if resp.Header.Get(headerShouldRetry) != "false" {
 			t.Error("SDKs would send an expired request again")
@@ -177,7 +177,7 @@ func TestDeadline(t *testing.T) {
 	})
 	t.Run("waiting with keep-alives", func(t *testing.T) {
 		b := startBench(t, expectM, func(o *benchOptions) { o.Config.KeepAlive = 10 * time.Millisecond })
-		events := newSSEReader(t, b.post(chat("", true), headerDeadline, "100ms").Body).rest()
+		events := newSSEReader(t, b.post(chatBody("", true), headerDeadline, "100ms").Body).rest()
 		last := events[len(events)-1]
 		if events[0].comment == "" || !strings.Contains(last.data, string(schemas.CodeDeadlineExceeded)) {
 			t.Errorf("got %+v", events)
@@ -199,7 +199,7 @@ func TestDeadline(t *testing.T) {
 				DeadlineMS: j.job.DeadlineMS, Started: true, Usage: &u,
 			}})
 		})
-		resp := b.post(chat("", false), headerDeadline, "100ms")
+		resp := b.post(chatBody("", false), headerDeadline, "100ms")
 		wantError(t, resp, schemas.CodeDeadlineExceeded)
 		log, err := b.q.Log(b.context(), ownerLocal, resp.Header.Get(headerJob))
 		if err != nil {
@@ -216,7 +216,7 @@ func TestDeadline(t *testing.T) {
 			j.delta("half")
 			<-ctx.Done()
 		})
-		events := newSSEReader(t, b.post(chat("", true), headerDeadline, "100ms").Body).rest()
+		events := newSSEReader(t, b.post(chatBody("", true), headerDeadline, "100ms").Body).rest()
 		if last := events[len(events)-1]; !strings.Contains(last.data, string(schemas.CodeDeadlineExceeded)) {
 			t.Errorf("got %+v", events)
 		}
@@ -255,7 +255,7 @@ func TestRequestHeadersReachTheJob(t *testing.T) {
 		{"request id", "", []string{headerRequestID, "mine-1"}, seen{schemas.Job{DeadlineMS: 600_000}, schemas.ClassNormal, "mine-1", "local"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			resp := b.post(strings.Replace(chat("x", false), "{", "{"+c.body, 1), c.headers...)
+			resp := b.post(strings.Replace(chatBody("x", false), "{", "{"+c.body, 1), c.headers...)
 			if _, err := io.Copy(io.Discard, resp.Body); err != nil {
 				t.Fatal(err)
 			}
@@ -278,13 +278,13 @@ func TestBadHeadersAreRefusedByName(t *testing.T) {
 		headerDeadline: {"soon", "-5", "0", "25h", "1e99", "9223372036854775807", "0.0001"},
 	} {
 		for _, value := range values {
-			got := wantError(t, b.post(chat("x", false), header, value), schemas.CodeInvalidRequest)
+			got := wantError(t, b.post(chatBody("x", false), header, value), schemas.CodeInvalidRequest)
 			if got.Param == nil || *got.Param != header {
 				t.Errorf("%s %q: param %v", header, value, got.Param)
 			}
 		}
 	}
-	got := wantError(t, b.post(chat("x", false), headerAgent, strings.Repeat("x", 300)), schemas.CodeInvalidRequest)
+	got := wantError(t, b.post(chatBody("x", false), headerAgent, strings.Repeat("x", 300)), schemas.CodeInvalidRequest)
 	if got.Param == nil || *got.Param != "agent" {
 		t.Errorf("param %v", got.Param)
 	}
@@ -293,7 +293,7 @@ func TestBadHeadersAreRefusedByName(t *testing.T) {
 func TestUnknownFieldsWarn(t *testing.T) {
 	b := startBench(t, func(o *benchOptions) { o.Config.UnknownFields = UnknownFieldsWarn })
 	b.work(echo)
-	resp := b.post(strings.Replace(chat("x", false), "{", `{"new_thing":1,"b\nöse":2,`, 1), headerRequestID, "warned")
+	resp := b.post(strings.Replace(chatBody("x", false), "{", `{"new_thing":1,"b\nöse":2,`, 1), headerRequestID, "warned")
 	if resp.StatusCode != http.StatusOK {
 		t.Fatalf("status %d", resp.StatusCode)
 	}
@@ -318,7 +318,7 @@ func TestAPIKeys(t *testing.T) {
 	})
 	seen := map[string]bool{}
 	for _, key := range []string{"alpha", "beta"} {
-		resp := b.post(chat("x", false), "Authorization", "Bearer "+key)
+		resp := b.post(chatBody("x", false), "Authorization", "Bearer "+key)
 		if resp.StatusCode != http.StatusOK {
 			t.Fatalf("%s: status %d", key, resp.StatusCode)
 		}

@@ -12,7 +12,7 @@ const app = "https://app.example.com"
 func TestOriginRefusedByDefault(t *testing.T) {
 	b := startBench(t, expectM)
 	for _, origin := range []string{app, "null", "http://localhost:1"} {
-		wantError(t, b.post(chat("x", false), "Origin", origin), schemas.CodeForbidden)
+		wantError(t, b.post(chatBody("x", false), "Origin", origin), schemas.CodeForbidden)
 		wantError(t, b.do(http.MethodGet, "/health", "", "Origin", origin), schemas.CodeForbidden)
 		resp := b.do(http.MethodOptions, "/v1/chat/completions", "",
 			"Origin", origin, "Access-Control-Request-Method", "POST")

@@ -26,7 +26,7 @@ func TestDrainLetsStreamsFinish(t *testing.T) {
 		j.delta("after")
 		j.done()
 	})
-	resp := b.post(chat("", true))
+	resp := b.post(chatBody("", true))
 	stream := newSSEReader(t, resp.Body)
 	first, _ := stream.next()
 
@@ -36,7 +36,7 @@ func TestDrainLetsStreamsFinish(t *testing.T) {
 		b.g.Drain(b.context())
 	}()
 	b.draining()
-	refused := b.post(chat("late", true))
+	refused := b.post(chatBody("late", true))
 	wantError(t, refused, schemas.CodeServerRestarting)
 	if !refused.Close {
 		t.Error("the connection to a stopping gateway is kept")
@@ -71,13 +71,13 @@ func TestDrainCutsAndCancelsNothing(t *testing.T) {
 		j.delta("whole")
 		j.done()
 	})
-	streamed := b.post(chat("", true))
+	streamed := b.post(chatBody("", true))
 	stream := newSSEReader(t, streamed.Body)
 	first, _ := stream.next()
 
 	var whole reply
 	var wg sync.WaitGroup
-	wg.Go(func() { whole = b.post(chat("", false)) })
+	wg.Go(func() { whole = b.post(chatBody("", false)) })
 	eventually(t, "both jobs run", func() bool { return b.stored() == 2 })
 
 	over, cancel := context.WithCancel(context.Background())
@@ -118,7 +118,7 @@ func TestDisconnectWhileDrainingCancelsNothing(t *testing.T) {
 		}
 		j.done()
 	})
-	leave := b.inBackground(chat("", true))
+	leave := b.inBackground(chatBody("", true))
 	id := <-ids
 	drained := make(chan struct{})
 	go func() {
@@ -153,7 +153,7 @@ func TestDrainCutsAClientThatDoesNotRead(t *testing.T) {
 		}
 		j.done()
 	})
-	b.post(chat("", true)) // and never reads
+	b.post(chatBody("", true)) // and never reads
 	<-filled
 	over, cancel := context.WithCancel(context.Background())
 	cancel()

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"time"
 
 	"github.com/semantic-worker/semantic/queue"
@@ -233,8 +232,6 @@ func queueFailureOf(err error) *failure {
 			code:    schemas.CodeQueueUnavailable,
 			message: "The job queue cannot be reached at the moment. Send the request again later.",
 		}
-	case errors.Is(err, io.EOF):
-		return &failure{code: schemas.CodeInternal, message: "The job's log ended without its end."}
 	}
 	return faulty()
 }

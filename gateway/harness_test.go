@@ -112,8 +112,8 @@ func (b *bench) request(ctx context.Context, method, path, body string, headers 
 	return r
 }
 
-// chat is a chat request for the model "m".
-func chat(content string, stream bool) string {
+// chatBody is a chat request for the model "m".
+func chatBody(content string, stream bool) string {
 	body, _ := json.Marshal(map[string]any{
 		"model": "m", "stream": stream,
 		"messages": []map[string]string{{"role": "user", "content": content}},

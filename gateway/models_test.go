@@ -79,7 +79,7 @@ func TestModels(t *testing.T) {
 func TestAliasAnswersAsTheRealModel(t *testing.T) {
 	b := startBench(t, func(o *benchOptions) { o.Config.Aliases = []Alias{{Pattern: "gpt-*", Model: "m"}} })
 	b.work(echo)
-	body := strings.Replace(chat("hi", false), `"m"`, `"gpt-4o"`, 1)
+	body := strings.Replace(chatBody("hi", false), `"m"`, `"gpt-4o"`, 1)
 	var got openai.ChatCompletion
 	resp := b.post(body)
 	decode(t, resp, &got)
@@ -96,7 +96,7 @@ func TestAliasAnswersAsTheRealModel(t *testing.T) {
 }
 
 func TestNoModelKnownSaysSo(t *testing.T) {
-	got := wantError(t, startBench(t).post(chat("x", false)), schemas.CodeModelNotFound)
+	got := wantError(t, startBench(t).post(chatBody("x", false)), schemas.CodeModelNotFound)
 	if !strings.Contains(got.Message, "no worker has announced any model") {
 		t.Errorf("message %q", got.Message)
 	}

@@ -59,7 +59,7 @@ func TestMetricsMove(t *testing.T) {
 		<-hold
 		echo(ctx, j)
 	})
-	leave := b.inBackground(chat("hello there", true))
+	leave := b.inBackground(chatBody("hello there", true))
 	b.wantMetric(t, "semantic_requests_active 1")
 	close(hold)
 	b.wantMetric(t, `semantic_request_total{code="200",route="/v1/chat/completions"} 1`)
@@ -74,7 +74,7 @@ func TestMetricsMove(t *testing.T) {
 func TestEndLine(t *testing.T) {
 	b := startBench(t)
 	b.work(echo)
-	resp := b.post(chat("secret words", true), headerRequestID, "line-1")
+	resp := b.post(chatBody("secret words", true), headerRequestID, "line-1")
 	if _, err := io.Copy(io.Discard, resp.Body); err != nil {
 		t.Fatal(err)
 	}
@@ -110,7 +110,7 @@ func TestSpan(t *testing.T) {
 	provider := trace.NewTracerProvider(trace.WithSyncer(spans))
 	b := startBench(t, func(o *benchOptions) { o.TracerProvider = provider })
 	b.work(func(_ context.Context, j *claimed) { j.fail(schemas.CodeEngineFailed, "broken") })
-	resp := b.post(chat("x", false), "traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
+	resp := b.post(chatBody("x", false), "traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
 	wantError(t, resp, schemas.CodeEngineFailed)
 	var span tracetest.SpanStub
 	eventually(t, "the span", func() bool {
@@ -214,7 +214,7 @@ func TestNew(t *testing.T) {
 
 func TestNoRouteHintsAtV1(t *testing.T) {
 	b := startBench(t)
-	hint := wantError(t, b.do(http.MethodPost, "/chat/completions", chat("x", false)), schemas.CodeNotFound)
+	hint := wantError(t, b.do(http.MethodPost, "/chat/completions", chatBody("x", false)), schemas.CodeNotFound)
 	if !strings.Contains(hint.Message, "/v1/chat/completions") {
 		t.Errorf("message %q", hint.Message)
 	}

@@ -20,7 +20,7 @@ func TestEveryErrorOverHTTP(t *testing.T) {
 		return func(t *testing.T) reply {
 			b := startBench(t)
 			b.work(func(_ context.Context, j *claimed) { j.fail(code, "the worker says so") })
-			return b.post(chat("x", true))
+			return b.post(chatBody("x", true))
 		}
 	}
 	posts := func(body string, headers ...string) func(*testing.T) reply {
@@ -30,9 +30,9 @@ func TestEveryErrorOverHTTP(t *testing.T) {
 	}
 	cases := map[schemas.Code]func(*testing.T) reply{
 		schemas.CodeInvalidRequest:       posts(`{"model":"m","messages":[`),
-		schemas.CodeUnsupportedParameter: posts(strings.Replace(chat("x", false), "{", `{"logprobs":true,`, 1)),
-		schemas.CodeUnknownParameter:     posts(strings.Replace(chat("x", false), "{", `{"no_such_field":1,`, 1)),
-		schemas.CodeModelNotFound:        posts(strings.Replace(chat("x", false), `"m"`, `"nobody"`, 1)),
+		schemas.CodeUnsupportedParameter: posts(strings.Replace(chatBody("x", false), "{", `{"logprobs":true,`, 1)),
+		schemas.CodeUnknownParameter:     posts(strings.Replace(chatBody("x", false), "{", `{"no_such_field":1,`, 1)),
+		schemas.CodeModelNotFound:        posts(strings.Replace(chatBody("x", false), `"m"`, `"nobody"`, 1)),
 
 		schemas.CodeContextLengthExceeded: fails(schemas.CodeContextLengthExceeded),
 		schemas.CodeTemplateFailed:        fails(schemas.CodeTemplateFailed),
@@ -43,37 +43,37 @@ func TestEveryErrorOverHTTP(t *testing.T) {
 
 		schemas.CodeQueueFull: func(t *testing.T) reply {
 			b := startBench(t, expectM, bounds(queue.Bounds{MaxJobs: 1, MaxBytes: 64 << 20, MaxJobsPerFlow: 1}))
-			b.leaveWaiting(chat("first", false))
-			return b.post(chat("second", false))
+			b.leaveWaiting(chatBody("first", false))
+			return b.post(chatBody("second", false))
 		},
 		schemas.CodeStorageFull: func(t *testing.T) reply {
 			b := startBench(t, expectM, bounds(queue.Bounds{MaxJobs: 100, MaxBytes: 8 << 10, MaxJobsPerFlow: 100}))
-			b.leaveWaiting(chat(strings.Repeat("x", 7<<10), false))
-			return b.post(chat(strings.Repeat("y", 7<<10), false))
+			b.leaveWaiting(chatBody(strings.Repeat("x", 7<<10), false))
+			return b.post(chatBody(strings.Repeat("y", 7<<10), false))
 		},
 		schemas.CodeQueueUnavailable: func(t *testing.T) reply {
 			b := startBench(t, expectM, func(o *benchOptions) { o.Config.QueueTimeout = 300 * time.Millisecond })
 			b.srv.Stop()
-			return b.post(chat("x", true))
+			return b.post(chatBody("x", true))
 		},
-		schemas.CodeDeadlineExceeded: posts(chat("x", false), headerDeadline, "50ms"),
+		schemas.CodeDeadlineExceeded: posts(chatBody("x", false), headerDeadline, "50ms"),
 		schemas.CodeCancelled: func(t *testing.T) reply {
 			b := startBench(t)
 			b.work(func(_ context.Context, j *claimed) {
 				j.append(schemas.Event{Type: schemas.EventCancelled, Cancelled: &schemas.Cancelled{Reason: "requested"}})
 			})
-			return b.post(chat("x", false))
+			return b.post(chatBody("x", false))
 		},
 		schemas.CodeServerRestarting: func(t *testing.T) reply {
 			b := startBench(t, expectM)
 			b.g.Drain(b.context())
-			return b.post(chat("x", false))
+			return b.post(chatBody("x", false))
 		},
 		schemas.CodeUnauthorized: func(t *testing.T) reply {
 			b := startBench(t, expectM, withKeys("right"))
-			return b.post(chat("x", false), "Authorization", "Bearer wrong")
+			return b.post(chatBody("x", false), "Authorization", "Bearer wrong")
 		},
-		schemas.CodeForbidden: posts(chat("x", false), "Host", "evil.example.com"),
+		schemas.CodeForbidden: posts(chatBody("x", false), "Host", "evil.example.com"),
 		schemas.CodeNotFound:  requests(http.MethodGet, "/v2/nothing"),
 		schemas.CodeMethodNotAllowed: func(t *testing.T) reply {
 			resp := startBench(t).do(http.MethodGet, "/v1/chat/completions", "")
@@ -84,9 +84,9 @@ func TestEveryErrorOverHTTP(t *testing.T) {
 		},
 		schemas.CodeRequestTooLarge: func(t *testing.T) reply {
 			b := startBench(t, expectM, func(o *benchOptions) { o.Config.MaxBodyBytes = 100 })
-			return b.post(chat(strings.Repeat("x", 200), false))
+			return b.post(chatBody(strings.Repeat("x", 200), false))
 		},
-		schemas.CodeUnsupportedMediaType: posts(chat("x", false), "Content-Type", "text/plain"),
+		schemas.CodeUnsupportedMediaType: posts(chatBody("x", false), "Content-Type", "text/plain"),
 	}
 	for _, code := range schemas.Codes() {
 		t.Run(string(code), func(t *testing.T) {
