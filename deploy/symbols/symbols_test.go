@@ -321,7 +321,7 @@ func FuzzTrie(f *testing.F) {
 // reported looks for a MissingError among joined errors.
 func reported(err error, want MissingError) bool {
 	var one *MissingError
-	if joined, ok := err.(interface{ Unwrap() []error }); ok { //nolint:errorlint // it takes joined errors apart
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
 		return slices.ContainsFunc(joined.Unwrap(), func(e error) bool { return reported(e, want) })
 	}
 	return errors.As(err, &one) && *one == want

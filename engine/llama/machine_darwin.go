@@ -2,6 +2,7 @@ package llama
 
 import (
 	"fmt"
+	"os"
 	"runtime"
 
 	"golang.org/x/sys/unix"
@@ -26,17 +27,18 @@ func ProbeMemory() (Memory, error) {
 	if err != nil {
 		return Memory{}, fmt.Errorf("llama: size of memory: %w", err)
 	}
-	page, err := unix.SysctlUint32("vm.pagesize")
-	if err != nil {
-		return Memory{}, fmt.Errorf("llama: size of a page: %w", err)
-	}
 	m := Memory{Total: total, Source: "free memory"}
-	for _, name := range []string{"vm.page_free_count", "vm.page_pageable_external_count", "vm.page_purgeable_count"} {
-		n, err := unix.SysctlUint32(name)
-		if err != nil {
-			return Memory{}, fmt.Errorf("llama: free memory: %s: %w", name, err)
+	page := uint64(os.Getpagesize())
+	free, err := unix.SysctlUint32("vm.page_free_count")
+	if err != nil {
+		return Memory{}, fmt.Errorf("llama: free memory: %w", err)
+	}
+	m.Free = uint64(free) * page
+	// Without these it is less, which harms nobody.
+	for _, name := range []string{"vm.page_pageable_external_count", "vm.page_purgeable_count"} {
+		if n, err := unix.SysctlUint32(name); err == nil {
+			m.Free += uint64(n) * page
 		}
-		m.Free += uint64(n) * uint64(page)
 	}
 	m.Free = min(m.Free, total)
 	return m, nil
