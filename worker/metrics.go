@@ -60,7 +60,7 @@ func newMetrics(r prometheus.Registerer, model string, agents func() float64) (*
 			ConstLabels: labels,
 		}, []string{"class"}),
 		firstToken: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name:        "semantic_time_to_first_token_seconds",
+			Name:        "semantic_worker_first_token_seconds",
 			Help:        "From the storing of the job to its first token in the log. Resumed streams are not counted.",
 			ConstLabels: labels,
 			Buckets:     []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2, 5, 10, 30, 60, 120, 300, 600},

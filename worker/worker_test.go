@@ -46,7 +46,7 @@ func TestOneJob(t *testing.T) {
 	}
 	h.emptied()
 	eventually(t, "the claim is counted", func() bool { return w.metric("semantic_worker_jobs_total", "done") == 1 })
-	if n := w.metric("semantic_time_to_first_token_seconds"); n != 1 {
+	if n := w.metric("semantic_worker_first_token_seconds"); n != 1 {
 		t.Errorf("%v observations of the first token", n)
 	}
 }

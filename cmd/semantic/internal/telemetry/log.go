@@ -43,13 +43,22 @@ func NewLogger(w io.Writer, o LogOptions) *slog.Logger {
 	}
 	console := o.Format == LogConsole || o.Format != LogJSON && o.Terminal
 	if !console {
-		return slog.New(slog.NewJSONHandler(w, &slog.HandlerOptions{Level: o.Level}))
+		return slog.New(slog.NewJSONHandler(w, &slog.HandlerOptions{Level: o.Level, ReplaceAttr: seconds}))
 	}
 	return slog.New(tint.NewTextHandler(w, &tint.Options{
 		Level:      o.Level,
 		TimeFormat: "15:04:05.000",
 		NoColor:    !o.Terminal || o.NoColor,
 	}))
+}
+
+// seconds writes a duration in seconds, with the unit in its key: slog's bare
+// nanoseconds tell neither.
+func seconds(_ []string, a slog.Attr) slog.Attr {
+	if a.Value.Kind() != slog.KindDuration {
+		return a
+	}
+	return slog.Float64(a.Key+"_seconds", a.Value.Duration().Seconds())
 }
 
 // ParseLevel reads a level by its name: debug, info, warn or error.

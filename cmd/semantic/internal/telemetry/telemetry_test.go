@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
@@ -46,6 +47,14 @@ func TestLogFormats(t *testing.T) {
 		if got := strings.Contains(line, "\x1b["); got != c.coloured {
 			t.Errorf("%s: coloured is %v: %q", c.name, got, line)
 		}
+	}
+}
+
+func TestDurationsHaveAUnit(t *testing.T) {
+	var out bytes.Buffer
+	telemetry.NewLogger(&out, telemetry.LogOptions{Format: telemetry.LogJSON}).Info("x", "took", 1500*time.Millisecond)
+	if !strings.Contains(out.String(), `"took_seconds":1.5`) {
+		t.Errorf("got %s", out.String())
 	}
 }
 
