@@ -32,7 +32,7 @@ func (q *Queue) Cancel(ctx context.Context, owner, jobID, reason string) error {
 // same deadline, either was first or is fenced. Idempotent; nil if the job had
 // ended otherwise.
 func (q *Queue) Expire(ctx context.Context, owner, jobID string, deadline time.Duration) error {
-	return q.end(ctx, owner, jobID, "deadline", 0, func(l jobLog) schemas.Event {
+	return q.end(ctx, owner, jobID, ReasonDeadline, 0, func(l jobLog) schemas.Event {
 		usage := l.usage()
 		return schemas.Event{
 			Type:    schemas.EventExpired,

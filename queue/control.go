@@ -13,6 +13,10 @@ import (
 // ControlCancel is the kind of a control message that ends one job.
 const ControlCancel = "cancel"
 
+// ReasonDeadline is the reason of a cancel message whose sender writes
+// `expired`: the worker ends the job the same way, or leaves it.
+const ReasonDeadline = "deadline"
+
 // ControlMessage is a request to a worker. It may come more than once, and for
 // jobs that the worker does not run (any more).
 type ControlMessage struct {
@@ -21,8 +25,7 @@ type ControlMessage struct {
 	// Owner and JobID name the job.
 	Owner string `json:"owner"`
 	JobID string `json:"job"`
-	// Reason is why: "client_disconnected", "requested", or "deadline" where the
-	// sender ends the job itself.
+	// Reason is why: "client_disconnected", "requested", or ReasonDeadline.
 	Reason string `json:"reason,omitempty"`
 }
 

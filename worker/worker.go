@@ -295,13 +295,20 @@ func (w *Worker) watchControl(ctx context.Context, feed *queue.ControlFeed) {
 			w.log.Warn("control message of an unknown kind", "kind", message.Kind, keyJobID, message.JobID)
 			continue
 		}
-		if message.Reason == "" {
-			message.Reason = "requested"
+		var cause error
+		switch message.Reason {
+		case queue.ReasonDeadline:
+			// The sender writes the same end; who is second is fenced.
+			cause = errDeadline
+		case "":
+			cause = &cancelError{reason: "requested"}
+		default:
+			cause = &cancelError{reason: message.Reason}
 		}
 		w.mu.Lock()
 		for _, r := range w.runs {
 			if r.delivery.JobID == message.JobID && r.delivery.Owner == message.Owner {
-				r.stop(&cancelError{reason: message.Reason})
+				r.stop(cause)
 			}
 		}
 		w.mu.Unlock()

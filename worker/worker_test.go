@@ -305,6 +305,25 @@ func TestDeadlineWhileRunning(t *testing.T) {
 	h.emptied()
 }
 
+// A gateway that sees the deadline first tells the worker: both write the same
+// end, whoever comes first.
+func TestExpireRunning(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	w := h.start(func(s *setup) { s.sim.DecodeStep = 2 * time.Millisecond })
+	for range 10 {
+		ticket := h.submit(prompt("words=4000"))
+		follower := h.follow(ticket)
+		r := h.until(follower, 3)
+		requireNoError(t, h.queue.Expire(t.Context(), ticket.Owner, ticket.JobID, time.Minute))
+		if r = h.rest(follower, r); r.last().Expired == nil {
+			t.Fatalf("ended as %+v", r.last())
+		}
+		w.freed()
+	}
+	h.emptied()
+}
+
 func TestCancelRunning(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
