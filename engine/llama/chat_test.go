@@ -74,7 +74,9 @@ func nativePrompt(t *testing.T, template string, turns []chat.Message) string {
 // process.
 func TestLongText(t *testing.T) {
 	v := open(t, nil).Vocabulary()
-	for name, unit := range map[string]string{"letter": "a", "digit": "1", "space": " ", "line": "\n", "words": "word ", "letters of another script": "日"} {
+	for name, unit := range map[string]string{
+		"letter": "a", "digit": "1", "space": " ", "line": "\n", "words": "word ", "letters of another script": "日",
+	} {
 		text := strings.Repeat(unit, 1<<19/len(unit))
 		ids, err := v.Tokenize(text, true)
 		if err != nil {

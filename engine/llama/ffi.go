@@ -1,4 +1,6 @@
 package llama
 
-// It must be initialised before the foreign function interface is.
-import _ "github.com/semantic-worker/semantic/engine/llama/internal/libffi"
+import (
+	// It says what to install before the foreign function interface panics.
+	_ "github.com/semantic-worker/semantic/engine/llama/internal/libffi"
+)

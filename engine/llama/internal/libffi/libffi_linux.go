@@ -15,7 +15,8 @@ func look() bool {
 	if listed("/etc/ld.so.cache") || present(directories()) {
 		return false
 	}
-	line := "semantic: " + name + " was not found. Install libffi8 (Debian, Ubuntu) or libffi (Fedora, Arch, Alpine with glibc); a panic that follows is for want of it.\n"
+	line := "semantic: " + name + " was not found. Install libffi8 (Debian, Ubuntu) or libffi (Fedora, Arch);" +
+		" a panic that follows is for want of it.\n"
 	_, err := syscall.Write(2, []byte(line))
 	return err == nil
 }
@@ -59,7 +60,7 @@ func listed(cache string) bool {
 	kept := 0
 	for {
 		n, err := syscall.Read(fd, buffer[kept:])
-		if err == syscall.EINTR { //nolint:errorlint // errors is not initialised yet
+		if err == syscall.EINTR {
 			continue
 		}
 		if err != nil || n <= 0 {
