@@ -275,6 +275,35 @@ func TestBits(t *testing.T) {
 	same("cut back, in company, the other", 1)
 }
 
+// TestThreadsKeepBits: as the package's documentation says, the number of
+// threads changes nothing in steps of several rows, nor in any step while the
+// first 256 cells are enough.
+func TestThreadsKeepBits(t *testing.T) {
+	most := Threads()
+	var alone, beside [][]float32
+	for _, threads := range []int{1, most} {
+		b := open(t, func(o *Options) { o.Threads = threads })
+		ids := tokens(t, b, "Once upon a time there was a fox who ", 300)
+		feed(t, b, 0, 63, ids[:200]...)
+		feed(t, b, 0, 1, ids[200])
+		alone = append(alone, slices.Clone(logits(t, b, 0)))
+		feed(t, b, 0, 63, ids[201:]...)
+		if err := b.Step(append(rowsOf(b, 0, ids[0]), rowsOf(b, 1, ids[1])...)); err != nil {
+			t.Fatal(err)
+		}
+		beside = append(beside, slices.Clone(logits(t, b, 0)))
+		if err := b.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if !slices.Equal(alone[0], alone[1]) {
+		t.Errorf("one row within 256 cells: other bits with %d threads", most)
+	}
+	if !slices.Equal(beside[0], beside[1]) {
+		t.Errorf("two rows: other bits with %d threads", most)
+	}
+}
+
 // TestResume: a stream that is resumed elsewhere gives the same text if the
 // prompt is prefilled with the same cuts and the emitted tokens are replayed in
 // steps of at most 32 rows.

@@ -12,11 +12,22 @@ import (
 
 // BenchmarkStep decodes one token of each of n sequences and looks at their
 // logits: through the backend, and with the same native calls as yzma makes
-// them. The context is cut back so that every step does the same work.
+// them; with one thread, and with as many as there are by default. The context
+// is cut back so that every step does the same work.
 func BenchmarkStep(b *testing.B) {
-	backend := open(b, func(o *Options) { o.Parallel, o.Batch = 16, 64 })
+	threads := []int{1}
+	if n := Threads(); n > 1 {
+		threads = append(threads, n)
+	}
+	for _, n := range threads {
+		b.Run(fmt.Sprintf("threads=%d", n), func(b *testing.B) { benchmarkStep(b, n) })
+	}
+}
+
+func benchmarkStep(b *testing.B, threads int) {
+	backend := open(b, func(o *Options) { o.Parallel, o.Batch, o.Threads = 16, 64, threads })
 	ids := tokens(b, backend, "the quick brown fox ", 32)
-	for _, n := range []int{1, 8} {
+	for _, n := range []int{1, 4, 8} {
 		rows := make([]engine.Row, n)
 		for i := range rows {
 			seq := engine.SeqID(i)
@@ -26,7 +37,11 @@ func BenchmarkStep(b *testing.B) {
 			feed(b, backend, seq, 32, ids...)
 			rows[i] = engine.Row{Token: ids[0], Pos: int32(len(ids)), Seq: seq, Logits: true}
 		}
-		b.Run(fmt.Sprintf("backend/%d", n), func(b *testing.B) {
+		perSecond := func(b *testing.B) {
+			b.ReportMetric(float64(n*b.N)/b.Elapsed().Seconds(), "tok/s")
+		}
+		b.Run(fmt.Sprintf("backend/streams=%d", n), func(b *testing.B) {
+			defer perSecond(b)
 			b.ReportAllocs()
 			for b.Loop() {
 				if err := backend.Step(rows); err != nil {
@@ -44,7 +59,8 @@ func BenchmarkStep(b *testing.B) {
 				}
 			}
 		})
-		b.Run(fmt.Sprintf("yzma/%d", n), func(b *testing.B) {
+		b.Run(fmt.Sprintf("yzma/streams=%d", n), func(b *testing.B) {
+			defer perSecond(b)
 			batch := binding.BatchInit(int32(n), 0, 1)
 			defer binding.BatchFree(batch) //nolint:errcheck // it cannot fail
 			b.ReportAllocs()

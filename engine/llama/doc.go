@@ -29,6 +29,14 @@
 // again: yzma makes a new native callback at each SetAbortCallback, of which a
 // process has 2,000. Text is made valid UTF-8 before it is tokenized.
 //
+// # Threads and bits
+//
+// How many threads compute does not change a bit of a step of two rows or more.
+// A step of one row is computed otherwise if there are several threads and the
+// highest cell in use is beyond the first 256: llama.cpp then splits the cache
+// between them. So with several threads a stream's bits may depend on whether
+// others decode beside it; with one thread they do not.
+//
 // # Cells
 //
 // The backend keeps a shadow of the KV cache: which cell each position of each
