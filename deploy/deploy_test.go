@@ -5,8 +5,9 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/semantic-worker/semantic/deploy"
 	"go.uber.org/goleak"
+
+	"github.com/semantic-worker/semantic/deploy"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }

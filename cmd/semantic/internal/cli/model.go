@@ -3,11 +3,9 @@ package cli
 import (
 	"cmp"
 	"context"
-	"fmt"
 	"slices"
 	"strconv"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -85,9 +83,8 @@ servers with --sha256.`,
 
 // sayModel tells what a model is, in one line.
 func (a *app) sayModel(m models.Model) error {
-	_, err := fmt.Fprintf(a.Out, "%s: %s, %s, context %s, %s\n",
+	return a.printf("%s: %s, %s, context %s, %s\n",
 		m.Name, orDash(m.Architecture), orDash(m.Quantisation), number(m.Context), progress.Bytes(m.Size))
-	return err
 }
 
 func newModelAddCommand(a *app) *cobra.Command {
@@ -156,7 +153,7 @@ func newModelListCommand(a *app) *cobra.Command {
 			}
 			rows := joinLoaded(list, loaded)
 			if asJSON {
-				return writeJSON(a.Out, rows)
+				return a.printJSON(rows)
 			}
 			return a.printModels(rows)
 		},
@@ -191,7 +188,7 @@ func (a *app) loadedOn(ctx context.Context, c *config.Loaded) (map[string][]stri
 	workers, err := q.Workers(ctx)
 	if err != nil {
 		if c.Source("nats") == "default" {
-			return nil, nil //nolint:nilerr // a NATS server that was never used by semantic has no registry
+			return nil, nil // a NATS server that was never used by semantic has no registry
 		}
 		return nil, brokerHint(err)
 	}
@@ -230,25 +227,26 @@ func joinLoaded(list []models.Model, loaded map[string][]string) []listedModel {
 
 func (a *app) printModels(rows []listedModel) error {
 	if len(rows) == 0 {
-		_, err := fmt.Fprintln(a.Out, "No models yet. Run 'semantic model pull' to fetch the default one.")
-		return err
+		return a.printf("No models yet. Run 'semantic model pull' to fetch the default one.\n")
 	}
-	t := tabwriter.NewWriter(a.Out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "NAME\tSIZE\tARCHITECTURE\tCONTEXT\tQUANTISATION\tLOADED ON\tSLUG")
+	table := [][]string{{"NAME", "SIZE", "ARCHITECTURE", "CONTEXT", "QUANTISATION", "LOADED ON", "SLUG"}}
 	for _, r := range rows {
 		size := "-"
 		if r.Size > 0 {
 			size = progress.Bytes(r.Size)
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", r.Name, size, orDash(r.Architecture), number(r.Context),
-			orDash(r.Quantisation), orDash(strings.Join(r.LoadedOn, ", ")), r.Slug)
+		table = append(table, []string{
+			r.Name, size, orDash(r.Architecture), number(r.Context), orDash(r.Quantisation), orDash(strings.Join(r.LoadedOn, ", ")), r.Slug,
+		})
 	}
-	if err := t.Flush(); err != nil {
+	if err := a.printTable(table); err != nil {
 		return err
 	}
 	for _, r := range rows {
 		if r.Problem != "" {
-			fmt.Fprintf(a.Out, "\n%s cannot be loaded: %s\n", r.Name, r.Problem)
+			if err := a.printf("\n%s cannot be loaded: %s\n", r.Name, r.Problem); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
@@ -305,13 +303,12 @@ where it is stays there. A worker that has the model loaded keeps it.`,
 			}
 			switch {
 			case !m.Owned:
-				_, err = fmt.Fprintf(a.Out, "%s is forgotten; its file stays: %s\n", m.Name, m.Path)
+				return a.printf("%s is forgotten; its file stays: %s\n", m.Name, m.Path)
 			case m.Size > 0:
-				_, err = fmt.Fprintf(a.Out, "%s is removed, %s are free again\n", m.Name, progress.Bytes(m.Size))
+				return a.printf("%s is removed, %s are free again\n", m.Name, progress.Bytes(m.Size))
 			default:
-				_, err = fmt.Fprintf(a.Out, "%s is removed\n", m.Name)
+				return a.printf("%s is removed\n", m.Name)
 			}
-			return err
 		},
 	}
 }

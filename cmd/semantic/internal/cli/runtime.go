@@ -1,10 +1,9 @@
 package cli
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
+	"strings"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
@@ -60,11 +59,10 @@ Without npm or without a network, fetch the package on another machine with
 			if before == nil && !o.Force {
 				verb = "was installed already"
 			}
-			_, err = fmt.Fprintf(a.Out, "llama.cpp %s for %s %s in %s\n", s.LlamaCPP, s.Platform, verb, s.Dir)
-			return err
+			return a.printf("llama.cpp %s for %s %s in %s\n", s.LlamaCPP, s.Platform, verb, s.Dir)
 		},
 	}
-	cmd.Flags().StringVar(&o.From, "from", "", "install from the package `FILE`, or from a folder with it or its files, instead of fetching it")
+	cmd.Flags().StringVar(&o.From, "from", "", "install from the package `FILE`, or a folder with it or its files, instead of fetching it")
 	cmd.Flags().BoolVar(&o.Force, "force", false, "install anew what is there")
 	return cmd
 }
@@ -89,7 +87,7 @@ knows. Exits with 1 if the runtime cannot be used.`,
 				return problem
 			}
 			if asJSON {
-				if err := writeJSON(a.Out, s); err != nil {
+				if err := a.printJSON(s); err != nil {
 					return err
 				}
 				if problem != nil {
@@ -97,16 +95,17 @@ knows. Exits with 1 if the runtime cannot be used.`,
 				}
 				return nil
 			}
-			t := tabwriter.NewWriter(a.Out, 0, 0, 2, ' ', 0)
-			fmt.Fprintf(t, "state\t%s\n", s.State)
-			fmt.Fprintf(t, "llama.cpp\t%s\n", s.LlamaCPP)
-			fmt.Fprintf(t, "package\t%s %s (npm, %s)\n", s.Package, s.Version, s.Licence)
-			fmt.Fprintf(t, "folder\t%s\n", s.Dir)
-			fmt.Fprintf(t, "size\t%s\n", progress.Bytes(s.Size))
-			for _, other := range s.Others {
-				fmt.Fprintf(t, "unused\t%s\n", other)
+			rows := [][]string{
+				{"state", string(s.State)},
+				{"llama.cpp", s.LlamaCPP},
+				{"package", fmt.Sprintf("%s %s (npm, %s)", s.Package, s.Version, s.Licence)},
+				{"folder", s.Dir},
+				{"size", progress.Bytes(s.Size)},
 			}
-			if err := t.Flush(); err != nil {
+			for _, other := range s.Others {
+				rows = append(rows, []string{"unused", other})
+			}
+			if err := a.printTable(rows); err != nil {
 				return err
 			}
 			return problem
@@ -172,9 +171,16 @@ there and whole are left alone, so a second run needs no network.`,
 	return cmd
 }
 
-// writeJSON prints a value as indented JSON.
-func writeJSON(w io.Writer, v any) error {
-	out := json.NewEncoder(w)
-	out.SetIndent("", "  ")
-	return out.Encode(v)
+// printTable prints rows of aligned columns.
+func (a *app) printTable(rows [][]string) error {
+	t := tabwriter.NewWriter(a.Out, 0, 0, 2, ' ', 0)
+	for _, row := range rows {
+		if err := printTo(t, "%s\n", strings.Join(row, "\t")); err != nil {
+			return err
+		}
+	}
+	if err := t.Flush(); err != nil {
+		return fmt.Errorf("write the output: %w", err)
+	}
+	return nil
 }

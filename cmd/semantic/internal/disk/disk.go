@@ -45,7 +45,7 @@ func (e *SpaceError) Error() string {
 }
 
 // Is makes the error match syscall.ENOSPC.
-func (e *SpaceError) Is(target error) bool { return target == syscall.ENOSPC } //nolint:errorlint // this is errors.Is
+func (e *SpaceError) Is(target error) bool { return target == syscall.ENOSPC }
 
 // Free returns how many bytes the user may still write in the folder.
 func Free(dir string) (int64, error) {

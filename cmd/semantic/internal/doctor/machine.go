@@ -33,7 +33,8 @@ func (e *examination) system(context.Context) {
 	case !known:
 		e.fail(check, "`--backend sim` runs without a native runtime, to try the queue.", "%s: there is no native runtime for it", name)
 	case r.MinimumOS != "" && version == "":
-		e.warn(check, "Compare it yourself: Apple menu, About This Mac.", "%s: its version is not known; the libraries need %s or newer", name, r.MinimumOS)
+		e.warn(check, "Compare it yourself: Apple menu, About This Mac.",
+			"%s: its version is not known; the libraries need %s or newer", name, r.MinimumOS)
 	case r.MinimumOS != "" && older(version, r.MinimumOS):
 		e.fail(check, "Update macOS; the prebuilt libraries do not load on older ones.", "%s: the libraries need %s or newer", name, r.MinimumOS)
 	case r.MinimumOS != "":

@@ -60,7 +60,8 @@ func (e *examination) abi(context.Context) {
 	case err != nil:
 		e.failed(check, err, "Run `semantic runtime install --force`.")
 	case have != e.lock.LlamaCPP:
-		e.fail(check, "Run `semantic runtime install --force`.", "the library says it is %s, and this release works with %s only", have, e.lock.LlamaCPP)
+		e.fail(check, "Run `semantic runtime install --force`.",
+			"the library says it is %s, and this release works with %s only", have, e.lock.LlamaCPP)
 	default:
 		e.ok(check, "the library says it is %s, which this release is made for", have)
 	}

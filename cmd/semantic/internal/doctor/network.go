@@ -85,7 +85,8 @@ func (e *examination) port(ctx context.Context, check, flag, host string, port i
 	if who, ours := holder(ctx, addr); ours {
 		e.ok(check, "%s is held by %s, which is running", addr, who)
 	} else {
-		e.fail(check, fmt.Sprintf("Choose another one with %s, or %s 0 for any; or stop that program.", flag, flag), "%s is in use by %s", addr, who)
+		e.fail(check, fmt.Sprintf("Choose another one with %s, or %s 0 for any; or stop that program.", flag, flag),
+			"%s is in use by %s", addr, who)
 	}
 }
 

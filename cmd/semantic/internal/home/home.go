@@ -13,7 +13,7 @@ import (
 // Variable is the environment variable that names the home folder.
 const Variable = "SEMANTIC_HOME"
 
-// ErrUnknown: neither [Variable] nor the user's home directory is set.
+// ErrUnknown says that neither [Variable] nor the user's home directory is set.
 var ErrUnknown = errors.New("no home folder: set " + Variable)
 
 // Dir returns the home folder of this process, as an absolute path. It is not

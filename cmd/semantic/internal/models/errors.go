@@ -178,7 +178,7 @@ func (e *HTTPError) Hint() string {
 			return "The repository is gated: accept its terms on its page, and set HF_TOKEN to a token of that account."
 		}
 		return "The server does not give it to you; signed addresses expire."
-	case http.StatusNotFound:
+	case http.StatusNotFound, http.StatusGone:
 		if e.HuggingFace {
 			return "Check the names of repository and file; upper and lower case matter."
 		}

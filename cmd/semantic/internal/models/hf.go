@@ -91,7 +91,9 @@ func (s *Store) pullHuggingFace(ctx context.Context, ref string, o PullOptions) 
 	if o.SHA256 != "" {
 		switch {
 		case len(parts) > 1:
-			return Model{}, &RefError{Ref: ref, Problem: "--sha256 cannot be that of a split set", Advice: "Leave it out: the server tells the hashes."}
+			return Model{}, &RefError{
+				Ref: ref, Problem: "--sha256 cannot be that of a split set", Advice: "Leave it out: the server tells the hashes.",
+			}
 		case parts[0].sha256 != "" && parts[0].sha256 != o.SHA256:
 			return Model{}, &AlteredError{File: ref, Want: "sha256 " + o.SHA256, Got: parts[0].sha256}
 		}

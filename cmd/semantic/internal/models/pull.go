@@ -65,7 +65,9 @@ func (s *Store) Pull(ctx context.Context, ref string, o PullOptions) (Model, err
 	case ref == "" || ref == def.Name:
 		return s.pullDefault(ctx, def, o)
 	case o.From != "":
-		return Model{}, &RefError{Ref: ref, Problem: "--from is for the default model only", Advice: "'semantic model add FILE' takes other files."}
+		return Model{}, &RefError{
+			Ref: ref, Problem: "--from is for the default model only", Advice: "'semantic model add FILE' takes other files.",
+		}
 	case strings.HasPrefix(ref, "hf:"):
 		return s.pullHuggingFace(ctx, ref, o)
 	case strings.HasPrefix(ref, "http://"), strings.HasPrefix(ref, "https://"):

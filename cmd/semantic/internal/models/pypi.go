@@ -29,7 +29,8 @@ func (s *Store) pullDefault(ctx context.Context, def deploy.Model, o PullOptions
 	switch {
 	case o.SHA256 != "" && o.SHA256 != def.SHA256:
 		return Model{}, &RefError{
-			Ref: "--sha256 " + o.SHA256, Problem: "not the hash that this release pins for " + def.Name, Advice: "Leave it out: the hash is checked anyway.",
+			Ref: "--sha256 " + o.SHA256, Problem: "not the hash that this release pins for " + def.Name,
+			Advice: "Leave it out: the hash is checked anyway.",
 		}
 	case o.Name != "" && o.Name != def.Name:
 		return Model{}, &RefError{Ref: "--name " + o.Name, Problem: "the default model is called " + def.Name, Advice: "Leave it out."}

@@ -120,7 +120,10 @@ func (p pinned) unpack(ctx context.Context, o Options, work, next string) error 
 	if file := filepath.Join(o.From, p.fileName()); isFile(file) {
 		return p.unpackFile(ctx, file, next, false)
 	}
-	for _, sub := range []string{".", p.Folder, strings.TrimPrefix(p.Folder, "package/"), path.Join("node_modules", p.Package, "bins", p.Platform)} {
+	folders := []string{
+		".", p.Folder, strings.TrimPrefix(p.Folder, "package/"), path.Join("node_modules", p.Package, "bins", p.Platform),
+	}
+	for _, sub := range folders {
 		if dir := filepath.Join(o.From, filepath.FromSlash(sub)); isFile(filepath.Join(dir, p.Libraries[0].Name)) {
 			return p.copyFolder(ctx, dir, next)
 		}

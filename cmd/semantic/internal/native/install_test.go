@@ -171,9 +171,11 @@ func TestHostileArchive(t *testing.T) {
 		entries []any
 		want    string
 	}{
-		"up":            {append([]any{tar.Header{Name: folder + "../../../../x"}, "x"}, good...), "leads out"},
-		"absolute":      {append([]any{tar.Header{Name: "/tmp/x"}, "x"}, good...), "leads out"},
-		"link":          {[]any{tar.Header{Name: folder + libA, Typeflag: tar.TypeSymlink, Linkname: "/etc/passwd"}, "", good[2], good[3]}, "is not a file"},
+		"up":       {append([]any{tar.Header{Name: folder + "../../../../x"}, "x"}, good...), "leads out"},
+		"absolute": {append([]any{tar.Header{Name: "/tmp/x"}, "x"}, good...), "leads out"},
+		"link": {[]any{
+			tar.Header{Name: folder + libA, Typeflag: tar.TypeSymlink, Linkname: "/etc/passwd"}, "", good[2], good[3],
+		}, "is not a file"},
 		"one missing":   {good[:2], libB + " is not in it"},
 		"twice":         {append(append([]any{}, good[:2]...), good...), ""},
 		"longer":        {[]any{good[0], "the library a!", good[2], good[3]}, "want 13 bytes, got more"},
@@ -282,7 +284,7 @@ func helper() int {
 	case errors.As(err, &space):
 		return 5
 	}
-	os.Stderr.WriteString(err.Error())
+	_, _ = os.Stderr.WriteString(err.Error())
 	return 1
 }
 
@@ -330,7 +332,7 @@ func TestKilled(t *testing.T) {
 	_ = cmd.Wait()
 	// The orphan waits for a writer: let it end.
 	if w, err := os.OpenFile(fifo, os.O_RDWR, 0); err == nil {
-		defer w.Close()
+		defer func() { _ = w.Close() }()
 	}
 	if _, err := os.Stat(f.dir); !os.IsNotExist(err) {
 		t.Errorf("there is something in %s: %v", f.dir, err)

@@ -42,7 +42,7 @@ func (r *Reporter) Printf(format string, args ...any) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	fmt.Fprintf(r.w, format+"\n", args...)
+	_, _ = fmt.Fprintf(r.w, format+"\n", args...)
 }
 
 // Start begins a bar for total bytes; 0 or less means that nobody knows how
