@@ -53,7 +53,7 @@ cross: ## Build for every platform
 	  GOOS=$${p%/*} GOARCH=$${p#*/} go vet ./... || exit 1; \
 	done
 
-symbols: ## Check that the native libraries of every platform export what we call
+symbols: testdeps ## Check that the native libraries of every platform export what we call
 	deploy/scripts/symbols.sh
 
 generate: ## Make the generated files anew

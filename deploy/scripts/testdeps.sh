@@ -4,4 +4,5 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 bin/semantic runtime install
 bin/semantic model pull
+bin/semantic runtime fetch --all-platforms --to .cache/npm
 cmd/semantic/e2e/deps.sh .cache/deps
