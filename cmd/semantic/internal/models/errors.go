@@ -189,7 +189,7 @@ func (e *HTTPError) Hint() string {
 	if e.Status >= http.StatusInternalServerError {
 		return "The server has a problem: run the same command again later; what is here is kept."
 	}
-	return ""
+	return "Check the address."
 }
 
 // ContentError says that something is not a model.

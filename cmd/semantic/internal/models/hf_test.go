@@ -1,226 +1,258 @@
 package models
 
 import (
+	"encoding/json"
 	"errors"
-	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/semantic-worker/semantic/cmd/semantic/internal/models/gguf/gguftest"
 )
 
-// hubServer is a server with the routes of Hugging Face and one repository.
-func hubServer(t *testing.T, files map[string][]byte) *server {
-	t.Helper()
-	srv := newServer(t)
-	var entries []string
-	for name, data := range files {
-		srv.add("/o/r/resolve/main/"+name, data)
-		entries = append(entries, fmt.Sprintf(`{"type":"file","path":%q,"size":134,"lfs":{"oid":%q,"size":%d}}`, name, sum(data), len(data)))
-	}
-	entries = append(entries,
-		`{"type":"directory","path":"Q4_K_M.gguf"}`, `{"type":"file","path":"README.md","size":3}`,
-		`{"type":"file","path":"mmproj-Q4_K_M.gguf","size":3}`,
-	)
-	srv.add("/api/models/o/r/tree/main", []byte("["+strings.Join(entries, ",")+"]"))
-	return srv
+// hubServer is a server with the routes of Hugging Face: the listing in two
+// pages, and files that a redirect leads to another host.
+type hubServer struct {
+	*server
+	entries []entry
 }
 
-func TestPullHuggingFace(t *testing.T) {
-	small, large, medium := gguftest.Model("small"), gguftest.Model("large one"), gguftest.Model("medium size")
-	one, two := gguftest.Part(0, 2), gguftest.Part(1, 2)
-	files := map[string][]byte{
-		"m-Q8_0.gguf": large, "m-Q4_K_M.gguf": medium, "m-iq2_m.gguf": small,
-		"F16/m-F16-00001-of-00002.gguf": one, "F16/m-F16-00002-of-00002.gguf": two,
+func newHub(t *testing.T) *hubServer {
+	t.Helper()
+	return &hubServer{server: newServer(t)}
+}
+
+const repo = "/Owner/Repo-GGUF"
+
+// file adds a file to the repository.
+func (h *hubServer) file(path string, data []byte) {
+	e := entry{Type: "file", Path: path, Size: int64(len(data))}
+	f := h.add(repo+"/resolve/main/"+path, nil)
+	f.header.Set("X-Linked-Etag", `"`+sum(data)+`"`)
+	f.redirect = h.elsewhere() + "/cdn/" + path
+	h.add("/cdn/"+path, data)
+	e.LFS = &struct {
+		OID  string `json:"oid"`
+		Size int64  `json:"size"`
+	}{sum(data), int64(len(data))}
+	h.entries = append(h.entries, e)
+}
+
+// list makes the listing.
+func (h *hubServer) list(t *testing.T) {
+	t.Helper()
+	first := []entry{{Type: "directory", Path: "sub.gguf"}, {Type: "file", Path: "README.md"}, {Type: "file", Path: "mmproj-x.gguf"}}
+	for uri, page := range map[string][]entry{"recursive=1": first, "recursive=1&cursor=2": h.entries} {
+		data, err := json.Marshal(page)
+		must(t, err)
+		f := h.add("/api/models"+repo+"/tree/main?"+uri, data)
+		if uri == "recursive=1" {
+			f.header.Set("Link", `<`+h.URL+"/api/models"+repo+`/tree/main?recursive=1&cursor=2>; rel="next"`)
+		}
 	}
-	for ref, test := range map[string]struct {
-		name string
-		data [][]byte
-	}{
-		"hf:o/r":                               {"m-Q4_K_M", [][]byte{medium}},
-		"hf:o/r:Q8_0":                          {"m-Q8_0", [][]byte{large}},
-		"hf:o/r:iq2_M":                         {"m-iq2_m", [][]byte{small}},
-		"hf:o/r:f16":                           {"m-F16", [][]byte{one, two}},
-		"hf:o/r/m-Q8_0.gguf":                   {"m-Q8_0", [][]byte{large}},
-		"hf:o/r/F16/m-F16-00002-of-00002.gguf": {"m-F16", [][]byte{one, two}},
-	} {
-		t.Run(ref, func(t *testing.T) {
-			s, srv := newStore(t), hubServer(t, files)
-			for _, f := range srv.files {
-				f.token = "hf_secret"
-			}
-			m, err := s.Pull(t.Context(), ref, PullOptions{Endpoint: srv.URL + "/", Token: "hf_secret"})
-			if err != nil {
-				t.Fatal(err)
-			}
-			if m.Name != test.name || m.Source != ref {
-				t.Errorf("%+v", m)
-			}
-			whole(t, s, test.name, test.data...)
-			for _, r := range srv.log() {
-				if !strings.HasSuffix(r, "Bearer hf_secret") {
-					t.Errorf("request %q without the token", r)
-				}
-			}
-		})
+}
+
+func TestHuggingFaceFile(t *testing.T) {
+	s, h := newStore(t), newHub(t)
+	data := gguftest.Model("x")
+	h.file("sub/a-Q8_0.gguf", data)
+	h.files[repo+"/resolve/main/sub/a-Q8_0.gguf"].token = "hf_token"
+	ref := "hf:Owner/Repo-GGUF/sub/a-Q8_0.gguf"
+
+	_, err := s.Pull(t.Context(), ref, PullOptions{Endpoint: h.URL})
+	var refused *HTTPError
+	if !errors.As(err, &refused) || !strings.Contains(refused.Hint(), "set HF_TOKEN") {
+		t.Errorf("error %v", err)
+	}
+	_, err = s.Pull(t.Context(), ref, PullOptions{Endpoint: h.URL, Token: "wrong"})
+	if !errors.As(err, &refused) || !strings.Contains(refused.Hint(), "is not accepted") {
+		t.Errorf("error %v", err)
+	}
+	nothing(t, s)
+	h.log()
+	m, err := s.Pull(t.Context(), ref, PullOptions{Endpoint: h.URL + "/", Token: "hf_token"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if m.Source != ref || m.Name != "a-Q8_0" {
+		t.Errorf("%+v", m)
+	}
+	whole(t, s, "a-Q8_0", data)
+	want := []string{repo + "/resolve/main/sub/a-Q8_0.gguf   Bearer hf_token", "/cdn/sub/a-Q8_0.gguf"}
+	if l := h.log(); !slices.Equal(l, want) {
+		t.Errorf("requests %q, want %q: the token is for one host only", l, want)
 	}
 }
 
 func TestHuggingFaceHash(t *testing.T) {
+	s, h := newStore(t), newHub(t)
 	data := gguftest.Model("x")
-	t.Run("of the listing", func(t *testing.T) {
-		s, srv := newStore(t), hubServer(t, map[string][]byte{"m-Q8_0.gguf": data})
-		altered := append([]byte{}, data...)
-		altered[len(altered)-40] ^= 1
-		srv.files["/o/r/resolve/main/m-Q8_0.gguf"].data = altered
-		_, err := s.Pull(t.Context(), "hf:o/r", PullOptions{Endpoint: srv.URL})
-		if !errors.Is(err, ErrAltered) {
-			t.Errorf("error %v", err)
-		}
-		nothing(t, s)
-		srv.files["/o/r/resolve/main/m-Q8_0.gguf"].data = data[:len(data)-32]
-		if _, err = s.Pull(t.Context(), "hf:o/r", PullOptions{Endpoint: srv.URL}); !errors.Is(err, ErrAltered) {
-			t.Errorf("error %v", err)
-		}
-		nothing(t, s)
-		// One that was named beside it, before anything is fetched.
-		srv.log()
-		if _, err = s.Pull(t.Context(), "hf:o/r", PullOptions{Endpoint: srv.URL, SHA256: sum(nil)}); !errors.Is(err, ErrAltered) {
-			t.Errorf("error %v", err)
-		}
-		if l := srv.log(); len(l) != 1 {
-			t.Errorf("requests %q", l)
-		}
-	})
-	t.Run("of the redirect", func(t *testing.T) {
-		// As Hugging Face serves large files: elsewhere, where the token must not go.
-		s, srv := newStore(t), newServer(t)
-		srv.add("/cdn", data)
-		f := srv.add("/o/r/resolve/main/m.gguf", nil)
-		f.redirect, f.token = srv.elsewhere()+"/cdn", "hf_secret"
-		f.header.Set("X-Linked-Etag", `"`+sum([]byte("other"))+`"`)
-		o := PullOptions{Endpoint: srv.URL, Token: "hf_secret"}
-		if _, err := s.Pull(t.Context(), "hf:o/r/m.gguf", o); !errors.Is(err, ErrAltered) {
-			t.Errorf("error %v", err)
-		}
-		nothing(t, s)
-		f.header.Set("X-Linked-Etag", `"`+sum(data)+`"`)
-		if _, err := s.Pull(t.Context(), "hf:o/r/m.gguf", o); err != nil {
-			t.Fatal(err)
-		}
-		whole(t, s, "m", data)
-		for _, r := range srv.log() {
-			if strings.HasPrefix(r, "/cdn") && strings.Contains(r, "secret") {
-				t.Errorf("another host was shown the token: %q", r)
-			}
-		}
-		// Another hash than the server tells is refused before the fetch.
-		o.Name, o.SHA256 = "n", sum(nil)
-		if _, err := s.Pull(t.Context(), "hf:o/r/m.gguf", o); !errors.Is(err, ErrAltered) {
-			t.Errorf("error %v", err)
-		}
-	})
-}
-
-func TestHuggingFaceStatus(t *testing.T) {
-	for name, test := range map[string]struct {
-		status int
-		token  string
-		want   string
-	}{
-		"no such or private": {http.StatusUnauthorized, "", "set HF_TOKEN"},
-		"bad token":          {http.StatusUnauthorized, "hf_secret", "not accepted"},
-		"gated":              {http.StatusForbidden, "hf_secret", "accept its terms"},
-		"missing":            {http.StatusNotFound, "", "upper and lower case"},
-	} {
-		for _, ref := range []string{"hf:o/r", "hf:o/r/m.gguf"} {
-			t.Run(name+" "+ref, func(t *testing.T) {
-				s, srv := newStore(t), hubServer(t, map[string][]byte{"m.gguf": gguftest.Model("x")})
-				for _, f := range srv.files {
-					f.status = test.status
-				}
-				_, err := s.Pull(t.Context(), ref, PullOptions{Endpoint: srv.URL, Token: test.token})
-				var refused *HTTPError
-				if !errors.As(err, &refused) || !strings.Contains(refused.Hint(), test.want) || strings.Contains(err.Error(), "hf_secret") {
-					t.Errorf("error %v", err)
-				}
-				nothing(t, s)
-			})
-		}
+	h.file("a.gguf", data)
+	ref := "hf:Owner/Repo-GGUF/a.gguf"
+	// The server's own hash is believed over what arrives.
+	h.files["/cdn/a.gguf"].data = gguftest.Model("y")
+	if _, err := s.Pull(t.Context(), ref, PullOptions{Endpoint: h.URL}); !errors.Is(err, ErrAltered) {
+		t.Errorf("error %v", err)
 	}
-}
-
-func TestHuggingFacePages(t *testing.T) {
-	s, srv := newStore(t), newServer(t)
-	data := gguftest.Model("x")
-	srv.add("/o/r/resolve/main/m.gguf", data)
-	first := srv.add("/api/models/o/r/tree/main?recursive=1", []byte(`[{"type":"file","path":"README.md"}]`))
-	first.header.Set("Link", `</api/models/o/r/tree/main?page=2>; rel="next"`)
-	second := srv.add("/api/models/o/r/tree/main?page=2", fmt.Appendf(nil, `[{"type":"file","path":"m.gguf","size":%d}]`, len(data)))
-	second.header.Set("Link", `<http://192.0.2.1/elsewhere>; rel="next", <x>; rel="prev"`)
-	if _, err := s.Pull(t.Context(), "hf:o/r", PullOptions{Endpoint: srv.URL}); err != nil {
+	nothing(t, s)
+	// A wanted hash that is not the server's is refused before anything is kept.
+	h.files["/cdn/a.gguf"].data = data
+	if _, err := s.Pull(t.Context(), ref, PullOptions{Endpoint: h.URL, SHA256: strings.Repeat("0", 64)}); !errors.Is(err, ErrAltered) {
+		t.Errorf("error %v", err)
+	}
+	nothing(t, s)
+	// Interrupted, then on with it.
+	h.files["/cdn/a.gguf"].cut = []int{700}
+	if _, err := s.Pull(t.Context(), ref, PullOptions{Endpoint: h.URL, SHA256: sum(data)}); err != nil {
 		t.Fatal(err)
 	}
-	whole(t, s, "m", data)
-	// One that leads to itself.
-	second.header.Set("Link", `</api/models/o/r/tree/main?page=2>; rel="next"`)
-	var ref *RefError
-	if _, err := s.Pull(t.Context(), "hf:o/r", PullOptions{Endpoint: srv.URL}); !errors.As(err, &ref) ||
-		!strings.Contains(err.Error(), "does not end") {
+	if l := h.log(); !strings.HasPrefix(l[len(l)-1], "/cdn/a.gguf bytes=700-") {
+		t.Errorf("requests %q", l)
+	}
+	whole(t, s, "a", data)
+}
+
+func TestHuggingFaceRepo(t *testing.T) {
+	q4, q8 := gguftest.Model("q4"), gguftest.Model("q8")
+	one, two := gguftest.Part(0, 2), gguftest.Part(1, 2)
+	h := newHub(t)
+	h.file("m-Q4_K_M.gguf", q4)
+	h.file("m-q8_0.gguf", q8)
+	h.file("F16/m-F16-00001-of-00002.gguf", one)
+	h.file("F16/m-F16-00002-of-00002.gguf", two)
+	h.list(t)
+	for ref, want := range map[string][][]byte{
+		"hf:Owner/Repo-GGUF": {q4}, "hf:Owner/Repo-GGUF:Q8_0": {q8}, "hf:Owner/Repo-GGUF:q4_k_m": {q4},
+		"hf:Owner/Repo-GGUF:F16": {one, two}, "hf:Owner/Repo-GGUF/F16/m-F16-00002-of-00002.gguf": {one, two},
+	} {
+		s := newStore(t)
+		m, err := s.Pull(t.Context(), ref, PullOptions{Endpoint: h.URL, Name: "n"})
+		if err != nil {
+			t.Errorf("%s: %v", ref, err)
+			continue
+		}
+		if m.Source != ref {
+			t.Errorf("source %q", m.Source)
+		}
+		whole(t, s, "n", want...)
+		h.log()
+		if _, err := s.Pull(t.Context(), ref, PullOptions{Endpoint: h.URL, Name: "n"}); err != nil || h.log() != nil {
+			t.Errorf("%s again: %v", ref, err)
+		}
+	}
+	s := newStore(t)
+	for ref, want := range map[string]string{"hf:Owner/Repo-GGUF:Q2_K": "no file fits", "hf:Owner/Repo-GGUF:F16": "split set"} {
+		_, err := s.Pull(t.Context(), ref, PullOptions{Endpoint: h.URL, SHA256: sum(q4)})
+		var bad *RefError
+		if !errors.As(err, &bad) || !strings.Contains(err.Error(), want) || bad.Hint() == "" {
+			t.Errorf("%s: error %v", ref, err)
+		}
+	}
+	if _, err := s.Pull(t.Context(), "hf:Owner/Repo-GGUF:Q8_0", PullOptions{Endpoint: h.URL, SHA256: sum(q4)}); !errors.Is(err, ErrAltered) {
 		t.Errorf("error %v", err)
 	}
-	second.header.Del("Link")
-	second.data = []byte("<html>")
-	_, err := s.Pull(t.Context(), "hf:o/r", PullOptions{Endpoint: srv.URL})
-	if err == nil || !strings.Contains(err.Error(), "the server's answer") {
+	// Another size than the listing says.
+	h.files["/cdn/m-q8_0.gguf"].data = q8[:len(q8)-32]
+	if _, err := s.Pull(t.Context(), "hf:Owner/Repo-GGUF:Q8_0", PullOptions{Endpoint: h.URL}); !errors.Is(err, ErrAltered) {
 		t.Errorf("error %v", err)
+	}
+	nothing(t, s)
+}
+
+func TestHuggingFaceChoice(t *testing.T) {
+	x := gguftest.Model("x")
+	for name, test := range map[string]struct {
+		files []string
+		ref   string
+		want  string // the file, or part of the error
+	}{
+		"only one":       {[]string{"whatever.gguf"}, "", "whatever"},
+		"none":           {nil, "", "holds no GGUF"},
+		"no favourite":   {[]string{"a-Q2_K.gguf", "a-Q3_K.gguf"}, "", "no file fits"},
+		"two":            {[]string{"a-Q8_0.gguf", "b-Q8_0.gguf"}, ":Q8_0", "2 files fit"},
+		"part of a word": {[]string{"a-IQ4_0.gguf", "a-Q4_0.gguf"}, ":Q4_0", "a-Q4_0"},
+		"broken set":     {[]string{"a-Q8_0-00001-of-00002.gguf"}, ":Q8_0", "is missing"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, h := newStore(t), newHub(t)
+			for _, f := range test.files {
+				h.file(f, x)
+			}
+			h.list(t)
+			m, err := s.Pull(t.Context(), "hf:Owner/Repo-GGUF"+test.ref, PullOptions{Endpoint: h.URL})
+			if err != nil {
+				if !strings.Contains(err.Error(), test.want) {
+					t.Errorf("error %v", err)
+				}
+				return
+			}
+			if m.Name != test.want {
+				t.Errorf("%+v, want %q", m, test.want)
+			}
+		})
 	}
 }
 
-func TestRefused(t *testing.T) {
-	model := gguftest.Model("x")
-	s, srv := newStore(t), hubServer(t, map[string][]byte{
-		"a-Q5_0.gguf": model, "b-Q5_0.gguf": model, "c-Q2_K-00001-of-00002.gguf": gguftest.Part(0, 2),
-	})
-	file := write(t, t.TempDir()+"/here.gguf", model)
-	for name, test := range map[string]struct {
-		ref  string
-		o    PullOptions
-		want string
-	}{
-		"no owner":           {"hf:r", PullOptions{}, "OWNER/REPO"},
-		"empty quantisation": {"hf:o/r:", PullOptions{}, "after the colon"},
-		"no GGUF file":       {"hf:o/r/README.md", PullOptions{}, "not a .gguf"},
-		"up":                 {"hf:o/../r/x.gguf", PullOptions{}, "not a name"},
-		"a query":            {"hf:o/r?x=y", PullOptions{}, "not a name"},
-		"bad endpoint":       {"hf:o/r", PullOptions{Endpoint: "nowhere"}, "HF_ENDPOINT"},
-		"ambiguous":          {"hf:o/r:Q5_0", PullOptions{}, "2 files fit"},
-		"none fits":          {"hf:o/r", PullOptions{}, "no file fits"},
-		"hash of a set":      {"hf:o/r/c-Q2_K-00001-of-00002.gguf", PullOptions{SHA256: sum(nil)}, "split set"},
-		"one missing":        {"hf:o/r:Q2_K", PullOptions{}, "00002-of-00002.gguf is missing"},
-		"bad hash":           {srv.URL + "/x.gguf", PullOptions{SHA256: "abc"}, "not a SHA-256"},
-		"from elsewhere":     {srv.URL + "/x.gguf", PullOptions{From: file}, "--from"},
-		"a file":             {file, PullOptions{}, "semantic model add"},
-		"unknown name":       {"gpt-9", PullOptions{}, "smollm2-135m-instruct"},
-		"bad address":        {"http://", PullOptions{}, "cannot be understood"},
-		"hash of default":    {"", PullOptions{SHA256: sum(nil)}, "Leave it out"},
-		"name of default":    {"", PullOptions{Name: "other"}, "Leave it out"},
+func TestHuggingFaceRefused(t *testing.T) {
+	for status, want := range map[int]string{
+		http.StatusUnauthorized: "private", http.StatusForbidden: "accept its terms", http.StatusNotFound: "names of repository",
 	} {
-		t.Run(name, func(t *testing.T) {
-			if test.o.Endpoint == "" {
-				test.o.Endpoint = srv.URL
+		s, h := newStore(t), newHub(t)
+		h.list(t)
+		h.files["/api/models"+repo+"/tree/main?recursive=1"].status = status
+		h.add(repo+"/resolve/main/a.gguf", nil).status = status
+		for _, ref := range []string{"hf:Owner/Repo-GGUF", "hf:Owner/Repo-GGUF/a.gguf"} {
+			_, err := s.Pull(t.Context(), ref, PullOptions{Endpoint: h.URL})
+			var refused *HTTPError
+			if !errors.As(err, &refused) || !strings.Contains(refused.Hint(), want) {
+				t.Errorf("%s: error %v", ref, err)
 			}
-			_, err := s.Pull(t.Context(), test.ref, test.o)
-			var ref *RefError
-			if !errors.As(err, &ref) || ref.Hint() == "" || !strings.Contains(err.Error()+"\n"+ref.Hint(), test.want) {
-				t.Errorf("error %v, want one with %q", err, test.want)
-			}
-			nothing(t, s)
-		})
+		}
+		nothing(t, s)
 	}
-	var name *NameError
-	if _, err := s.Pull(t.Context(), srv.URL+"/x.gguf", PullOptions{Name: "../x"}); !errors.As(err, &name) {
+	s := newStore(t)
+	for _, ref := range []string{
+		"hf:", "hf:owner", "hf:/repo", "hf:owner/repo:", "hf:owner/:Q4", "hf:owner/repo/file.bin", "hf:owner/../file.gguf", "hf:owner/repo?x/a.gguf",
+	} {
+		var bad *RefError
+		if _, err := s.Pull(t.Context(), ref, PullOptions{}); !errors.As(err, &bad) {
+			t.Errorf("%s: error %v", ref, err)
+		}
+	}
+	if _, err := s.Pull(t.Context(), "hf:a/b", PullOptions{Endpoint: "nonsense"}); err == nil || !strings.Contains(err.Error(), "HF_ENDPOINT") {
 		t.Errorf("error %v", err)
+	}
+	if _, err := s.Pull(t.Context(), "hf:a/b", PullOptions{Endpoint: "http://127.0.0.1:1"}); err == nil || !strings.Contains(err.Error(), "refused") {
+		t.Errorf("error %v", err)
+	}
+	h := newHub(t)
+	h.add("/api/models"+repo+"/tree/main?recursive=1", []byte("<html>"))
+	if _, err := s.Pull(t.Context(), "hf:Owner/Repo-GGUF", PullOptions{Endpoint: h.URL}); err == nil || !strings.Contains(err.Error(), "the server's answer") {
+		t.Errorf("error %v", err)
+	}
+	// A listing without end, and one that leads to another host.
+	next := h.add("/api/models"+repo+"/tree/main?recursive=1", []byte("[]"))
+	next.header.Set("Link", `<?recursive=1>; rel="next"`)
+	if _, err := s.Pull(t.Context(), "hf:Owner/Repo-GGUF", PullOptions{Endpoint: h.URL}); err == nil || !strings.Contains(err.Error(), "does not end") {
+		t.Errorf("error %v", err)
+	}
+	next.header.Set("Link", `<http://elsewhere.invalid/>; rel="next"`)
+	if _, err := s.Pull(t.Context(), "hf:Owner/Repo-GGUF", PullOptions{Endpoint: h.URL}); err == nil || !strings.Contains(err.Error(), "no GGUF") {
+		t.Errorf("error %v", err)
+	}
+	nothing(t, s)
+}
+
+func TestRedirects(t *testing.T) {
+	s, srv := newStore(t), newServer(t)
+	srv.add("/a.gguf", nil).redirect = "/a.gguf"
+	if _, err := s.Pull(t.Context(), srv.URL+"/a.gguf", PullOptions{}); err == nil || !strings.Contains(err.Error(), "too many redirects") {
+		t.Errorf("error %v", err)
+	}
+	secure, _ := http.NewRequestWithContext(t.Context(), http.MethodGet, "https://a/", nil)
+	plain, _ := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://a/", nil)
+	if err := s.client(nil).CheckRedirect(plain, []*http.Request{secure}); err == nil {
+		t.Error("led from https to http")
 	}
 }

