@@ -120,6 +120,8 @@ type examination struct {
 	libraries string
 	// weights is the model, if it is here.
 	weights *models.Model
+	// overloaded is whether more threads are wanted than can be.
+	overloaded bool
 	// loads is whether the model was loaded and spoke.
 	loads bool
 }

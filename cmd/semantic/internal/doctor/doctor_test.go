@@ -156,6 +156,7 @@ func TestThreads(t *testing.T) {
 	o := options(t, "SEMANTIC_BACKEND=cpu", "SEMANTIC_THREADS=1000")
 	r := run(t, o)
 	expect(t, r, "threads", Fail, "1000 threads", "--threads")
+	expect(t, r, "load", Warn, "not tried", "threads")
 }
 
 // hinted is an error that knows what to do.
@@ -256,7 +257,7 @@ func TestHTTPPort(t *testing.T) {
 		level Level
 		want  string
 	}{
-		"semantic":   {`{"status":"ok","release":"v9"}`, OK, "held by semantic v9"},
+		"semantic":   {`{"status":"ok","release":"v9"}`, OK, "held by a running semantic, v9"},
 		"other JSON": {`{"status":"ok"}`, Fail, "another program"},
 		"other page": {`<html>`, Fail, "--port 0"},
 	} {

@@ -77,6 +77,7 @@ func (e *examination) threads(context.Context) {
 	case e.sim():
 		e.ok(check, "the sim backend computes nothing; %s", cores)
 	case threads > usable:
+		e.overloaded = true
 		e.fail(check, "Leave --threads out to take what is best here.",
 			"%s on %s: threads spin, and one too many makes every step many times slower", plural(threads, "thread"), cores)
 	case usable == 1:

@@ -89,12 +89,20 @@ func (e *examination) model(ctx context.Context) {
 // question is what the model is asked; any answer will do.
 const question = "Say hello."
 
+// slow is, in tokens a second, what nobody likes to read. Threads that wait for
+// cores which another program has are the usual cause.
+const slow = 3
+
 // answerTokens is how much of it is waited for.
 const answerTokens = 16
 
 // speak loads the model, shows the arithmetic behind its context, and has it
 // say something.
 func (e *examination) speak(ctx context.Context) {
+	if e.overloaded {
+		e.untried("load", "no more threads than cores")
+		return
+	}
 	if !e.sim() && (e.libraries == "" || e.weights == nil) {
 		e.untried("load", "the native runtime and the model")
 		return
@@ -137,8 +145,19 @@ func (e *examination) speak(ctx context.Context) {
 		e.ok("speak", "%q", text)
 	default:
 		e.loads = true
-		e.ok("speak", "%q: prompt of %d tokens in %s, then %s", text, end.Usage.Prompt, seconds(end.Timings.Prefill),
-			speed(end.Usage.Completion-1, end.Timings.Decode))
+		said := fmt.Sprintf("%q: prompt of %d tokens in %s", text, end.Usage.Prompt, seconds(end.Timings.Prefill))
+		// The first token belongs to the prompt.
+		n := end.Usage.Completion - 1
+		speed := float64(n) / end.Timings.Decode.Seconds()
+		switch {
+		case n < 1:
+			e.ok("speak", "%s", said)
+		case speed < slow:
+			e.warn("speak", "Close other programs that compute; if there are none, try fewer --threads or a smaller model.",
+				"%s, then only %.1f tokens a second", said, speed)
+		default:
+			e.ok("speak", "%s, then %.0f tokens a second", said, speed)
+		}
 	}
 }
 
@@ -218,12 +237,4 @@ func seconds(d time.Duration) string {
 		return fmt.Sprintf("%.1f ms", d.Seconds()*1000)
 	}
 	return fmt.Sprintf("%.2f s", d.Seconds())
-}
-
-// speed of the tokens after the first one.
-func speed(tokens int, took time.Duration) string {
-	if tokens < 1 || took <= 0 {
-		return "one token"
-	}
-	return fmt.Sprintf("%.0f tokens a second", float64(tokens)/took.Seconds())
 }

@@ -83,7 +83,7 @@ func (e *examination) port(ctx context.Context, check, flag, host string, port i
 		addr = net.JoinHostPort("localhost", strconv.Itoa(port))
 	}
 	if who, ours := holder(ctx, addr); ours {
-		e.ok(check, "%s is held by %s, which is running", addr, who)
+		e.ok(check, "%s is held by %s", addr, who)
 	} else {
 		e.fail(check, fmt.Sprintf("Choose another one with %s, or %s 0 for any; or stop that program.", flag, flag),
 			"%s is in use by %s", addr, who)
@@ -117,13 +117,13 @@ func (e *examination) isGateway(ctx context.Context, addr string) (string, bool)
 	if json.NewDecoder(io.LimitReader(resp.Body, 1<<16)).Decode(&live) != nil || live.Status != "ok" || live.Release == "" {
 		return anotherProgram, false
 	}
-	return "semantic " + live.Release, true
+	return "a running semantic, " + live.Release, true
 }
 
 func (e *examination) isBroker(ctx context.Context, addr string) (string, bool) {
 	switch what, err := e.look(ctx, "nats://"+addr); {
 	case err == nil:
-		return "a NATS server with semantic's queue (" + what + ")", true
+		return "a running NATS server with semantic's queue, " + what, true
 	case errors.Is(err, queue.ErrNoTopology):
 		return "a NATS server without semantic's queue", false
 	case errors.Is(err, queue.ErrJetStreamUnavailable):
