@@ -37,11 +37,13 @@ func TestFetch(t *testing.T) {
 	fetch(1) // what is whole is left alone
 	write(t, file, "damaged")
 	fetch(2)
-	// It can be installed from.
-	if err := f.install(t.Context(), Options{Home: f.home, From: file}); err != nil {
-		t.Fatal(err)
+	// It can be installed from, as can the folder.
+	for _, from := range []string{file, to} {
+		if err := f.install(t.Context(), Options{Home: f.home, From: from, Force: true}); err != nil {
+			t.Fatal(err)
+		}
+		f.installed(t)
 	}
-	f.installed(t)
 }
 
 func TestFetchOfAnotherFile(t *testing.T) {

@@ -117,8 +117,11 @@ func (p pinned) unpack(ctx context.Context, o Options, work, next string) error 
 	case !info.IsDir():
 		return p.unpackFile(ctx, o.From, next, false)
 	}
-	if file := filepath.Join(o.From, p.fileName()); isFile(file) {
-		return p.unpackFile(ctx, file, next, false)
+	// As npm calls it, and as Fetch does.
+	for _, name := range []string{p.fileName(), p.Platform + ".tgz"} {
+		if file := filepath.Join(o.From, name); isFile(file) {
+			return p.unpackFile(ctx, file, next, false)
+		}
 	}
 	folders := []string{
 		".", p.Folder, strings.TrimPrefix(p.Folder, "package/"), path.Join("node_modules", p.Package, "bins", p.Platform),
