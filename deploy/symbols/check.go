@@ -65,6 +65,10 @@ func Check(dir string, lock deploy.Lock, wanted []Symbol) ([]Report, error) {
 	if err != nil {
 		return nil, err
 	}
+	return check(packages, lock, wanted), nil
+}
+
+func check(packages map[string]npmPackage, lock deploy.Lock, wanted []Symbol) []Report {
 	var reports []Report
 	for _, runtime := range lock.Runtimes {
 		p, ok := packages[runtime.Platform]
@@ -74,7 +78,7 @@ func Check(dir string, lock deploy.Lock, wanted []Symbol) ([]Report, error) {
 		}
 		reports = append(reports, checkPlatform(runtime, p, wanted))
 	}
-	return reports, nil
+	return reports
 }
 
 // registration is what ggml calls in a backend's library to register it.

@@ -279,29 +279,37 @@ func TestBits(t *testing.T) {
 // threads changes nothing in steps of several rows, nor in any step while the
 // first 256 cells are enough.
 func TestThreadsKeepBits(t *testing.T) {
-	most := Threads()
-	var alone, beside [][]float32
-	for _, threads := range []int{1, most} {
-		b := open(t, func(o *Options) { o.Threads = threads })
-		ids := tokens(t, b, "Once upon a time there was a fox who ", 300)
-		feed(t, b, 0, 63, ids[:200]...)
-		feed(t, b, 0, 1, ids[200])
-		alone = append(alone, slices.Clone(logits(t, b, 0)))
-		feed(t, b, 0, 63, ids[201:]...)
-		if err := b.Step(append(rowsOf(b, 0, ids[0]), rowsOf(b, 1, ids[1])...)); err != nil {
+	b := open(t, func(o *Options) { o.Context = 512 })
+	most := int32(Threads())
+	ids := tokens(t, b, "Once upon a time there was a fox who ", 300)
+	// last makes a step with a number of threads, takes it back, and returns the
+	// logits of its last row.
+	last := func(threads int32, rows []engine.Row) []float32 {
+		t.Helper()
+		binding.SetNThreads(b.context, threads, threads)
+		defer binding.SetNThreads(b.context, 1, 1)
+		if err := b.Step(rows); err != nil {
 			t.Fatal(err)
 		}
-		beside = append(beside, slices.Clone(logits(t, b, 0)))
-		if err := b.Close(); err != nil {
-			t.Fatal(err)
+		result := slices.Clone(logits(t, b, len(rows)-1))
+		for _, r := range rows {
+			if err := b.Remove(r.Seq, r.Pos); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return result
+	}
+	same := func(what string, rows []engine.Row) {
+		t.Helper()
+		if !slices.Equal(last(1, rows), last(most, rows)) {
+			t.Errorf("%s: other bits with %d threads", what, most)
 		}
 	}
-	if !slices.Equal(alone[0], alone[1]) {
-		t.Errorf("one row within 256 cells: other bits with %d threads", most)
-	}
-	if !slices.Equal(beside[0], beside[1]) {
-		t.Errorf("two rows: other bits with %d threads", most)
-	}
+	feed(t, b, 0, 63, ids[:200]...)
+	same("one row within 256 cells", rowsOf(b, 0, ids[200]))
+	feed(t, b, 0, 63, ids[200:]...)
+	same("63 rows", rowsOf(b, 0, ids[:63]...))
+	same("two rows beyond 256 cells", append(rowsOf(b, 1, ids[1]), rowsOf(b, 0, ids[0])...))
 }
 
 // TestResume: a stream that is resumed elsewhere gives the same text if the
