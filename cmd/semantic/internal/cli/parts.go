@@ -57,6 +57,25 @@ func (a *app) modelName(c *config.Loaded) (string, error) {
 	return "", nil
 }
 
+// expectedModels are the models that the gateway is to know before the worker
+// announced them. A file gets the name that the worker will give it; the file's
+// hash, which takes a while the first time, is remembered for the worker.
+func (a *app) expectedModels(ctx context.Context, c *config.Loaded) ([]string, error) {
+	name, err := a.modelName(c)
+	if err != nil || name != "" {
+		return []string{name}, err
+	}
+	dir, err := a.home()
+	if err != nil {
+		return nil, err
+	}
+	model, err := models.Open(dir).Resolve(ctx, c.Model, progress.New(a.Err, terminal(a.Err)))
+	if err != nil {
+		return nil, err
+	}
+	return []string{model.Name}, nil
+}
+
 func isFile(path string) bool {
 	info, err := os.Stat(path)
 	return err == nil && !info.IsDir()

@@ -121,7 +121,10 @@ func (s *serveProcess) start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	model, err := s.app.modelName(c)
+	if err := c.CheckGateway(); err != nil {
+		return err
+	}
+	expect, err := s.app.expectedModels(ctx, c)
 	if err != nil {
 		return err
 	}
@@ -160,7 +163,7 @@ func (s *serveProcess) start(ctx context.Context) error {
 	}
 	s.down.add("leave NATS", closeBound, s.queue.Close)
 	s.metrics = telemetry.NewChild()
-	return s.front.serve(s.queue, registry, telemetry.WithChild(registry, s.metrics, queueDepthMetric), []string{model})
+	return s.front.serve(s.queue, registry, telemetry.WithChild(registry, s.metrics, queueDepthMetric), expect)
 }
 
 // natsPort is the port as queue/embedded wants it.
