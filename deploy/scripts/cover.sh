@@ -1,11 +1,13 @@
 #!/usr/bin/env bash
 # Prints the coverage of statements by package from a profile, and fails where
-# a package of the product's core is under its bound.
+# a package of the product's core (queue, engine, worker, gateway, schemas and
+# what is beneath them) is under its bound.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 profile=${1:?usage: cover.sh PROFILE}
 [ -e "$profile" ] || { echo "cover.sh: $profile is missing: run make test first" >&2; exit 1; }
-awk -v bound=85 '
+# Test helpers and generators are run by other packages' tests or by hand.
+awk -v bound=85 -v tools='(queuetest|enginetest|internal/gen|gguftest|tablegen)' '
   /^mode:/ { next }
   {
     file = $1; sub(/:[^:]*$/, "", file)
@@ -16,7 +18,7 @@ awk -v bound=85 '
   END {
     for (p in all) {
       share = 100 * covered[p] / all[p]
-      must = (p ~ /^(queue|engine|worker|gateway|schemas)$/)
+      must = (p ~ /^(queue|engine|worker|gateway|schemas)(\/|$)/ && p !~ tools)
       printf "%-44s %5.1f %%%s\n", p, share, must ? (share < bound ? "  UNDER " bound " %" : "") : "" | "sort"
       if (must && share < bound) bad = 1
     }

@@ -26,11 +26,12 @@ func (l *serverLog) Warnf(format string, args ...any) { l.write(slog.LevelWarn, 
 // Errorf implements server.Logger.
 func (l *serverLog) Errorf(format string, args ...any) { l.write(slog.LevelError, format, args) }
 
-// Debugf implements server.Logger.
-func (l *serverLog) Debugf(format string, args ...any) { l.write(slog.LevelDebug, format, args) }
+// Debugf and Tracef implement server.Logger. The server calls them only with
+// debugging switched on in its options, which it never is here.
+func (*serverLog) Debugf(string, ...any) {}
 
-// Tracef implements server.Logger.
-func (l *serverLog) Tracef(format string, args ...any) { l.write(slog.LevelDebug, format, args) }
+// Tracef is Debugf's sibling.
+func (*serverLog) Tracef(string, ...any) {}
 
 // Fatalf implements server.Logger. The server expects it not to return; it is
 // Start that ends the server.
