@@ -70,6 +70,9 @@ type Queue struct {
 // closeTimeout bounds Close where the caller's context does not.
 const closeTimeout = 5 * time.Second
 
+// pingInterval is how often the connection is checked.
+const pingInterval = 5 * time.Second
+
 // Open connects. From then on a lost connection is restored for ever; calls
 // made meanwhile wait or return [ErrUnavailable], as each says. Errors:
 // ErrUnavailable, ErrUnauthorized, ErrJetStreamUnavailable, ErrInvalid.
@@ -121,6 +124,9 @@ func (q *Queue) connectOptions(o Options) ([]nats.Option, error) {
 		nats.ReconnectWait(q.config.ReconnectWait),
 		nats.ReconnectJitter(q.config.ReconnectWait/4, q.config.ReconnectWait/4),
 		nats.IgnoreAuthErrorAbort(),
+		// A broker that hangs without closing is found in 15 s, not in minutes.
+		nats.PingInterval(pingInterval),
+		nats.MaxPingsOutstanding(2),
 		// What is published while disconnected fails at once and is settled by
 		// the caller: replaying it later, out of order, would only be fenced.
 		nats.ReconnectBufSize(-1),

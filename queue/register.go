@@ -16,13 +16,18 @@ import (
 
 // Registration is a worker's entry in the registry. Safe for concurrent use.
 type Registration struct {
-	q *Queue
+	q  *Queue
+	id string
 
-	// mu is held while the entry is written, so that writes keep their order.
-	mu       sync.Mutex
-	status   schemas.WorkerStatus
+	// turn has room for one, who writes the entry: writes keep their order, and
+	// who waits for a broker that hangs can give up. It guards revision.
+	turn     chan struct{}
 	revision uint64
-	closed   bool
+
+	// mu guards what follows; a leaf, never held over a request.
+	mu     sync.Mutex
+	status schemas.WorkerStatus
+	closed bool
 
 	stop    context.CancelFunc
 	stopped chan struct{}
@@ -41,7 +46,7 @@ func (q *Queue) Register(ctx context.Context, s schemas.WorkerStatus) (*Registra
 	if err := q.announce(ctx, s.Model); err != nil {
 		return nil, err
 	}
-	r := &Registration{q: q, status: s, stopped: make(chan struct{})}
+	r := &Registration{q: q, id: s.ID, status: s, turn: make(chan struct{}, 1), stopped: make(chan struct{})}
 	if err := r.write(ctx); err != nil {
 		return nil, err
 	}
@@ -123,20 +128,33 @@ func (q *Queue) announce(ctx context.Context, model string) error {
 	})
 }
 
-// write stores the status; the caller holds mu or is the only one.
+// write stores the latest status, once earlier writes are through. ErrClosed
+// after Close.
 func (r *Registration) write(ctx context.Context) error {
-	r.status.UpdatedAt = time.Now().UTC()
-	value, err := schemas.EncodeWorkerStatus(r.status)
+	select {
+	case r.turn <- struct{}{}:
+		defer func() { <-r.turn }()
+	case <-ctx.Done():
+		return fmt.Errorf("%w: register: %w", ErrUnavailable, ctx.Err())
+	}
+	r.mu.Lock()
+	closed, status := r.closed, r.status
+	r.mu.Unlock()
+	if closed {
+		return ErrClosed
+	}
+	status.UpdatedAt = time.Now().UTC()
+	value, err := schemas.EncodeWorkerStatus(status)
 	if err != nil {
 		return err
 	}
 	return r.q.retry(ctx, func(ctx context.Context) error {
 		kv, err := r.q.js.KeyValue(ctx, bucketWorkers)
 		if err == nil {
-			r.revision, err = kv.Put(ctx, Slug(r.status.ID), value)
+			r.revision, err = kv.Put(ctx, Slug(status.ID), value)
 		}
 		if err != nil {
-			return fmt.Errorf("queue: register %s: %w", r.status.ID, err)
+			return fmt.Errorf("queue: register %s: %w", status.ID, err)
 		}
 		return nil
 	})
@@ -144,10 +162,16 @@ func (r *Registration) write(ctx context.Context) error {
 
 // remove deletes the entry, unless another incarnation has replaced it.
 func (r *Registration) remove(ctx context.Context) error {
+	select {
+	case r.turn <- struct{}{}:
+		defer func() { <-r.turn }()
+	case <-ctx.Done():
+		return fmt.Errorf("%w: leave registry: %w", ErrUnavailable, ctx.Err())
+	}
 	return r.q.retry(ctx, func(ctx context.Context) error {
 		kv, err := r.q.js.KeyValue(ctx, bucketWorkers)
 		if err == nil {
-			err = kv.Delete(ctx, Slug(r.status.ID), jetstream.LastRevision(r.revision))
+			err = kv.Delete(ctx, Slug(r.id), jetstream.LastRevision(r.revision))
 		}
 		if err != nil && !fenced(err) {
 			return fmt.Errorf("queue: leave registry: %w", err)
@@ -160,12 +184,12 @@ func (r *Registration) remove(ctx context.Context) error {
 // reconnect.
 func (r *Registration) refresh(ctx context.Context) {
 	defer close(r.stopped)
-	ticker := time.NewTicker(r.q.config.RegistryTTL / 3)
-	defer ticker.Stop()
+	timer := time.NewTimer(r.q.config.RegistryTTL / 3)
+	defer timer.Stop()
 	for {
 		_, changed := r.q.link.state()
 		select {
-		case <-ticker.C:
+		case <-timer.C:
 		case <-changed:
 			if err := r.q.link.wait(ctx); err != nil {
 				return
@@ -173,36 +197,47 @@ func (r *Registration) refresh(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		}
-		r.mu.Lock()
-		err := r.write(ctx)
-		r.mu.Unlock()
-		if err != nil && ctx.Err() == nil {
+		next := r.q.config.RegistryTTL / 3
+		if err := r.rewrite(ctx); err != nil && ctx.Err() == nil {
 			r.q.log.Warn("registry entry not refreshed", slog.Any("error", err))
+			next = min(next, retryMost)
 		}
+		timer.Reset(next)
 	}
 }
 
-// Update replaces the entry's status. ErrClosed after Close.
-func (r *Registration) Update(ctx context.Context, s schemas.WorkerStatus) error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.closed {
-		return ErrClosed
-	}
-	r.status = s
+// rewrite is a write that a broker that hangs cannot hold up.
+func (r *Registration) rewrite(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, r.q.config.RequestTimeout)
+	defer cancel()
 	return r.write(ctx)
 }
 
-// Close removes the entry and joins the refresher. Idempotent.
+// Update replaces the entry's status. ErrClosed after Close; ErrUnavailable when
+// ctx ends first: the next refresh stores the status.
+func (r *Registration) Update(ctx context.Context, s schemas.WorkerStatus) error {
+	r.mu.Lock()
+	if r.closed {
+		r.mu.Unlock()
+		return ErrClosed
+	}
+	r.status = s
+	r.mu.Unlock()
+	return r.write(ctx)
+}
+
+// Close removes the entry and joins the refresher. It is bounded by ctx and by
+// 5 s. Idempotent.
 func (r *Registration) Close(ctx context.Context) error {
+	r.mu.Lock()
+	closed := r.closed
+	r.closed = true
+	r.mu.Unlock()
 	r.stop()
 	<-r.stopped
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.closed {
+	if closed {
 		return nil
 	}
-	r.closed = true
 	ctx, cancel := context.WithTimeout(ctx, closeTimeout)
 	defer cancel()
 	return r.remove(ctx)

@@ -25,6 +25,32 @@ type proxy struct {
 	mu    sync.Mutex
 	down  bool
 	conns map[net.Conn]struct{}
+	stuck chan struct{} // while set, nothing passes; closed by cut
+}
+
+// slot is what a proxy reads from one side.
+type slot struct {
+	net.Conn
+	p *proxy
+}
+
+// Read keeps what it has read while the wire is frozen.
+func (s slot) Read(b []byte) (int, error) {
+	n, err := s.Conn.Read(b)
+	s.p.mu.Lock()
+	stuck := s.p.stuck
+	s.p.mu.Unlock()
+	if stuck != nil {
+		<-stuck
+	}
+	return n, err
+}
+
+// freeze makes the broker hang: connections stay open, nothing passes.
+func (p *proxy) freeze() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.stuck = make(chan struct{})
 }
 
 func newProxy(t *testing.T, url string) *proxy {
@@ -61,8 +87,8 @@ func (p *proxy) serve() {
 		if !p.keep(client, server) {
 			continue
 		}
-		p.running.Go(func() { _, _ = io.Copy(server, client); _ = server.Close() })
-		p.running.Go(func() { _, _ = io.Copy(client, server); _ = client.Close() })
+		p.running.Go(func() { _, _ = io.Copy(server, slot{client, p}); _ = server.Close() })
+		p.running.Go(func() { _, _ = io.Copy(client, slot{server, p}); _ = client.Close() })
 	}
 }
 
@@ -83,6 +109,10 @@ func (p *proxy) cut() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.down = true
+	if p.stuck != nil {
+		close(p.stuck)
+		p.stuck = nil
+	}
 	for c := range p.conns {
 		_ = c.Close()
 	}
@@ -212,6 +242,30 @@ func TestSlowConsumer(t *testing.T) {
 	if failed := r.failed(schemas.CodeSlowConsumer); failed.Usage == nil || failed.Usage.CompletionTokens != len(r.tokens()) {
 		t.Errorf("failed %+v with %d tokens in the log", failed, len(r.tokens()))
 	}
+}
+
+// A broker that hangs without closing costs a stop the flush timeouts and no
+// more.
+func TestStopWhileTheBrokerHangs(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	wire := newProxy(t, h.srv.ClientURL())
+	g := newGate(t)
+	w := h.start(gated(g), wire.between, func(s *setup) {
+		s.config.DrainTimeout, s.config.FlushTimeout = 20*time.Millisecond, 300*time.Millisecond
+	})
+	follower := h.follow(h.submit(prompt("words=60")))
+	g.step(t, 8)
+	h.until(follower, 1)
+	wire.freeze()
+	g.open()
+	start := time.Now()
+	w.stop()
+	requireNoError(t, w.join())
+	if took := time.Since(start); took > 10*time.Second {
+		t.Errorf("the stop took %v", took)
+	}
+	wire.cut()
 }
 
 // mine is a backend that fails once it is told to.

@@ -150,6 +150,9 @@ func (w *Worker) Run(ctx context.Context) error {
 	if err != nil {
 		return unlessStopped(ctx, fmt.Errorf("worker: register: %w", err))
 	}
+	var background sync.WaitGroup
+	defer background.Wait()
+	// Before the wait: a write of the entry that hangs ends with the entry.
 	defer w.leave(jobs, registration)
 
 	control, err := w.queue.Control(ctx, w.identity.ID)
@@ -164,11 +167,9 @@ func (w *Worker) Run(ctx context.Context) error {
 		return unlessStopped(ctx, fmt.Errorf("worker: listen for jobs: %w", err))
 	}
 
-	var background sync.WaitGroup
 	watch, unwatch := context.WithCancel(jobs)
 	background.Go(func() { w.watchControl(watch, control) })
 	background.Go(func() { w.refreshStatus(watch, registration) })
-	defer background.Wait()
 	defer control.Close()
 	defer unwatch()
 
