@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -189,6 +190,46 @@ func (f *front) ownNames() []string {
 		names = append(names, f.config.Host)
 	}
 	return names
+}
+
+// beginDrain drains the gateway as [gateway.Gateway.Drain] does. It returns as
+// soon as readiness and new requests get 503; the channel closes at the end of
+// the drain.
+func (f *front) beginDrain(soft context.Context) <-chan struct{} {
+	drained := make(chan struct{})
+	begun := &watchedContext{Context: soft, watched: make(chan struct{})}
+	go func() {
+		defer close(drained)
+		f.gateway.Drain(begun)
+	}()
+	select {
+	case <-begun.watched:
+	case <-drained:
+	}
+	return drained
+}
+
+// watchedContext tells when somebody began to wait for its end: a drain does
+// once it has refused what is new.
+type watchedContext struct {
+	context.Context
+	once    sync.Once
+	watched chan struct{}
+}
+
+func (c *watchedContext) Done() <-chan struct{} {
+	c.once.Do(func() { close(c.watched) })
+	return c.Context.Done()
+}
+
+// drain ends what is open, while the queue is still there, and closes the
+// server. Nothing works on the streams any more: they get as long as it takes
+// to read what is stored.
+func (f *front) drain(ctx context.Context) error {
+	soft, cancel := context.WithTimeout(ctx, handoverGrace)
+	defer cancel()
+	f.gateway.Drain(soft)
+	return f.close(ctx)
 }
 
 // close stops the server, or frees the port if it never served. Streams are

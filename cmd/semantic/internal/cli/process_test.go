@@ -180,7 +180,13 @@ func simServer(t *testing.T, begin func(*exec.Cmd) error, args ...string) (*proc
 // openStream asks for a long answer and returns once it has begun.
 func openStream(t *testing.T, url string) io.ReadCloser {
 	t.Helper()
-	body := `{"model":"sim","stream":true,"messages":[{"role":"user","content":"words=4000 please"}]}`
+	return openStreamOf(t, url, "sim")
+}
+
+// openStreamOf is openStream of a model.
+func openStreamOf(t *testing.T, url, model string) io.ReadCloser {
+	t.Helper()
+	body := `{"model":"` + model + `","stream":true,"messages":[{"role":"user","content":"words=4000 please"}]}`
 	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, url+"/v1/chat/completions", strings.NewReader(body))
 	if err != nil {
 		t.Fatal(err)

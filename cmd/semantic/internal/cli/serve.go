@@ -27,6 +27,9 @@ const (
 	// handoverGrace is what streams get to read the last events of a worker
 	// that is gone, before they are told that the server restarts.
 	handoverGrace = time.Second
+	// drainBound is for faults: the handover, the cut of what is left, and the
+	// close of the connections have shorter bounds of their own.
+	drainBound = 20 * time.Second
 	// stopMargin is how much longer than its drain timeout the worker may take
 	// before it is killed: handing back, closing the model.
 	stopMargin = 15 * time.Second
@@ -163,7 +166,13 @@ func (s *serveProcess) start(ctx context.Context) error {
 	}
 	s.down.add("leave NATS", closeBound, s.queue.Close)
 	s.metrics = telemetry.NewChild()
-	return s.front.serve(s.queue, registry, telemetry.WithChild(registry, s.metrics, queueDepthMetric), expect)
+	if err := s.front.serve(s.queue, registry, telemetry.WithChild(registry, s.metrics, queueDepthMetric), expect); err != nil {
+		return err
+	}
+	// However the run ends: streams hear of the stop before the queue leaves
+	// them. After the drain of a whole run nothing is left to wait for.
+	s.down.add("drain the gateway", drainBound, s.front.drain)
+	return nil
 }
 
 // natsPort is the port as queue/embedded wants it.
@@ -209,17 +218,12 @@ func (s *serveProcess) supervise(ctx context.Context) error {
 	case <-ctx.Done():
 		s.drain(ctx, stopWorker, gone)
 		return nil
-	case err = <-s.front.failed:
+	case err := <-s.front.failed:
 		stopWorker()
-		err = errors.Join(err, <-gone)
-	case err = <-gone:
-		err = workerHint(err)
+		return errors.Join(err, <-gone)
+	case err := <-gone:
+		return workerHint(err)
 	}
-	// Not asked to stop: there is nothing that open streams could wait for.
-	soft, cancel := context.WithTimeout(context.WithoutCancel(ctx), handoverGrace)
-	defer cancel()
-	s.front.gateway.Drain(soft)
-	return err
 }
 
 // workerHint gives the worker's own hint to the error of its supervisor.
@@ -244,11 +248,7 @@ func (s *serveProcess) drain(ctx context.Context, stopWorker context.CancelFunc,
 	after := context.WithoutCancel(ctx)
 	soft, cut := context.WithCancel(after)
 	defer cut()
-	drained := make(chan struct{})
-	go func() {
-		defer close(drained)
-		s.front.gateway.Drain(soft)
-	}()
+	drained := s.front.beginDrain(soft)
 	s.app.notef("Stopping: waiting up to %s for %s. Interrupt again to end at once.\n",
 		s.config.DrainTimeout, s.waitingFor(after))
 	stopWorker()
