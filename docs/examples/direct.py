@@ -23,6 +23,7 @@ from nats.js.errors import APIError
 
 TERMINAL = {"done": 0, "failed": 3, "cancelled": 4, "expired": 5}
 QUEUE_FULL = 10077  # JetStream: the class, or your flow, holds no more jobs
+WRONG_SEQUENCE = 10071  # JetStream: the log is not as long as you said
 SILENCE = 5.0  # seconds without an event before we look into the log
 
 
@@ -44,11 +45,12 @@ class Stream:
     tells: a repeat is dropped, a gap is filled from the log.
     """
 
-    def __init__(self, nc, owner: str, job: str):
+    def __init__(self, nc, owner: str, job: str, inbox: str = ""):
         self.nc, self.js = nc, nc.jetstream()
         self.log = f"semantic.events.{owner}.{job}"
-        self.feed = f"semantic.reply.{owner}.{job}"
+        self.feed = inbox or f"semantic.reply.{owner}.{job}"
         self.next = 1
+        self.worker = ""  # who runs the job, as the last `started` said
 
     async def open(self):
         # Before publishing, so that the first event is not missed.
@@ -68,6 +70,8 @@ class Stream:
                 if event["n"] != self.next:
                     continue  # a repeat
                 self.next += 1
+                if event["type"] == "started":
+                    self.worker = event["started"]["worker"]
                 yield event
                 if event["type"] in TERMINAL:
                     await self.sub.unsubscribe()
@@ -108,9 +112,11 @@ async def publish(js, args, job: str):
     if args.deadline:
         body["deadline_ms"] = int(args.deadline * 1000)
     subject = f"semantic.jobs.{slug(args.model)}.{args.job_class}.{args.flow:02d}.{args.owner}"
+    headers = {"Nats-Msg-Id": job}  # makes a second publish of the same job harmless
+    if args.inbox:
+        headers["Semantic-Reply-To"] = args.inbox
     try:
-        # The id makes a second publish of the same job harmless.
-        await js.publish(subject, json.dumps(body).encode(), headers={"Nats-Msg-Id": job}, timeout=5)
+        await js.publish(subject, json.dumps(body).encode(), headers=headers, timeout=5)
     except APIError as e:
         if e.err_code == QUEUE_FULL:
             raise Refused("the queue is full: try again later") from e
@@ -119,20 +125,28 @@ async def publish(js, args, job: str):
         raise Refused("no answer: no JetStream, or this subject is not allowed to you") from e
 
 
-async def cancel(nc, owner: str, job: str, worker):
-    """Ask for the end. A running job's worker writes `cancelled`; where nothing
-    started, the end is written into the still empty log, which is accepted only
-    if it is still empty."""
-    if worker:
-        message = {"kind": "cancel", "owner": owner, "job": job, "reason": "requested"}
-        await nc.publish(f"semantic.control.{slug(worker)}", json.dumps(message).encode())
-        return
-    event = {"v": 1, "job": job, "n": 1, "type": "cancelled", "time": now(), "cancelled": {"reason": "requested"}}
-    await nc.jetstream().publish(
-        f"semantic.events.{owner}.{job}",
-        json.dumps(event).encode(),
-        headers={"Nats-Expected-Last-Subject-Sequence": "0"},
-    )
+async def cancel(nc, owner: str, job: str, stream):
+    """Ask for the end until it is there. A running job's worker writes
+    `cancelled`; where nothing started, the end is written into the log here,
+    which is accepted only while the log is empty."""
+    while True:
+        if stream.worker:
+            message = {"kind": "cancel", "owner": owner, "job": job}
+            await nc.publish(f"semantic.control.{slug(stream.worker)}", json.dumps(message).encode())
+        else:
+            event = {"v": 1, "job": job, "n": 1, "type": "cancelled", "time": now(), "cancelled": {"reason": "requested"}}
+            try:
+                await nc.jetstream().publish(
+                    f"semantic.events.{owner}.{job}",
+                    json.dumps(event).encode(),
+                    headers={"Nats-Expected-Last-Subject-Sequence": "0"},
+                )
+                return
+            except APIError as e:
+                if e.err_code != WRONG_SEQUENCE:
+                    raise
+                # A worker was faster: its `started` is on the way.
+        await asyncio.sleep(0.25)
 
 
 def now() -> str:
@@ -141,28 +155,32 @@ def now() -> str:
     return datetime.now(timezone.utc).isoformat().replace("+00:00", "Z")
 
 
+async def quiet(_error):
+    """A lost connection is no news: the client comes back, and we read on."""
+
+
 async def run(args) -> int:
-    nc = await nats.connect(args.nats, max_reconnect_attempts=-1, reconnect_time_wait=0.2)
+    nc = await nats.connect(args.nats, max_reconnect_attempts=-1, reconnect_time_wait=0.2, error_cb=quiet)
     try:
         job = args.job or secrets.token_hex(16)
-        stream = await Stream(nc, args.owner, job).open()
+        stream = await Stream(nc, args.owner, job, args.inbox).open()
         if not args.read_only:
             await publish(nc.jetstream(), args, job)
             print(f"job {job}", file=sys.stderr)
-        worker, tokens = None, 0
+        tokens, cancelling = 0, None
         if args.cancel_after == 0:
-            await cancel(nc, args.owner, job, worker)
+            cancelling = asyncio.create_task(cancel(nc, args.owner, job, stream))
         async for event in stream.events():
             kind = event["type"]
             payload = event.get(kind, {})
-            if kind == "started":
-                worker = payload["worker"]
             if kind in ("delta", "done"):
                 tokens += len(payload.get("tokens") or [])
                 print(payload.get("text", ""), end="", flush=True)
-                if args.cancel_after and tokens >= args.cancel_after and kind == "delta":
-                    await cancel(nc, args.owner, job, worker)
+                if args.cancel_after and tokens >= args.cancel_after and kind == "delta" and not cancelling:
+                    cancelling = asyncio.create_task(cancel(nc, args.owner, job, stream))
             if kind in TERMINAL:
+                if cancelling:
+                    cancelling.cancel()
                 print()
                 if kind == "failed":
                     where = f" ({payload['param']})" if payload.get("param") else ""
@@ -190,6 +208,7 @@ def main() -> int:
                    help="one number for each of your agents: turns are taken between flows")
     p.add_argument("--owner", default="local")
     p.add_argument("--job", help="the job's id; drawn if not given")
+    p.add_argument("--inbox", default="", help="have the events sent to this subject too, under _INBOX.")
     p.add_argument("--read-only", action="store_true", help="do not publish: read the job that --job names")
     p.add_argument("--max-tokens", type=int)
     p.add_argument("--temperature", type=float, default=0.0)

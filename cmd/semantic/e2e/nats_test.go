@@ -250,12 +250,20 @@ func TestPythonPublisher(t *testing.T) {
 	}{
 		"failed: context_length_exceeded (messages)": {`--max-tokens 100000 "x"`, 3},
 		"cancelled":                        {`--cancel-after 3 "words=4000"`, 4},
+		"cancelled\n":                      {`--cancel-after 0 "words=4000"`, 4},
 		"expired: no answer within 300 ms": {`--deadline 0.3 "words=4000"`, 5},
 	} {
 		if out, code := p.run(client + c.args); code != c.code || !strings.Contains(out, says) {
 			t.Errorf("%s: exit code %d, want %d that says %q:\n%s", c.args, code, c.code, says, out)
 		}
 	}
+
+	// With an inbox of its own; then read again from the log.
+	answer := p.must(client + `--inbox _INBOX.mine.again --job again "words=30"`)
+	if again := p.must(client + `--read-only --job again`); again == "" || !strings.Contains(answer, again) {
+		t.Errorf("read again: %q, was %q", again, answer)
+	}
+	lostConnection(t, s, p, client)
 
 	// A flow that is full, of a model that nobody serves.
 	conn, err := nats.Connect(s.NATS)
@@ -281,5 +289,35 @@ func TestPythonPublisher(t *testing.T) {
 	full := strings.Replace(client, `"$MODEL"`, "ghost", 1) + `--job-class interactive --flow 5 "x"`
 	if out, code := p.run(full); code != 6 || !strings.Contains(out, "the queue is full") {
 		t.Errorf("full queue: exit code %d:\n%s", code, out)
+	}
+}
+
+// lostConnection cuts the publisher's connection in mid-stream: it comes back
+// and has the same text as a reader of the log.
+func lostConnection(t *testing.T, s *server, p *publisher, client string) {
+	t.Helper()
+	proxy := newProxy(t, strings.TrimPrefix(s.NATS, "nats://"))
+	conn, err := nats.Connect(s.NATS)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	seen := 0
+	if _, err := conn.Subscribe("semantic.reply.local.cut", func(*nats.Msg) {
+		if seen++; seen == 10 {
+			proxy.cut()
+		}
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if err := conn.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	answer := p.must(strings.Replace(client, `"$NATS_URL"`, "nats://"+proxy.address, 1) + `--job cut "words=200"`)
+	if proxy.cuts.Load() == 0 {
+		t.Error("nothing was cut")
+	}
+	if again := p.must(client + `--read-only --job cut`); again == "" || !strings.Contains(answer, again) {
+		t.Errorf("after a lost connection: %q, the log has %q", answer, again)
 	}
 }
