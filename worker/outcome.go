@@ -12,8 +12,9 @@ import (
 
 // Reasons of requeued events.
 const (
-	reasonShutdown    = "shutdown"
-	reasonUnsupported = "unsupported"
+	reasonShutdown     = "shutdown"
+	reasonUnsupported  = "unsupported"
+	reasonSlowConsumer = "slow_consumer"
 )
 
 // end appends the terminal event and acknowledges the job.
@@ -50,8 +51,6 @@ func (r *run) refuse(ctx context.Context, err error) outcome {
 		failed.Code, failed.Param = schemas.CodeTemplateFailed, "messages"
 	case errors.As(err, &length):
 		failed.Code, failed.Message, failed.Param = schemas.CodeContextLengthExceeded, lengthMessage(length), "messages"
-	case errors.Is(err, engine.ErrSlowConsumer):
-		failed.Code, failed.Message = schemas.CodeSlowConsumer, "the log took no more tokens for too long"
 	case errors.Is(err, engine.ErrBackend):
 		failed.Code = schemas.CodeEngineFailed
 	}
@@ -80,6 +79,14 @@ func (r *run) interrupted(ctx context.Context, err error) outcome {
 		return r.conclude(ctx, r.stopCause(), true)
 	case errors.Is(err, engine.ErrDrained), errors.Is(err, engine.ErrClosed):
 		return r.conclude(ctx, errHandover, true)
+	case errors.Is(err, engine.ErrSlowConsumer):
+		// The broker took no events for long. That is not the job's fault: it goes
+		// on from the log, here or elsewhere.
+		r.log.Warn("the log took no more tokens for too long: handing the job back", keyError, err)
+		if cause := r.stopCause(); cause != nil {
+			return r.conclude(ctx, cause, true)
+		}
+		return r.requeue(ctx, reasonSlowConsumer)
 	case errors.Is(err, engine.ErrBackend):
 		// As a death of the process, which the worker's end makes of it: the
 		// started event stays without a requeued one.
@@ -108,10 +115,17 @@ func (r *run) conclude(ctx context.Context, cause error, begun bool) outcome {
 	case errors.Is(cause, errDeadline):
 		return r.expire(ctx)
 	case begun:
-		event := schemas.Event{Type: schemas.EventRequeued, Requeued: r.requeued(reasonShutdown)}
-		if err := r.delivery.Append(ctx, event); err != nil {
-			return r.lost(ctx, err)
-		}
+		return r.requeue(ctx, reasonShutdown)
+	}
+	return r.handBack(ctx)
+}
+
+// requeue takes this attempt back, so that it does not count as a death, and
+// gives the job to others at once.
+func (r *run) requeue(ctx context.Context, reason string) outcome {
+	event := schemas.Event{Type: schemas.EventRequeued, Requeued: r.requeued(reason)}
+	if err := r.delivery.Append(ctx, event); err != nil {
+		return r.lost(ctx, err)
 	}
 	return r.handBack(ctx)
 }
