@@ -65,7 +65,8 @@ Only this machine reaches it, unless you say otherwise: --host with
 			return s.run(cmd.Context())
 		},
 	}
-	keys := append(gatewayFlags(), "nats-host", "nats-port", "nats-token-file", "no-nats-auth", "sync", "sync-interval", "data-dir")
+	keys := append(gatewayFlags(), "nats-host", "nats-port", "nats-token-file", "no-nats-auth", "reply-prefixes",
+		"sync", "sync-interval", "data-dir")
 	addConfigFlags(cmd, append(keys, modelFlags()...)...)
 	addReadyFlag(cmd, &readyFile)
 	return cmd
@@ -302,10 +303,15 @@ func (s *serveProcess) waitingFor(ctx context.Context) string {
 // has, so that it depends on no file or variable.
 func (s *serveProcess) workerArgs() []string {
 	c := s.config
+	prefixes := make([]string, len(c.ReplyPrefixes))
+	for i, p := range c.ReplyPrefixes { // the flag reads CSV
+		prefixes[i] = `"` + strings.ReplaceAll(p, `"`, `""`) + `"`
+	}
 	return []string{
 		"worker", "--" + supervisedFlag, "--config", os.DevNull,
 		"--nats", s.natsURL(), "--nats-token-file", c.NATSTokenFile, "--nats-creds", "", "--nats-ca", "",
 		"--data-dir", s.dataDir, "--drain-timeout", c.DrainTimeout.String(),
+		"--reply-prefixes", strings.Join(prefixes, ","),
 		"--default-deadline", c.DefaultDeadline.String(), "--metrics-listen", "",
 		"--log-level", c.LogLevel, "--log-format", c.LogFormat,
 		"--model", c.Model, "--backend", c.Backend, "--ctx", strconv.Itoa(c.Context), "--parallel", strconv.Itoa(c.Parallel),

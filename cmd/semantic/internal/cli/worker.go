@@ -55,7 +55,8 @@ rest is handed to other workers. A second signal ends it at once. It exits with
 			return w.finish(w.run(cmd.Context()))
 		},
 	}
-	addConfigFlags(cmd, append(append(brokerFlags(), modelFlags()...), "data-dir", "default-deadline", "drain-timeout", "metrics-listen")...)
+	addConfigFlags(cmd, append(append(brokerFlags(), modelFlags()...),
+		"reply-prefixes", "data-dir", "default-deadline", "drain-timeout", "metrics-listen")...)
 	cmd.Flags().BoolVar(&supervised, supervisedFlag, false,
 		"report to the parent on stdout, and exit when stdin ends (how `semantic serve` runs it)")
 	addReadyFlag(cmd, &readyFile)

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/semantic-worker/semantic/cmd/semantic/internal/telemetry"
+	"github.com/semantic-worker/semantic/queue"
 )
 
 // setting is one entry of the list that everything is made from. Its type is
@@ -59,6 +60,9 @@ func settings() []setting {
 		{key: "nats-creds", preset: "", usage: "NATS credentials `FILE`"},
 		{key: "nats-ca", preset: "", usage: "PEM `FILE` with the authority that signed the NATS server's certificate"},
 		{key: "no-nats-auth", preset: false, usage: "let other machines use the embedded NATS server without a token"},
+		{key: "reply-prefixes", preset: []string(nil),
+			usage: "`PREFIXES` of subjects, as in replies.{owner}., that a job's reply_to may name besides its owner's inbox",
+			check: areReplyPrefixes},
 		{key: "sync", preset: "interval",
 			usage: "when the queue's store is flushed to the disk: interval, or `always` (safe against power loss, slower)",
 			check: oneOf("interval", "always")},
@@ -253,6 +257,13 @@ func toAlias(item any) (Alias, error) {
 		return a, nil
 	}
 	return Alias{}, fmt.Errorf("want pattern and model, got %s", describe(item))
+}
+
+// areReplyPrefixes leaves the judgement to the queue, which honours them.
+func areReplyPrefixes(value any) error {
+	c := queue.DefaultConfig()
+	c.ReplyPrefixes = value.([]string)
+	return c.Validate()
 }
 
 func isLevel(value any) error {
