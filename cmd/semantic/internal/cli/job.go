@@ -46,6 +46,9 @@ Without a PROMPT, or with -, the prompt is read from stdin.`,
 			if err != nil {
 				return err
 			}
+			if !subject && class != schemas.ClassNormal {
+				return usagef("--class: the class is in the subject and not in the job: give it with --subject")
+			}
 			model, err := a.modelName(c)
 			if err != nil {
 				return err

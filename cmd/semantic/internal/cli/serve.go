@@ -118,6 +118,9 @@ func (s *serveProcess) unlessStopped(ctx context.Context, err error) error {
 // accepted, and wait.
 func (s *serveProcess) start(ctx context.Context) error {
 	c := s.config
+	if err := c.CheckBackend(); err != nil {
+		return err
+	}
 	if err := c.CheckEmbeddedNATS(); err != nil {
 		return err
 	}

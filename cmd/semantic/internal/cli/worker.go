@@ -114,6 +114,9 @@ func (w *workerProcess) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := c.CheckBackend(); err != nil {
+		return err
+	}
 	a.Log = a.Log.With("role", "worker")
 	down := teardown{log: a.Log}
 	defer func() { down.run(ctx) }()

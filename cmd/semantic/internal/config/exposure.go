@@ -69,6 +69,25 @@ func (l *Loaded) CheckEmbeddedNATS() error {
 	return l.fault("nats-host", "%s is %w without a token: set --nats-token-file, or say --no-nats-auth", l.NATSHost, ErrExposed)
 }
 
+// CheckBackend refuses settings, other than their defaults, that the backend
+// would ignore.
+func (l *Loaded) CheckBackend() error {
+	type unused struct {
+		key string
+		set bool
+	}
+	ignored := []unused{{"sim-step", l.SimStep != 0}, {"sim-prefill-rate", l.SimPrefillRate != 0}}
+	if l.Backend == "sim" {
+		ignored = []unused{{"kv-type", l.KVType != ""}, {"gpu-layers", l.GPULayers != -1}, {"threads", l.Threads != 0}}
+	}
+	for _, i := range ignored {
+		if i.set {
+			return l.fault(i.key, "has no meaning with the backend %s", l.Backend)
+		}
+	}
+	return nil
+}
+
 // CheckNATSClient refuses two identities at once.
 func (l *Loaded) CheckNATSClient() error {
 	if l.NATSCreds != "" && l.NATSTokenFile != "" {
