@@ -225,11 +225,11 @@ func (c *Claimer) poll(ctx context.Context) error {
 		}
 		c.mu.Lock()
 		for subject := range subjects {
-			address, err := parseJobSubject(subject)
-			if err != nil {
-				continue // a stranger's spelling; no consumer matches it either
+			flow, ok := flowOf(subject)
+			if !ok {
+				continue // no consumer matches it
 			}
-			if h := &c.hints[i][address.Flow]; !h.active {
+			if h := &c.hints[i][flow]; !h.active {
 				*h = hint{active: true}
 			}
 		}
@@ -263,6 +263,12 @@ func (c *Claimer) try(ctx context.Context, l lane) (*Delivery, error) {
 	}
 	c.schedule.served(l, c.ready)
 	c.found(l, before)
+	if _, err := parseJobSubject(m.Subject()); err != nil {
+		if err := c.endStranger(ctx, m); err != nil {
+			c.giveBack(ctx, m, err)
+		}
+		return nil, nil
+	}
 	d, err := c.admit(ctx, m)
 	if err != nil {
 		c.giveBack(ctx, m, err)

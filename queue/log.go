@@ -114,11 +114,15 @@ func (q *Queue) accept(l *jobLog, jobID string, m storedMessage) {
 // readLog brings l up to the end that the stream's leader knows. A zero jobLog
 // is read from the start.
 func (q *Queue) readLog(ctx context.Context, owner, jobID string, l *jobLog) error {
-	return q.retry(ctx, func(ctx context.Context) error { return q.readLogOnce(ctx, owner, jobID, l) })
+	return q.readSubject(ctx, EventSubject(owner, jobID), jobID, l)
 }
 
-func (q *Queue) readLogOnce(ctx context.Context, owner, jobID string, l *jobLog) error {
-	subject := EventSubject(owner, jobID)
+// readSubject is readLog where the owner's token is no slug.
+func (q *Queue) readSubject(ctx context.Context, subject, jobID string, l *jobLog) error {
+	return q.retry(ctx, func(ctx context.Context) error { return q.readSubjectOnce(ctx, subject, jobID, l) })
+}
+
+func (q *Queue) readSubjectOnce(ctx context.Context, subject, jobID string, l *jobLog) error {
 	end, found, err := q.leaderGet(ctx, streamEvents, getRequest{LastFor: subject})
 	if err != nil || !found || end.Sequence <= l.Last {
 		return err

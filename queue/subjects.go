@@ -114,6 +114,15 @@ func parseJobSubject(subject string) (jobAddress, error) {
 	return jobAddress{Model: model, Class: class, Flow: flow, Owner: owner}, nil
 }
 
+// flowOf reads the flow of a job subject whose owner may be no slug.
+func flowOf(subject string) (int, bool) {
+	token := strings.Split(strings.TrimPrefix(subject, prefixJobs), ".")
+	if len(token) != 4 {
+		return 0, false
+	}
+	return parseFlow(token[2])
+}
+
 func parseFlow(token string) (int, bool) {
 	flow, err := strconv.Atoi(token)
 	if err != nil || flow < 0 || flow >= Flows || token != flowToken(flow) {

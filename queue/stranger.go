@@ -1,0 +1,73 @@
+package queue
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/semantic-worker/semantic/schemas"
+)
+
+// endStranger ends a job that was published under an owner token that is no
+// slug: nobody could ever take it. Its publisher finds the reason where it would
+// look for the log, under the token as it was written. An error means that the
+// broker did not answer, or has no room now: the job is to be offered again.
+func (c *Claimer) endStranger(ctx context.Context, m jetstream.Msg) error {
+	meta, err := m.Metadata()
+	if err != nil {
+		return fmt.Errorf("queue: claimed message: %w", err)
+	}
+	// The consumer's filter has checked the tokens before the owner's.
+	token := strings.Split(strings.TrimPrefix(m.Subject(), prefixJobs), ".")
+	class, owner := schemas.Class(token[1]), token[len(token)-1]
+	jobID := deliveredID(m.Headers().Get(schemas.HeaderJobID), class, meta.Sequence.Stream)
+	ctx, cancel := context.WithTimeout(ctx, c.q.config.AckWait/2)
+	defer cancel()
+	err = c.failStranger(ctx, prefixEvents+owner+"."+jobID, jobID, owner)
+	if errors.Is(err, ErrUnavailable) || errors.Is(err, ErrStorageFull) {
+		return err
+	}
+	c.q.log.Warn("job under an owner token that is not allowed, ended",
+		slog.String("subject", m.Subject()), slog.String("job", jobID), slog.Any("error", err))
+	_ = m.Term() // if it gets lost, the job is offered again and its log has its end
+	return nil
+}
+
+// failStranger appends the end to the log, unless it is there.
+func (c *Claimer) failStranger(ctx context.Context, subject, jobID, owner string) error {
+	if !concreteSubject(subject) {
+		return fmt.Errorf("%w: event subject %q", ErrInvalid, subject)
+	}
+	for {
+		var l jobLog
+		if err := c.q.readSubject(ctx, subject, jobID, &l); err != nil {
+			return err
+		}
+		if l.ended() {
+			return nil
+		}
+		data, err := schemas.EncodeEvent(schemas.Event{
+			Version: schemas.Version, Job: jobID, N: l.n() + 1, Type: schemas.EventFailed, Time: time.Now(),
+			Failed: &schemas.Failed{
+				Code: schemas.CodeInvalidRequest, Param: "subject.owner",
+				Message: fmt.Sprintf("the owner token %q is not allowed: letters, digits, _ and - stand for themselves, "+
+					"every other byte is =XX in upper-case hex", owner),
+			},
+		})
+		if err != nil {
+			return err
+		}
+		_, err = c.q.appendEvent(ctx, subject, NewJobID(), l.Last, data)
+		if err == nil {
+			c.q.metrics.appends.WithLabelValues(string(schemas.EventFailed)).Inc()
+		}
+		if !errors.Is(err, ErrFenced) {
+			return err
+		}
+	}
+}
