@@ -61,6 +61,27 @@ func (q *Queue) Deadline(job schemas.Job, class schemas.Class) time.Duration {
 	return q.config.DefaultDeadline[class]
 }
 
+// deadlineMargin is how much longer than the longest deadline a job's log lives.
+const deadlineMargin = time.Hour
+
+// CheckDeadline returns a *schemas.FieldError that names deadline_ms for a job
+// whose deadline is so long that its log could lose its head before it ends:
+// longer than Config.EventsMaxAge less an hour. The deadlines of Config.DefaultDeadline
+// always pass.
+func (q *Queue) CheckDeadline(job schemas.Job) error {
+	longest := q.config.EventsMaxAge - deadlineMargin
+	for _, d := range q.config.DefaultDeadline {
+		longest = max(longest, d)
+	}
+	if job.DeadlineMS <= longest.Milliseconds() {
+		return nil
+	}
+	return &schemas.FieldError{
+		Field: "deadline_ms", Code: schemas.CodeInvalidRequest,
+		Reason: fmt.Sprintf("is %d, more than the %d that this queue keeps a job's log for", job.DeadlineMS, longest.Milliseconds()),
+	}
+}
+
 // Submit stores a job durably: first a `submitted` event, which takes the job
 // id, then the job. The same id with the same body attaches to the job, in
 // whatever state it is. While the broker does not answer it tries for
@@ -141,6 +162,9 @@ func (q *Queue) newTicket(s Submission) (Ticket, []byte, error) {
 		return Ticket{}, nil, fmt.Errorf("%w: class %q", ErrInvalid, s.Class)
 	}
 	body, err := schemas.EncodeJob(s.Job)
+	if err == nil {
+		err = q.CheckDeadline(s.Job)
+	}
 	if err != nil {
 		return Ticket{}, nil, err
 	}

@@ -216,3 +216,17 @@ func TestSubmitUnavailable(t *testing.T) {
 		t.Errorf("it took %v to say so", waited)
 	}
 }
+
+// TestDeadlineBeyondTheLog: a log must not lose its head while its job lives.
+func TestDeadlineBeyondTheLog(t *testing.T) {
+	t.Parallel()
+	q := queuetest.Open(t, queuetest.Start(t))
+	job := body("patient")
+	job.DeadlineMS = (24 * time.Hour).Milliseconds()
+	submit(t, q, queue.Submission{Job: job})
+	job.DeadlineMS++
+	var field *schemas.FieldError
+	if _, err := q.Submit(t.Context(), queue.Submission{Job: job}); !errors.As(err, &field) || field.Field != "deadline_ms" {
+		t.Fatalf("error %v", err)
+	}
+}

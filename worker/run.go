@@ -165,6 +165,9 @@ func (r *run) handle(ctx context.Context) outcome {
 			Reason: fmt.Sprintf("is %q, but the job was published for %q", job.Model, r.w.model.Name),
 		}
 	}
+	if bad == nil && r.history.first == nil {
+		bad = r.w.queue.CheckDeadline(job)
+	}
 	if bad != nil {
 		return r.refuse(ctx, bad)
 	}

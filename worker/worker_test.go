@@ -163,6 +163,7 @@ func TestBadJobsFailByName(t *testing.T) {
 		"not JSON":      {`{`, schemas.CodeInvalidRequest, "", ""},
 		"unknown field": {head + user + `,"best_of":3}`, schemas.CodeUnknownParameter, "best_of", ""},
 		"out of range":  {head + user + `,"temperature":9}`, schemas.CodeInvalidRequest, "temperature", ""},
+		"too patient":   {head + user + `,"deadline_ms":86400001}`, schemas.CodeInvalidRequest, "deadline_ms", ""},
 		"other model":   {`{"v":1,"model":"other",` + user + `}`, schemas.CodeInvalidRequest, "model", "other"},
 		"template": {
 			head + `"messages":[{"role":"user","content":"unrenderable"}]}`,
@@ -180,7 +181,7 @@ func TestBadJobsFailByName(t *testing.T) {
 		}
 	}
 	h.emptied()
-	eventually(t, "all are counted", func() bool { return w.metric("semantic_worker_jobs_total", "failed") == 6 })
+	eventually(t, "all are counted", func() bool { return w.metric("semantic_worker_jobs_total", "failed") == 7 })
 	if steps := w.engine.Snapshot().Steps; steps != 0 {
 		t.Errorf("the engine made %d steps", steps)
 	}
