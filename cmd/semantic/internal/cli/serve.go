@@ -49,7 +49,10 @@ their streams go on; what is left is kept in the queue for the next start. A
 second signal ends it at once; nothing accepted is lost then either.
 
 Only this machine reaches it, unless you say otherwise: --host with
---allow-remote opens the gateway, --nats-host opens NATS for workers elsewhere.`,
+--allow-remote opens the gateway, --nats-host opens NATS for workers elsewhere.
+The embedded NATS server has no TLS: jobs, answers and the token of
+--nats-token-file go over the network in clear text. Open it only inside a
+network that you trust.`,
 		Example: `  semantic serve
   semantic serve --port 9000 --nats-port 4333 --data-dir ./data
   semantic serve --backend sim --sim-step 20ms      # made-up text, no model
