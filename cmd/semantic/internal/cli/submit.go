@@ -133,9 +133,10 @@ func (s *submitRun) run(cmd *cobra.Command, c *config.Loaded, given []string) er
 	if err != nil {
 		return err
 	}
-	ticket, err := q.Submit(ctx, queue.Submission{Class: class, Job: job, RequestID: "req_" + randomHex(16)})
+	id := queue.NewJobID() // known here, whatever becomes of the answer
+	ticket, err := q.Submit(ctx, queue.Submission{JobID: id, Class: class, Job: job, RequestID: "req_" + randomHex(16)})
 	if err != nil {
-		return submitHint(err)
+		return s.unsubmitted(ctx, q, id, err)
 	}
 	deadline := time.Duration(job.DeadlineMS) * time.Millisecond
 	if deadline == 0 {
@@ -195,12 +196,37 @@ func queueModel(ctx context.Context, q *queue.Queue, named string) (string, erro
 		"Start one: `semantic worker --model %s`.", named)
 }
 
+// unsubmitted is the error of a Submit. Where that leaves open whether the job
+// is stored, it is cancelled, so that none runs that nobody follows.
+func (s *submitRun) unsubmitted(ctx context.Context, q canceller, id string, err error) error {
+	if ctx.Err() == nil && !errors.Is(err, queue.ErrUnavailable) {
+		return submitHint(err)
+	}
+	bounded, stop := context.WithTimeout(context.WithoutCancel(ctx), cancelBound)
+	defer stop()
+	s.app.notef("Not known to be stored: cancelling job %s.\n", id)
+	if failed := q.Cancel(bounded, queue.OwnerLocal, id, "requested"); failed != nil {
+		err = fmt.Errorf("job %s may have been stored, and may still run: %w", id, err)
+	} else {
+		err = fmt.Errorf("job %s was cancelled: %w", id, err)
+	}
+	if ctx.Err() != nil {
+		return withCode(err, exitInterrupted)
+	}
+	return submitHint(err)
+}
+
+// canceller is what unsubmitted needs of a [queue.Queue].
+type canceller interface {
+	Cancel(ctx context.Context, owner, jobID, reason string) error
+}
+
 func submitHint(err error) error {
 	switch {
 	case errors.Is(err, queue.ErrQueueFull):
 		return withHint(err, "Try again later, or use another --class.")
 	case errors.Is(err, queue.ErrStorageFull):
-		return withHint(err, "The broker's storage is nearly full; finished jobs make room.")
+		return withHint(err, "The broker's storage is nearly full; jobs that end make room, their logs only as they age, after up to 25 h.")
 	}
 	return brokerHint(err)
 }
