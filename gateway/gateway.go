@@ -99,7 +99,12 @@ func New(o Options) (*Gateway, error) {
 // Handler serves every route.
 func (g *Gateway) Handler() http.Handler { return g.http }
 
-// Drain stops the gateway. At once, readiness turns 503 and new API requests
+// Refuse is the first step of Drain alone: readiness turns 503, new API requests
+// get 503 server_restarting, and no job is cancelled any more. Open requests go
+// on. Idempotent.
+func (g *Gateway) Refuse() { g.tracker.stop() }
+
+// Drain stops the gateway. At once, as by Refuse, readiness turns 503 and new API requests
 // get 503 server_restarting; from now on no job is cancelled, whatever clients
 // do. Open requests go on until they end or ctx does; then each is ended with
 // server_restarting, inside its stream where it has begun, and its job goes on

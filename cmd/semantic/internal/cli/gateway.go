@@ -10,7 +10,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"syscall"
 	"time"
 
@@ -192,34 +191,16 @@ func (f *front) ownNames() []string {
 	return names
 }
 
-// beginDrain drains the gateway as [gateway.Gateway.Drain] does. It returns as
-// soon as readiness and new requests get 503; the channel closes at the end of
-// the drain.
+// beginDrain drains the gateway in the background, after readiness and new
+// requests got their 503; the channel closes at the end of the drain.
 func (f *front) beginDrain(soft context.Context) <-chan struct{} {
+	f.gateway.Refuse()
 	drained := make(chan struct{})
-	begun := &watchedContext{Context: soft, watched: make(chan struct{})}
 	go func() {
 		defer close(drained)
-		f.gateway.Drain(begun)
+		f.gateway.Drain(soft)
 	}()
-	select {
-	case <-begun.watched:
-	case <-drained:
-	}
 	return drained
-}
-
-// watchedContext tells when somebody began to wait for its end: a drain does
-// once it has refused what is new.
-type watchedContext struct {
-	context.Context
-	once    sync.Once
-	watched chan struct{}
-}
-
-func (c *watchedContext) Done() <-chan struct{} {
-	c.once.Do(func() { close(c.watched) })
-	return c.Context.Done()
 }
 
 // drain ends what is open, while the queue is still there, and closes the
