@@ -46,7 +46,7 @@ class Stream:
     """
 
     def __init__(self, nc, owner: str, job: str, inbox: str = ""):
-        self.nc, self.js = nc, nc.jetstream()
+        self.nc, self.js, self.job = nc, nc.jetstream(), job
         self.log = f"semantic.events.{owner}.{job}"
         self.feed = inbox or f"semantic.reply.{owner}.{job}"
         self.next = 1
@@ -61,7 +61,7 @@ class Stream:
         while True:
             try:
                 message = await self.sub.next_msg(timeout=SILENCE)
-                batch = [json.loads(message.data)]
+                batch = self.read(message)
             except TimeoutError:
                 batch = []  # nothing is heard: perhaps the last event was lost
             if not batch or batch[0]["n"] > self.next:
@@ -77,6 +77,14 @@ class Stream:
                     await self.sub.unsubscribe()
                     return
 
+    def read(self, message):
+        """The event in a message, or nothing: others may get junk stored."""
+        try:
+            event = json.loads(message.data)
+        except ValueError:
+            return []
+        return [event] if isinstance(event, dict) and event.get("job") == self.job and "n" in event else []
+
     async def read_log(self):
         """All events stored so far (JetStream is authoritative)."""
         try:
@@ -89,7 +97,7 @@ class Stream:
         try:
             while True:
                 message = await sub.next_msg(timeout=SILENCE)
-                found.append(json.loads(message.data))
+                found += self.read(message)
                 if message.metadata.sequence.stream >= last:
                     return found
         except TimeoutError:

@@ -258,6 +258,12 @@ func TestPythonPublisher(t *testing.T) {
 		}
 	}
 
+	// What is no event of the job is skipped: here a server's acknowledgement.
+	p.must(`nats pub --jetstream semantic.events.local.junk '{"stream":"EVENTS","seq":1}'`)
+	if out, code := p.run(client + `--job junk "words=3"`); code != 0 {
+		t.Errorf("junk in the log: exit code %d:\n%s", code, out)
+	}
+
 	// With an inbox of its own; then read again from the log.
 	answer := p.must(client + `--inbox _INBOX.mine.again --job again "words=30"`)
 	if again := p.must(client + `--read-only --job again`); again == "" || !strings.Contains(answer, again) {
