@@ -43,6 +43,9 @@ type ModelInfo struct {
 	Backend string
 	// ContextTrained is the model's own context limit in tokens.
 	ContextTrained int
+	// Memory says what can be done with a resident sequence; the zero value is
+	// MemoryCells.
+	Memory MemoryKind
 	// ContextReason is the arithmetic behind Limits.Context, for people.
 	ContextReason string
 	// ChatTemplate is the model's Jinja template; empty where it has none.
@@ -50,6 +53,18 @@ type ModelInfo struct {
 	// BOS and EOS are the texts of these tokens, for the template.
 	BOS, EOS string
 }
+
+// MemoryKind says what a backend can do with a resident sequence, as probed when
+// the model was loaded.
+type MemoryKind int
+
+const (
+	// MemoryCells: positions can be removed from the end and shared in part.
+	MemoryCells MemoryKind = iota
+	// MemoryWhole: sliding-window, recurrent and hybrid models. A sequence is
+	// removed, shared and saved as a whole only, at the length it has.
+	MemoryWhole
+)
 
 // Vocabulary turns text into tokens and back. It is immutable and safe for
 // concurrent use, also while a step runs.
@@ -60,9 +75,9 @@ type Vocabulary interface {
 	// do) are recognised if special is true; nothing is added in front or
 	// behind.
 	Tokenize(text string, special bool) ([]Token, error)
-	// AppendPiece appends the bytes of a token to dst. Control tokens have no
-	// bytes. A piece may end in the middle of a UTF-8 sequence.
-	AppendPiece(dst []byte, token Token) []byte
+	// AppendPiece appends the bytes of a token to dst. Control tokens have bytes
+	// only if special is true. A piece may end in the middle of a UTF-8 sequence.
+	AppendPiece(dst []byte, token Token, special bool) []byte
 	// EndOfGeneration reports whether the model ends its turn with the token.
 	EndOfGeneration(token Token) bool
 }
@@ -103,6 +118,13 @@ type Backend interface {
 	// Share makes dst, which must be empty, hold the first n positions of src
 	// without using another cell.
 	Share(dst, src SeqID, n int32) error
+	// Save returns the state of the first n positions of a sequence, bit for bit
+	// as Restore brings it back. It is of this model, KV type and settings only,
+	// and says nothing of the tokens.
+	Save(seq SeqID, n int32) ([]byte, error)
+	// Restore makes seq, which must be empty, hold what Save returned. On an
+	// error seq is empty; ErrNoRoom leaves everything as it was.
+	Restore(seq SeqID, state []byte) error
 	// CellsUsed is the backend's own count of distinct cells in use.
 	CellsUsed() int
 	// Interrupt ends the step that is running, if the device can (not on

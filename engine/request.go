@@ -1,6 +1,10 @@
 package engine
 
-import "time"
+import (
+	"time"
+
+	"github.com/semantic-worker/semantic/engine/grammar"
+)
 
 // Sampling chooses tokens from logits. The zero value is greedy.
 type Sampling struct {
@@ -14,8 +18,37 @@ type Sampling struct {
 	TopP float64
 	// MinP drops tokens less likely than MinP × the likeliest; 0 keeps all.
 	MinP float64
+	// TypicalP keeps the tokens whose surprise is nearest to the expected one,
+	// until their probability reaches it (Meister et al., 2023); 0 and 1 keep
+	// all.
+	TypicalP float64
+	// RepeatPenalty divides the positive and multiplies the negative logits of
+	// tokens among the last PenaltyTokens of prompt and answer (Keskar et al.,
+	// 2019); 0 and 1 change nothing.
+	RepeatPenalty float64
+	// PresencePenalty is subtracted from the logit of every token that was
+	// generated among those last tokens, FrequencyPenalty once for each time;
+	// the prompt does not count (OpenAI's definition).
+	PresencePenalty, FrequencyPenalty float64
+	// PenaltyTokens is how many tokens back the penalties look: 0 means 64 for
+	// RepeatPenalty and everything generated for the other two; -1 everything.
+	PenaltyTokens int
+	// Bias is added to logits; ±Inf forces or bans a token. In order of their
+	// ids, each at most once.
+	Bias []Bias
+	// MinTokens bans the ends of generation (StopTokens too) until so many
+	// tokens were generated.
+	MinTokens int
+	// IgnoreEOS bans the end-of-generation tokens altogether.
+	IgnoreEOS bool
 	// Seed and a token's position alone determine its randomness.
 	Seed int64
+}
+
+// Bias is what is added to a token's logit.
+type Bias struct {
+	Token Token
+	Logit float32
 }
 
 // Request is one sequence to generate.
@@ -40,6 +73,39 @@ type Request struct {
 	MaxTokens int
 	// Stop ends generation before any of these strings.
 	Stop []string
+	// StopTokens end generation like end-of-generation tokens; their text is
+	// not output.
+	StopTokens []Token
+	// Special makes the text of control tokens part of the text, as the formats
+	// of some models' tool calls and reasoning need.
+	Special bool
+	// Grammar, if set, is what the text must keep to; where it allows no more,
+	// the sequence ends, and it ends by itself (FinishStop) nowhere else.
+	Grammar *grammar.Grammar
+	// GrammarAfter, if any, are strings behind the first of which (in the text)
+	// Grammar begins to hold; before, everything is allowed.
+	GrammarAfter []string
+	// Logprobs asks for the log probability of each generated token, and
+	// TopLogprobs (0 … 20) for those of the likeliest ones: of the model's own
+	// distribution, before Sampling changes it.
+	Logprobs    bool
+	TopLogprobs int
+	// Class orders who is preempted first: a higher number before a lower one.
+	Class int
+}
+
+// TokenLogprob is the log probability of a generated token.
+type TokenLogprob struct {
+	Token   Token
+	Logprob float32
+	// Top are the likeliest tokens, the likeliest first.
+	Top []TopToken
+}
+
+// TopToken is a token that could have been chosen, with its log probability.
+type TopToken struct {
+	Token   Token
+	Logprob float32
 }
 
 // Finish says why a sequence ended by itself.
@@ -60,6 +126,8 @@ type Chunk struct {
 	// Text is valid UTF-8. It may lag behind Tokens, never behind the last
 	// chunk's; it is a pure function of all token ids so far.
 	Text string
+	// Logprobs has an entry for each of Tokens, if Request.Logprobs asked.
+	Logprobs []TokenLogprob
 	// Finish is set in the last chunk, together with Usage and Timings.
 	Finish  Finish
 	Usage   Usage

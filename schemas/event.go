@@ -86,16 +86,62 @@ type Started struct {
 	// Seed is the sampling seed in use: the job's, or the one drawn by the
 	// first attempt, which later attempts take over.
 	Seed int64 `json:"seed" jsonschema:"minimum=-9223372036854775808,maximum=9223372036854775807"`
-	// PromptTokens is the length of the rendered prompt.
+	// PromptTokens is the length of the rendered prompt, of all prompts of a
+	// completion together.
 	PromptTokens int `json:"prompt_tokens" jsonschema:"minimum=0"`
 }
 
-// Delta is newly generated output. Text may lag behind Tokens while the worker
-// holds back what could be the start of a stop string or an incomplete UTF-8
-// sequence; it is a pure function of all token ids so far.
+// Output is newly generated output of one choice. What is in it beside Tokens
+// may lag behind them, while the worker holds back what could be the start of a
+// stop string, of a tool call or of a character; it is a pure function of all
+// token ids of the choice so far. A reader joins Reasoning, then Text, then
+// ToolCalls.
+type Output struct {
+	// Choice counts the choices from 0.
+	Choice int     `json:"choice,omitempty" jsonschema:"minimum=0"`
+	Tokens []int32 `json:"tokens,omitempty"`
+	Text   string  `json:"text,omitempty"`
+	// Reasoning is what the model thinks before it speaks.
+	Reasoning string `json:"reasoning,omitempty"`
+	// ToolCalls are new calls and new arguments of calls.
+	ToolCalls []ToolCallDelta `json:"tool_calls,omitempty"`
+	// Logprobs has one entry for each of Tokens, if the job asked for them.
+	Logprobs []TokenLogprob `json:"logprobs,omitempty"`
+}
+
+// ToolCallDelta begins a call or continues its arguments.
+type ToolCallDelta struct {
+	// Index counts the calls of the choice from 0.
+	Index int `json:"index" jsonschema:"minimum=0"`
+	// ID and Name are there where the call begins.
+	ID   string `json:"id,omitempty"`
+	Name string `json:"name,omitempty"`
+	// Arguments is the next piece of a JSON object as text.
+	Arguments string `json:"arguments,omitempty"`
+}
+
+// TokenLogprob is the log probability of a token, and of those that were
+// likeliest in its place, in the model's own distribution (before sampling
+// parameters change it).
+type TokenLogprob struct {
+	// Bytes is the token's own text, which may be a part of a character.
+	Bytes   []byte       `json:"bytes"`
+	Logprob float64      `json:"logprob" jsonschema:"maximum=0"`
+	Top     []TopLogprob `json:"top,omitempty" jsonschema:"maxItems=20"`
+}
+
+// TopLogprob is a token that could have been chosen.
+type TopLogprob struct {
+	Token   int32   `json:"token" jsonschema:"minimum=0"`
+	Bytes   []byte  `json:"bytes"`
+	Logprob float64 `json:"logprob" jsonschema:"maximum=0"`
+}
+
+// Delta is newly generated output. FinishReason is set where the choice ends
+// and others go on; the end of the last one is in [Done].
 type Delta struct {
-	Tokens []int32 `json:"tokens"`
-	Text   string  `json:"text"`
+	Output
+	FinishReason FinishReason `json:"finish_reason,omitempty" jsonschema:"enum=stop,enum=length,enum=tool_calls"`
 }
 
 // Requeued says that a worker gave the job back unharmed. It costs no attempt.
@@ -115,6 +161,8 @@ const (
 	FinishStop FinishReason = "stop"
 	// FinishLength: max_tokens, or the context, was reached.
 	FinishLength FinishReason = "length"
+	// FinishToolCalls: the model ended its turn with calls of tools.
+	FinishToolCalls FinishReason = "tool_calls"
 )
 
 // Usage counts tokens over the whole stream, all attempts together.
@@ -135,13 +183,12 @@ type Timings struct {
 	DecodeMS float64 `json:"decode_ms" jsonschema:"minimum=0"`
 }
 
-// Done ends a stream that was answered in full. Tokens and Text are the last
-// output (text that was held back), in the same event as the end so that no
-// crash can fall between them.
+// Done ends a stream that was answered in full. Output is the last output of the
+// choice that ended last, in the same event as the end so that no crash can fall
+// between them.
 type Done struct {
-	Tokens       []int32      `json:"tokens,omitempty"`
-	Text         string       `json:"text,omitempty"`
-	FinishReason FinishReason `json:"finish_reason" jsonschema:"enum=stop,enum=length"`
+	Output
+	FinishReason FinishReason `json:"finish_reason" jsonschema:"enum=stop,enum=length,enum=tool_calls"`
 	Usage        Usage        `json:"usage"`
 	Timings      Timings      `json:"timings"`
 }

@@ -1,11 +1,18 @@
 package schemas
 
+import "encoding/json"
+
 // JobKind says what a job asks of the model.
 type JobKind string
 
-// KindChat renders Messages through the model's own chat template. It is the
-// only kind so far, and what an empty kind means.
-const KindChat JobKind = "chat"
+// The kinds of jobs.
+const (
+	// KindChat renders Messages through the model's own chat template; it is
+	// what an empty kind means.
+	KindChat JobKind = "chat"
+	// KindCompletion continues Prompts as they are.
+	KindCompletion JobKind = "completion"
+)
 
 // Class is a job's priority class; each class has a stream and bounds of its own.
 type Class string
@@ -45,13 +52,80 @@ type Message struct {
 	Name string `json:"name,omitempty" jsonschema:"maxLength=200"`
 	// ToolCallID names the call that a message of role tool answers.
 	ToolCallID string `json:"tool_call_id,omitempty"`
+	// ToolCalls are the calls that a message of role assistant made. Its
+	// Content may be empty then.
+	ToolCalls []ToolCall `json:"tool_calls,omitempty"`
+	// Reasoning is what a message of role assistant thought before it spoke;
+	// templates that do not know it ignore it.
+	Reasoning string `json:"reasoning_content,omitempty"`
+}
+
+// ToolCall is a call that the model made.
+type ToolCall struct {
+	// ID is repeated by the message that answers the call.
+	ID   string `json:"id" jsonschema:"minLength=1,maxLength=200"`
+	Name string `json:"name" jsonschema:"minLength=1,maxLength=200"`
+	// Arguments is a JSON object as text.
+	Arguments string `json:"arguments"`
+}
+
+// Tool is a function that the model may call.
+type Tool struct {
+	Name        string `json:"name" jsonschema:"minLength=1,maxLength=64,pattern=^[A-Za-z0-9_-]*$"`
+	Description string `json:"description,omitempty"`
+	// Parameters is the JSON Schema of the arguments, an object; left out, there
+	// are none.
+	Parameters json.RawMessage `json:"parameters,omitempty"`
+	// Strict makes the arguments keep to Parameters by grammar wherever the
+	// model calls the tool by itself; a call that ToolChoice enforces always
+	// keeps to them.
+	Strict bool `json:"strict,omitempty"`
+}
+
+// ToolChoice says whether the model calls a tool.
+type ToolChoice struct {
+	// Mode is "auto" (the model decides), "none", "required" (at least one
+	// call) or "function" (a call of Name).
+	Mode string `json:"mode" jsonschema:"enum=auto,enum=none,enum=required,enum=function"`
+	Name string `json:"name,omitempty" jsonschema:"maxLength=64"`
+}
+
+// The modes of [ToolChoice].
+const (
+	ToolAuto     = "auto"
+	ToolNone     = "none"
+	ToolRequired = "required"
+	ToolFunction = "function"
+)
+
+// ResponseFormat is what the answer must keep to.
+type ResponseFormat struct {
+	// Type is "text", "json_object" or "json_schema".
+	Type string `json:"type" jsonschema:"enum=text,enum=json_object,enum=json_schema"`
+	// Schema is the JSON Schema of type json_schema.
+	Schema json.RawMessage `json:"schema,omitempty"`
+	// Name is what the client calls the schema. It changes nothing.
+	Name string `json:"name,omitempty" jsonschema:"maxLength=64"`
+}
+
+// The types of [ResponseFormat].
+const (
+	FormatText       = "text"
+	FormatJSONObject = "json_object"
+	FormatJSONSchema = "json_schema"
+)
+
+// Prompt is text or tokens to continue: exactly one of the two.
+type Prompt struct {
+	Text   string  `json:"text,omitempty"`
+	Tokens []int32 `json:"tokens,omitempty"`
 }
 
 // API says in which dialect a gateway answers a job, so that any gateway can
 // render (or resume) its stream from the log alone. Workers do not read it.
 type API struct {
-	// Format is "openai.chat".
-	Format string `json:"format" jsonschema:"enum=openai.chat"`
+	// Format is "openai.chat" or "openai.completions".
+	Format string `json:"format" jsonschema:"enum=openai.chat,enum=openai.completions"`
 	// Stream is whether the client asked for server-sent events.
 	Stream bool `json:"stream,omitempty"`
 	// IncludeUsage asks for a last chunk with usage (stream_options.include_usage).
@@ -64,8 +138,11 @@ type API struct {
 	RequestedModel string `json:"requested_model,omitempty"`
 }
 
-// FormatOpenAIChat is the [API] format of POST /v1/chat/completions.
-const FormatOpenAIChat = "openai.chat"
+// The [API] formats of POST /v1/chat/completions and POST /v1/completions.
+const (
+	FormatOpenAIChat        = "openai.chat"
+	FormatOpenAICompletions = "openai.completions"
+)
 
 // Job is one request. Where an optional field is left out (nil in Go), the
 // default named in its comment applies.
@@ -73,12 +150,21 @@ type Job struct {
 	// Version is the schema version, 1 … [Version].
 	Version int `json:"v"`
 	// Kind is what is asked; empty means "chat".
-	Kind JobKind `json:"kind,omitempty" jsonschema:"enum=chat,enum="`
+	Kind JobKind `json:"kind,omitempty" jsonschema:"enum=chat,enum=completion,enum="`
 	// Model is the model's plain name (not its slug). It must be the model of
 	// the subject that the job was published to.
 	Model string `json:"model" jsonschema:"minLength=1,maxLength=200"`
 	// Messages is the conversation, oldest first; at least one.
-	Messages []Message `json:"messages" jsonschema:"minItems=1"`
+	Messages []Message `json:"messages,omitempty" jsonschema:"minItems=1"`
+	// Prompts are what a completion continues, each with N choices: choice
+	// p × N + k is the k-th of prompt p. At least one for a completion, none for
+	// a chat.
+	Prompts []Prompt `json:"prompts,omitempty" jsonschema:"maxItems=16"`
+	// Echo puts the prompt's text in front of a completion.
+	Echo bool `json:"echo,omitempty"`
+	// N is how many choices each prompt gets: 1 … 16, of all prompts together at
+	// most 16. Choice k of a prompt draws with Seed + k. Default 1.
+	N *int `json:"n,omitempty" jsonschema:"minimum=1,maximum=16"`
 
 	// Temperature scales the logits: 0 … 2; 0 is greedy. Default 1.
 	Temperature *float64 `json:"temperature,omitempty" jsonschema:"minimum=0,maximum=2"`
@@ -99,6 +185,52 @@ type Job struct {
 	// Stop ends the stream before any of these strings, which are never shown;
 	// at most 4, none empty.
 	Stop []string `json:"stop,omitempty" jsonschema:"maxItems=4"`
+
+	// StopTokens end the stream like the model's own end of turn.
+	StopTokens []int32 `json:"stop_token_ids,omitempty" jsonschema:"maxItems=64"`
+
+	// TypicalP is locally typical sampling: 0 … 1. Default 1 (off).
+	TypicalP *float64 `json:"typical_p,omitempty" jsonschema:"minimum=0,maximum=1"`
+	// RepeatPenalty divides the logits of tokens among the last RepeatLastN of
+	// prompt and answer: above 0, at most 10. Default 1 (off).
+	RepeatPenalty *float64 `json:"repeat_penalty,omitempty" jsonschema:"exclusiveMinimum=0,maximum=10"`
+	// RepeatLastN is how far the penalties look back, in tokens; -1 over
+	// everything. Default: 64 for RepeatPenalty, all that was generated for the
+	// other two.
+	RepeatLastN *int `json:"repeat_last_n,omitempty" jsonschema:"minimum=-1,maximum=2147483647"`
+	// PresencePenalty lowers the logits of tokens that were generated:
+	// -2 … 2. Default 0.
+	PresencePenalty *float64 `json:"presence_penalty,omitempty" jsonschema:"minimum=-2,maximum=2"`
+	// FrequencyPenalty does so once for each time: -2 … 2. Default 0.
+	FrequencyPenalty *float64 `json:"frequency_penalty,omitempty" jsonschema:"minimum=-2,maximum=2"`
+	// LogitBias is added to the logits: -100 … 100, where -100 bans and 100
+	// forces. Its keys are token ids in decimal, or texts, each of which means
+	// the tokens it is made of; at most 1,024.
+	LogitBias map[string]float64 `json:"logit_bias,omitempty"`
+	// MinTokens is how many tokens are generated before the model's end of turn
+	// or a stop token can come. Default 0.
+	MinTokens *int `json:"min_tokens,omitempty" jsonschema:"minimum=0,maximum=2147483647"`
+	// IgnoreEOS goes on behind the model's end of turn.
+	IgnoreEOS bool `json:"ignore_eos,omitempty"`
+	// Logprobs asks for the log probability of each token, TopLogprobs for
+	// those of the 0 … 20 likeliest ones in its place.
+	Logprobs    bool `json:"logprobs,omitempty"`
+	TopLogprobs int  `json:"top_logprobs,omitempty" jsonschema:"minimum=0,maximum=20"`
+
+	// ResponseFormat is what the answer must keep to; Grammar is the same in
+	// GBNF. At most one of them.
+	ResponseFormat *ResponseFormat `json:"response_format,omitempty"`
+	Grammar        string          `json:"grammar,omitempty"`
+	// Tools are what the model may call; at most 128.
+	Tools []Tool `json:"tools,omitempty" jsonschema:"maxItems=128"`
+	// ToolChoice says whether it does. Default: auto with tools.
+	ToolChoice *ToolChoice `json:"tool_choice,omitempty"`
+	// ParallelToolCalls allows several calls in one answer. Default true.
+	ParallelToolCalls *bool `json:"parallel_tool_calls,omitempty"`
+	// ReasoningEffort and TemplateVars reach the model's chat template, if it
+	// knows them; refused where it does not.
+	ReasoningEffort string                     `json:"reasoning_effort,omitempty" jsonschema:"maxLength=40"`
+	TemplateVars    map[string]json.RawMessage `json:"chat_template_kwargs,omitempty"`
 
 	// DeadlineMS is how long the job may wait and run, in milliseconds from the
 	// time the server stored it. 0 means the class's default.
