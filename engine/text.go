@@ -17,7 +17,7 @@ func newTextState(vocabulary Vocabulary, stop []string) textState {
 // push appends to dst the text that the token releases, and reports whether a
 // stop string ended the text.
 func (t *textState) push(dst []byte, token Token) (_ []byte, stopped bool) {
-	t.piece = t.vocabulary.AppendPiece(t.piece[:0], token)
+	t.piece = t.vocabulary.AppendPiece(t.piece[:0], token, false)
 	t.text = t.runes.push(t.text[:0], t.piece)
 	return t.stop.push(dst, t.text)
 }

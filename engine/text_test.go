@@ -14,7 +14,7 @@ type pieces [][]byte
 
 func (p pieces) Size() int                                  { return len(p) }
 func (p pieces) Tokenize(string, bool) ([]Token, error)     { return nil, nil }
-func (p pieces) AppendPiece(dst []byte, token Token) []byte { return append(dst, p[token]...) }
+func (p pieces) AppendPiece(dst []byte, token Token, _ bool) []byte { return append(dst, p[token]...) }
 func (p pieces) EndOfGeneration(token Token) bool           { return int(token) == len(p)-1 }
 
 // drawPieces draws text from few letters, with runes cut anywhere and bytes that

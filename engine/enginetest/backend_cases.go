@@ -128,7 +128,7 @@ func describes(b *bench) error {
 	}
 	var bytes []byte
 	for _, token := range b.all {
-		bytes = b.Vocabulary().AppendPiece(bytes, token)
+		bytes = b.Vocabulary().AppendPiece(bytes, token, false)
 	}
 	if string(bytes) != someText {
 		return fmt.Errorf("tokenized and put together again: %q", bytes)

@@ -243,7 +243,7 @@ func neverSplits(ctx context.Context, s session) error {
 		}
 		var bytes []byte
 		for _, token := range out.tokens {
-			piece := s.Vocabulary().AppendPiece(nil, token)
+			piece := s.Vocabulary().AppendPiece(nil, token, false)
 			several = several || string([]rune(string(piece))) != string(piece)
 			bytes = append(bytes, piece...)
 		}

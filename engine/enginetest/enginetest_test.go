@@ -100,11 +100,11 @@ func (endless) EndOfGeneration(engine.Token) bool { return false }
 // mangled gives other bytes than were read.
 type mangled struct{ engine.Vocabulary }
 
-func (m mangled) AppendPiece(dst []byte, token engine.Token) []byte {
+func (m mangled) AppendPiece(dst []byte, token engine.Token, special bool) []byte {
 	if token == ' ' {
 		return dst
 	}
-	return m.Vocabulary.AppendPiece(dst, token)
+	return m.Vocabulary.AppendPiece(dst, token, special)
 }
 
 // The suite finds what is broken, in the case that is about it.

@@ -275,6 +275,16 @@ func (b *Backend) Share(dst, src engine.SeqID, n int32) error {
 	return nil
 }
 
+// Save returns the state of a sequence.
+func (b *Backend) Save(seq engine.SeqID, n int32) ([]byte, error) {
+	return nil, fmt.Errorf("llama: save %d tokens of sequence %d: not built yet: %w", n, seq, engine.ErrInvalid)
+}
+
+// Restore sets what Save returned.
+func (b *Backend) Restore(seq engine.SeqID, _ []byte) error {
+	return fmt.Errorf("llama: restore sequence %d: not built yet: %w", seq, engine.ErrInvalid)
+}
+
 // MemoryUsed implements engine.MemoryReporter: the weights, and the KV cache as
 // it was made, which is taken whole however few of its cells are in use.
 func (b *Backend) MemoryUsed() (weights, cache int64) {

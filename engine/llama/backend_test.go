@@ -25,7 +25,7 @@ func TestSpeaks(t *testing.T) {
 		if b.Vocabulary().EndOfGeneration(next) {
 			break
 		}
-		text = b.Vocabulary().AppendPiece(text, next)
+		text = b.Vocabulary().AppendPiece(text, next, false)
 		next = feed(t, b, 0, 1, next)
 	}
 	if string(text) != "The capital of France is Paris." {
@@ -372,7 +372,7 @@ func TestClose(t *testing.T) {
 			t.Errorf("%s after Close: %v", name, err)
 		}
 	}
-	if got := string(b.Vocabulary().AppendPiece(nil, 28)); got == "" {
+	if got := string(b.Vocabulary().AppendPiece(nil, 28, false)); got == "" {
 		t.Error("the vocabulary forgot its pieces")
 	}
 }

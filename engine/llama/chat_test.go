@@ -84,7 +84,7 @@ func TestLongText(t *testing.T) {
 		}
 		var back []byte
 		for _, id := range ids {
-			back = v.AppendPiece(back, id)
+			back = v.AppendPiece(back, id, false)
 		}
 		if string(back) != text {
 			t.Errorf("%s: %d tokens give %d bytes of %d", name, len(ids), len(back), len(text))

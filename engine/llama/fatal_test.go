@@ -86,7 +86,7 @@ func TestHostileText(t *testing.T) {
 		}
 		var back []byte
 		for _, id := range ids {
-			back = v.AppendPiece(back, id)
+			back = v.AppendPiece(back, id, false)
 		}
 		if want := strings.ToValidUTF8(text, "\uFFFD"); string(back) != want {
 			t.Errorf("%.12q came back as %.24q", text, back)
@@ -101,7 +101,7 @@ func TestHostileText(t *testing.T) {
 		t.Errorf("a special token: %v, error %v", special, err)
 	}
 	for _, token := range []engine.Token{-1, engine.Token(v.Size())} {
-		if v.EndOfGeneration(token) || len(v.AppendPiece(nil, token)) != 0 {
+		if v.EndOfGeneration(token) || len(v.AppendPiece(nil, token, false)) != 0 {
 			t.Errorf("token %d is none", token)
 		}
 	}

@@ -119,7 +119,7 @@ func (v *vocabulary) Tokenize(text string, special bool) ([]engine.Token, error)
 }
 
 // AppendPiece appends the bytes of a token; nothing for a token that is not.
-func (v *vocabulary) AppendPiece(dst []byte, token engine.Token) []byte {
+func (v *vocabulary) AppendPiece(dst []byte, token engine.Token, _ bool) []byte {
 	if token < 0 || int(token) >= len(v.ends) {
 		return dst
 	}

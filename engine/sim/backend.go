@@ -270,6 +270,42 @@ func (b *Backend) Share(dst, src engine.SeqID, n int32) error {
 	return nil
 }
 
+// Save implements engine.Backend.
+func (b *Backend) Save(seq engine.SeqID, n int32) ([]byte, error) {
+	if err := b.checkSequence(seq); err != nil {
+		return nil, err
+	}
+	positions := b.cells.sequences[seq]
+	if n < 1 || int(n) > len(positions) {
+		return nil, fmt.Errorf("%w: %d positions of sequence %d, which has %d", engine.ErrInvalid, n, seq, len(positions))
+	}
+	saved := make([]byte, 0, int(n)*stateBytes)
+	for _, p := range positions[:n] {
+		saved = p.after.append(saved)
+	}
+	return saved, nil
+}
+
+// Restore implements engine.Backend.
+func (b *Backend) Restore(seq engine.SeqID, saved []byte) error {
+	if err := b.checkSequence(seq); err != nil {
+		return err
+	}
+	n := len(saved) / stateBytes
+	switch {
+	case n < 1 || len(saved)%stateBytes != 0:
+		return fmt.Errorf("%w: a state of %d bytes", engine.ErrInvalid, len(saved))
+	case len(b.cells.sequences[seq]) > 0:
+		return fmt.Errorf("%w: sequence %d is not empty", engine.ErrInvalid, seq)
+	case n > len(b.cells.free):
+		return fmt.Errorf("%w: %d positions, %d cells are free", engine.ErrNoRoom, n, len(b.cells.free))
+	}
+	for ; len(saved) > 0; saved = saved[stateBytes:] {
+		b.cells.restore(seq, stateOf(saved))
+	}
+	return nil
+}
+
 // CellsUsed implements engine.Backend.
 func (b *Backend) CellsUsed() int { return b.cells.used() }
 

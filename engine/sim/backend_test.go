@@ -69,7 +69,7 @@ func answer(t *testing.T, b *sim.Backend, prompt []engine.Token) string {
 		if b.Vocabulary().EndOfGeneration(token) {
 			return string(text)
 		}
-		text = b.Vocabulary().AppendPiece(text, token)
+		text = b.Vocabulary().AppendPiece(text, token, false)
 		step(t, b, token, pos)
 	}
 }
@@ -111,12 +111,12 @@ func TestSpecialTokensAreReadOnDemand(t *testing.T) {
 	plain, err := b.Vocabulary().Tokenize(text, false)
 	var read []byte
 	for _, token := range plain {
-		read = b.Vocabulary().AppendPiece(read, token)
+		read = b.Vocabulary().AppendPiece(read, token, false)
 	}
 	if err != nil || string(read) != text {
 		t.Errorf("read as text: %q and %v, want %q", read, err, text)
 	}
-	if piece := b.Vocabulary().AppendPiece(nil, -1); piece != nil {
+	if piece := b.Vocabulary().AppendPiece(nil, -1, false); piece != nil {
 		t.Errorf("a token that is none has the piece %q", piece)
 	}
 }

@@ -59,4 +59,12 @@ func (c *cells) share(dst, src engine.SeqID, n int) {
 	}
 }
 
+// restore takes a free cell for a saved position.
+func (c *cells) restore(seq engine.SeqID, after state) {
+	cell := c.free[len(c.free)-1]
+	c.free = c.free[:len(c.free)-1]
+	c.uses[cell] = 1
+	c.sequences[seq] = append(c.sequences[seq], position{cell, after})
+}
+
 func (c *cells) used() int { return len(c.uses) - len(c.free) }

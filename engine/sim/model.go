@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"encoding/binary"
 	"strings"
 
 	"github.com/semantic-worker/semantic/engine"
@@ -28,6 +29,31 @@ type state struct {
 	// said counts the words of the answer; word is the one being said, part the
 	// next piece of it, 0 between words.
 	said, word, part int
+}
+
+// stateBytes is the size of a saved state.
+const stateBytes = 7 * 8
+
+// append writes the state as stateOf reads it.
+func (s state) append(dst []byte) []byte {
+	digits := uint64(0)
+	if s.digits {
+		digits = 1
+	}
+	for _, n := range [...]uint64{
+		s.hash, uint64(s.asked), uint64(s.matched), digits, uint64(s.said), uint64(s.word), uint64(s.part),
+	} {
+		dst = binary.LittleEndian.AppendUint64(dst, n)
+	}
+	return dst
+}
+
+func stateOf(saved []byte) state {
+	at := func(i int) uint64 { return binary.LittleEndian.Uint64(saved[i*8:]) }
+	return state{
+		hash: at(0), asked: int(at(1)), matched: int(at(2)), digits: at(3) != 0,
+		said: int(at(4)), word: int(at(5)), part: int(at(6)),
+	}
 }
 
 // read returns the state after one more token.

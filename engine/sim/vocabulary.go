@@ -122,9 +122,12 @@ func (v *vocabulary) longestPrefix(text string, special bool) (engine.Token, int
 }
 
 // AppendPiece implements engine.Vocabulary.
-func (v *vocabulary) AppendPiece(dst []byte, token engine.Token) []byte {
-	if token < 0 || int(token) >= len(v.pieces) {
+func (v *vocabulary) AppendPiece(dst []byte, token engine.Token, special bool) []byte {
+	switch {
+	case token < 0 || int(token) >= len(v.pieces):
 		return dst
+	case special && token >= tokenStart && token <= tokenEndOfText:
+		return append(dst, [...]string{textStart, textEnd, textEndOfText}[token-tokenStart]...)
 	}
 	return append(dst, v.pieces[token]...)
 }
