@@ -12,10 +12,10 @@ import (
 // pieces is a vocabulary of arbitrary pieces; the last token ends the turn.
 type pieces [][]byte
 
-func (p pieces) Size() int                                  { return len(p) }
-func (p pieces) Tokenize(string, bool) ([]Token, error)     { return nil, nil }
+func (p pieces) Size() int                                          { return len(p) }
+func (p pieces) Tokenize(string, bool) ([]Token, error)             { return nil, nil }
 func (p pieces) AppendPiece(dst []byte, token Token, _ bool) []byte { return append(dst, p[token]...) }
-func (p pieces) EndOfGeneration(token Token) bool           { return int(token) == len(p)-1 }
+func (p pieces) EndOfGeneration(token Token) bool                   { return int(token) == len(p)-1 }
 
 // drawPieces draws text from few letters, with runes cut anywhere and bytes that
 // belong to none.
