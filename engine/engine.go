@@ -14,6 +14,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"go.opentelemetry.io/otel/trace"
 	"go.opentelemetry.io/otel/trace/noop"
+
+	"github.com/semantic-worker/semantic/engine/grammar"
 )
 
 // Options are what New needs. Only Backend must be set.
@@ -40,6 +42,11 @@ type Engine struct {
 	logger  *slog.Logger
 	metrics *metrics
 	tracer  trace.Tracer
+	// ends are the vocabulary's ends of generation; tries its arrangements for
+	// grammars, without and with the text of control tokens, made when first
+	// asked for.
+	ends  []Token
+	tries [2]func() *grammar.Trie
 
 	// wake is signalled when the loop has something new to look at.
 	wake chan struct{}
@@ -109,6 +116,10 @@ func build(opts Options) (*Engine, error) {
 	var provider trace.TracerProvider = noop.NewTracerProvider()
 	if opts.TracerProvider != nil {
 		provider = opts.TracerProvider
+	}
+	e.ends = endsOfGeneration(e.Vocabulary())
+	for i := range e.tries {
+		e.tries[i] = sync.OnceValue(func() *grammar.Trie { return newTrie(e.Vocabulary(), i == 1) })
 	}
 	e.tracer = provider.Tracer("github.com/semantic-worker/semantic/engine")
 	e.totals.Cells = e.limits.Cells
@@ -181,6 +192,14 @@ func (e *Engine) check(r Request) error {
 		return fmt.Errorf("%w: EmittedBytes is %d, must not be negative", ErrInvalid, r.EmittedBytes)
 	case r.MaxTokens < 0:
 		return fmt.Errorf("%w: MaxTokens is %d, must not be negative", ErrInvalid, r.MaxTokens)
+	case slices.ContainsFunc(r.StopTokens, bad):
+		return fmt.Errorf("%w: StopTokens has a token outside the vocabulary of %d", ErrInvalid, size)
+	case slices.ContainsFunc(r.Emitted, func(t Token) bool { return slices.Contains(r.StopTokens, t) }):
+		return fmt.Errorf("%w: Emitted has a token of StopTokens", ErrInvalid)
+	case r.TopLogprobs < 0 || r.TopLogprobs > MaxTopLogprobs:
+		return fmt.Errorf("%w: TopLogprobs is %d, must be 0 … %d", ErrInvalid, r.TopLogprobs, MaxTopLogprobs)
+	case slices.Contains(r.GrammarAfter, ""):
+		return fmt.Errorf("%w: a string of GrammarAfter is empty", ErrInvalid)
 	case slices.Contains(r.Stop, ""):
 		return fmt.Errorf("%w: a stop string is empty", ErrInvalid)
 	case slices.ContainsFunc(r.Stop, func(s string) bool { return !utf8.ValidString(s) }):
@@ -188,7 +207,7 @@ func (e *Engine) check(r Request) error {
 	case len(r.Prompt) >= e.limits.Context || r.MaxTokens > e.limits.Context-len(r.Prompt):
 		return &ContextLengthError{Prompt: len(r.Prompt), MaxTokens: r.MaxTokens, Context: e.limits.Context}
 	}
-	return r.validate()
+	return r.validate(size)
 }
 
 func (e *Engine) sequence(ctx context.Context, r Request) *Sequence {
@@ -197,15 +216,24 @@ func (e *Engine) sequence(ctx context.Context, r Request) *Sequence {
 		submitted: time.Now(),
 		limit:     cmp.Or(r.MaxTokens, e.limits.Context-len(r.Prompt)),
 		started:   make(chan struct{}),
-		text:      newTextState(e.Vocabulary(), r.Stop),
+		text:      newTextState(e.Vocabulary(), r.Stop, r.Special),
+		ends:      append(slices.Clip(e.ends), r.StopTokens...),
 		parent:    trace.SpanContextFromContext(ctx),
 	}
+	s.constraint = newConstraint(e.Vocabulary(), &s.request, e.trie)
 	s.output = output{
 		maxTokens: e.config.BufferTokens, maxBytes: e.config.BufferBytes,
 		ready: make(chan struct{}, 1), room: e.signal,
 	}
 	s.tokens = append(make([]Token, 0, len(r.Prompt)+min(s.limit, 256+len(r.Emitted))), r.Prompt...)
 	return s
+}
+
+func (e *Engine) trie(special bool) *grammar.Trie {
+	if special {
+		return e.tries[1]()
+	}
+	return e.tries[0]()
 }
 
 // enter keeps the backend open until submitting is done.

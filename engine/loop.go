@@ -256,9 +256,9 @@ func (e *Engine) generate(s *Sequence, row int, now time.Time) {
 		e.fail(s, err)
 		return
 	}
-	token, ok := e.loop.sampler.sample(logits, s.request.Sampling, len(s.tokens))
-	if !ok {
-		e.fail(s, fmt.Errorf("%w: no token has a likelihood at position %d", ErrBackend, len(s.tokens)))
+	next, err := e.choose(s, logits)
+	if err != nil {
+		e.fail(s, err)
 		return
 	}
 	if s.firstToken.IsZero() {
@@ -266,7 +266,7 @@ func (e *Engine) generate(s *Sequence, row int, now time.Time) {
 		e.startSpan(s, "engine.decode", now)
 	}
 	known := len(s.tokens)
-	finish := s.accept(token)
+	finish := s.accept(next.token)
 	s.output.put(s.news(), s.tokens[known:]...)
 	if finish == "" {
 		return

@@ -358,7 +358,7 @@ func TestAnyLoadGivesTheSameText(t *testing.T) {
 // resume submits what is left of a request after a cut, and compares. If cancel
 // is set it first submits and cancels it once more, and goes on from there.
 func resume(ctx context.Context, e *engine.Engine, r engine.Request, alone result, cut int, cancel bool) error {
-	shown, _ := engine.ReplayText(e.Vocabulary(), r.Stop, alone.tokens[:cut])
+	shown, _ := engine.ReplayText(e.Vocabulary(), r.Stop, false, alone.tokens[:cut])
 	r.Emitted = alone.tokens[:cut]
 	if cut == r.MaxTokens || cut == len(alone.tokens) {
 		shown = alone.text

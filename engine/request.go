@@ -6,51 +6,6 @@ import (
 	"github.com/semantic-worker/semantic/engine/grammar"
 )
 
-// Sampling chooses tokens from logits. The zero value is greedy.
-type Sampling struct {
-	// Temperature scales the logits; 0 is greedy (the likeliest token, the
-	// lowest id among equals).
-	Temperature float64
-	// TopK keeps the K likeliest tokens; 0 keeps all.
-	TopK int
-	// TopP keeps the smallest set of tokens whose probability reaches it; 0 and
-	// 1 keep all.
-	TopP float64
-	// MinP drops tokens less likely than MinP × the likeliest; 0 keeps all.
-	MinP float64
-	// TypicalP keeps the tokens whose surprise is nearest to the expected one,
-	// until their probability reaches it (Meister et al., 2023); 0 and 1 keep
-	// all.
-	TypicalP float64
-	// RepeatPenalty divides the positive and multiplies the negative logits of
-	// tokens among the last PenaltyTokens of prompt and answer (Keskar et al.,
-	// 2019); 0 and 1 change nothing.
-	RepeatPenalty float64
-	// PresencePenalty is subtracted from the logit of every token that was
-	// generated among those last tokens, FrequencyPenalty once for each time;
-	// the prompt does not count (OpenAI's definition).
-	PresencePenalty, FrequencyPenalty float64
-	// PenaltyTokens is how many tokens back the penalties look: 0 means 64 for
-	// RepeatPenalty and everything generated for the other two; -1 everything.
-	PenaltyTokens int
-	// Bias is added to logits; ±Inf forces or bans a token. In order of their
-	// ids, each at most once.
-	Bias []Bias
-	// MinTokens bans the ends of generation (StopTokens too) until so many
-	// tokens were generated.
-	MinTokens int
-	// IgnoreEOS bans the end-of-generation tokens altogether.
-	IgnoreEOS bool
-	// Seed and a token's position alone determine its randomness.
-	Seed int64
-}
-
-// Bias is what is added to a token's logit.
-type Bias struct {
-	Token Token
-	Logit float32
-}
-
 // Request is one sequence to generate.
 type Request struct {
 	// ID is the caller's name for it, for logs and snapshots; unique among the
@@ -92,20 +47,6 @@ type Request struct {
 	TopLogprobs int
 	// Class orders who is preempted first: a higher number before a lower one.
 	Class int
-}
-
-// TokenLogprob is the log probability of a generated token.
-type TokenLogprob struct {
-	Token   Token
-	Logprob float32
-	// Top are the likeliest tokens, the likeliest first.
-	Top []TopToken
-}
-
-// TopToken is a token that could have been chosen, with its log probability.
-type TopToken struct {
-	Token   Token
-	Logprob float32
 }
 
 // Finish says why a sequence ended by itself.

@@ -1,25 +1,6 @@
 package engine
 
-import (
-	"fmt"
-	"math"
-	"slices"
-)
-
-// validate refuses values outside their ranges, NaN included.
-func (s Sampling) validate() error {
-	switch {
-	case !(s.Temperature >= 0) || math.IsInf(s.Temperature, 0):
-		return fmt.Errorf("%w: Temperature is %v, must be finite and not negative", ErrInvalid, s.Temperature)
-	case s.TopK < 0:
-		return fmt.Errorf("%w: TopK is %d, must not be negative", ErrInvalid, s.TopK)
-	case !(s.TopP >= 0 && s.TopP <= 1):
-		return fmt.Errorf("%w: TopP is %v, must be in [0, 1]", ErrInvalid, s.TopP)
-	case !(s.MinP >= 0 && s.MinP <= 1):
-		return fmt.Errorf("%w: MinP is %v, must be in [0, 1]", ErrInvalid, s.MinP)
-	}
-	return nil
-}
+import "math"
 
 // candidate is a token that may be drawn.
 type candidate struct {
@@ -39,8 +20,8 @@ func compare(a, b candidate) int {
 	return 1
 }
 
-// sampler chooses tokens. It applies top_k, top_p, min_p and then the
-// temperature, in llama.cpp's order: top_p and min_p look at the probabilities
+// sampler chooses tokens. It applies top_k, typical_p, top_p, min_p and then the
+// temperature, in llama.cpp's order: all of them look at the probabilities
 // before the temperature. It holds scratch space only, so one serves all
 // sequences; it allocates nothing once that has grown to the vocabulary's size.
 type sampler struct {
@@ -48,11 +29,18 @@ type sampler struct {
 	edge  []candidate
 	exps  []float64
 	count [nucleusBuckets]float64
+	// row is a copy of a row of logits that may be changed; counts and tallied
+	// are tally's.
+	row     []float32
+	counts  []int32
+	tallied []Token
+	// allowed is a set of tokens, as a grammar's mask.
+	allowed []uint64
 }
 
-// sample returns the token for one position. ok is false when no logit is a
-// number above -Inf, which only a broken model gives.
-func (s *sampler) sample(logits []float32, opts Sampling, position int) (_ Token, ok bool) {
+// sample returns the token for one position from logits that are adjusted
+// already. ok is false when no logit is a number above -Inf.
+func (s *sampler) sample(logits []float32, opts *Sampling, position int) (_ Token, ok bool) {
 	best, ok := argmax(logits)
 	if !ok || opts.Temperature == 0 || opts.TopK == 1 || math.IsInf(float64(logits[best]), 1) {
 		return best, ok
@@ -63,7 +51,11 @@ func (s *sampler) sample(logits []float32, opts Sampling, position int) (_ Token
 	} else {
 		s.keepAll(logits, opts, top)
 	}
-	if opts.TopP > 0 && opts.TopP < 1 {
+	if within(opts.TypicalP) {
+		s.keepTypical(opts.TypicalP, top)
+		top = s.highest()
+	}
+	if within(opts.TopP) {
 		s.keepTopP(opts.TopP, top)
 	}
 	if opts.MinP > 0 {
@@ -71,6 +63,9 @@ func (s *sampler) sample(logits []float32, opts Sampling, position int) (_ Token
 	}
 	return s.draw(opts.Temperature, top, uniform(opts.Seed, position)), true
 }
+
+// within reports whether a share of the probability leaves anything out.
+func within(p float64) bool { return p > 0 && p < 1 }
 
 // argmax returns the likeliest token, the lowest id among equals. NaN is never
 // chosen.
@@ -82,126 +77,6 @@ func argmax(logits []float32) (_ Token, ok bool) {
 		}
 	}
 	return Token(max(at, 0)), at >= 0
-}
-
-// keepTopK keeps the k likeliest, in order of their ids: a heap of the k best so
-// far, its worst on top, is asked about every token and rarely changes.
-func (s *sampler) keepTopK(logits []float32, k int) {
-	heap := s.kept[:0]
-	for i, l := range logits {
-		c := candidate{l, Token(i)}
-		switch {
-		case !(l > float32(math.Inf(-1))):
-		case len(heap) < k:
-			heap = append(heap, c)
-			siftUp(heap)
-		case better(c, heap[0]):
-			heap[0] = c
-			siftDown(heap)
-		}
-	}
-	slices.SortFunc(heap, func(a, b candidate) int { return int(a.token - b.token) })
-	s.kept = heap
-}
-
-func siftUp(heap []candidate) {
-	for i := len(heap) - 1; i > 0; {
-		parent := (i - 1) / 2
-		if !better(heap[parent], heap[i]) {
-			return
-		}
-		heap[parent], heap[i] = heap[i], heap[parent]
-		i = parent
-	}
-}
-
-func siftDown(heap []candidate) {
-	for i := 0; ; {
-		worst := i
-		for child := 2*i + 1; child <= 2*i+2 && child < len(heap); child++ {
-			if better(heap[worst], heap[child]) {
-				worst = child
-			}
-		}
-		if worst == i {
-			return
-		}
-		heap[i], heap[worst] = heap[worst], heap[i]
-		i = worst
-	}
-}
-
-// keepAll keeps every token, except those that min_p alone would drop anyway.
-func (s *sampler) keepAll(logits []float32, opts Sampling, top float32) {
-	floor := math.Inf(-1)
-	if opts.MinP > 0 && !(opts.TopP > 0 && opts.TopP < 1) {
-		floor = minLogit(opts.MinP, top)
-	}
-	s.kept = s.kept[:0]
-	for i, l := range logits {
-		if float64(l) >= floor && l > float32(math.Inf(-1)) {
-			s.kept = append(s.kept, candidate{l, Token(i)})
-		}
-	}
-}
-
-// Buckets of the nucleus search: an eighth of a logit each. Everything that is
-// e^-32 times as likely as the best is in the last one.
-const (
-	nucleusBuckets   = 256
-	bucketsPerLogit  = 8
-	lastBucket       = nucleusBuckets - 1
-	lastBucketOffset = float32(lastBucket) / bucketsPerLogit
-)
-
-func bucket(logit, top float32) int {
-	below := top - logit
-	if below >= lastBucketOffset {
-		return lastBucket
-	}
-	return int(below * bucketsPerLogit)
-}
-
-// keepTopP keeps the smallest set of likeliest tokens that has the probability
-// p. The mass per bucket tells in which bucket the set ends; only that one is
-// sorted.
-func (s *sampler) keepTopP(p float64, top float32) {
-	s.count = [nucleusBuckets]float64{}
-	for _, c := range s.kept {
-		s.count[bucket(c.logit, top)] += math.Exp(float64(c.logit - top))
-	}
-	total := 0.0
-	for _, mass := range s.count {
-		total += mass
-	}
-	want, sum, last := p*total, 0.0, 0
-	for last < lastBucket && sum+s.count[last] < want {
-		sum += s.count[last]
-		last++
-	}
-	s.edge = s.edge[:0]
-	for _, c := range s.kept {
-		if bucket(c.logit, top) == last {
-			s.edge = append(s.edge, c)
-		}
-	}
-	slices.SortFunc(s.edge, compare)
-	// The first token is always kept, so the loop ends at a candidate.
-	var worst candidate
-	for _, c := range s.edge {
-		worst = c
-		if sum += math.Exp(float64(c.logit - top)); sum >= want {
-			break
-		}
-	}
-	s.kept = slices.DeleteFunc(s.kept, func(c candidate) bool { return better(worst, c) })
-}
-
-func minLogit(p float64, top float32) float64 { return float64(top) + math.Log(p) }
-
-func (s *sampler) keepMinP(p float64, top float32) {
-	floor := minLogit(p, top)
-	s.kept = slices.DeleteFunc(s.kept, func(c candidate) bool { return float64(c.logit) < floor })
 }
 
 // draw takes one of the kept tokens, which are in order of their ids.

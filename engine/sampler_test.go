@@ -65,7 +65,7 @@ func TestKeepsWhatSortingKeeps(t *testing.T) {
 			MinP:        rapid.SampledFrom([]float64{0, 0.05, 0.5, 1}).Draw(t, "min p"),
 		}
 		var s sampler
-		_, ok := s.sample(logits, opts, 0)
+		_, ok := s.sample(logits, &opts, 0)
 		want, _ := oracle(logits, opts)
 		if ok != (len(want) > 0) {
 			t.Fatalf("sampled %v from %d tokens", ok, len(want))
@@ -96,7 +96,7 @@ func TestDrawsAreDistributed(t *testing.T) {
 		var s sampler
 		counts := map[Token]int{}
 		for position := range n {
-			token, _ := s.sample(logits, opts, position)
+			token, _ := s.sample(logits, &opts, position)
 			counts[token]++
 		}
 		tokens, weights := oracle(logits, opts)
@@ -134,7 +134,7 @@ func TestGreedy(t *testing.T) {
 		{nil, Sampling{}, 0, false},
 	} {
 		var s sampler
-		if got, ok := s.sample(c.logits, c.opts, 7); got != c.want || ok != c.ok {
+		if got, ok := s.sample(c.logits, &c.opts, 7); got != c.want || ok != c.ok {
 			t.Errorf("%v %+v: %d %v, want %d %v", c.logits, c.opts, got, ok, c.want, c.ok)
 		}
 	}
@@ -166,8 +166,8 @@ func TestSamplingAllocatesNothing(t *testing.T) {
 	logits := vocabularyLogits(5000)
 	for _, opts := range samplings() {
 		var s sampler
-		s.sample(logits, opts, 0)
-		if n := testing.AllocsPerRun(20, func() { s.sample(logits, opts, 1) }); n != 0 {
+		s.sample(logits, &opts, 0)
+		if n := testing.AllocsPerRun(20, func() { s.sample(logits, &opts, 1) }); n != 0 {
 			t.Errorf("%+v: %v allocations", opts, n)
 		}
 	}
@@ -190,7 +190,7 @@ func BenchmarkSampler(b *testing.B) {
 			var s sampler
 			b.ReportAllocs()
 			for i := range b.N {
-				s.sample(logits, opts, i)
+				s.sample(logits, &opts, i)
 			}
 		})
 	}

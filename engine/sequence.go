@@ -24,6 +24,8 @@ type Sequence struct {
 	request   Request
 	arrival   uint64
 	submitted time.Time
+	// ends are the tokens that end it.
+	ends []Token
 	// limit is how many tokens it may generate, Emitted included.
 	limit int
 	// parent is the parent of its spans.
@@ -44,8 +46,10 @@ type Sequence struct {
 	slot     SeqID
 	admitted bool
 	text     textState
-	released []byte
-	skip     int
+	// constraint is nil without a grammar.
+	constraint *constraint
+	released   []byte
+	skip       int
 	// since is when its buffer was found full; zero when it is not.
 	since       time.Time
 	preemptions int
@@ -134,20 +138,25 @@ func (s *Sequence) last(finish Finish, now time.Time) Chunk {
 // releases is in s.released then; at MaxTokens that is all there is.
 func (s *Sequence) accept(token Token) Finish {
 	s.released = s.released[:0]
-	if s.text.vocabulary.EndOfGeneration(token) {
+	if s.isEnd(token) {
 		s.released = s.text.flush(s.released)
 		return FinishStop
 	}
 	s.tokens = append(s.tokens, token)
+	s.constraint.accept(token)
 	var stopped bool
 	if s.released, stopped = s.text.push(s.released, token); stopped {
 		return FinishStop
 	}
-	if len(s.generated()) < s.limit {
-		return ""
+	switch {
+	case s.constraint.finished():
+		s.released = s.text.flush(s.released)
+		return FinishStop
+	case len(s.generated()) >= s.limit:
+		s.released = s.text.flush(s.released)
+		return FinishLength
 	}
-	s.released = s.text.flush(s.released)
-	return FinishLength
+	return ""
 }
 
 // replay takes Request.Emitted in. Its text was output before, and as much more

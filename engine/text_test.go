@@ -32,7 +32,7 @@ func drawPieces(t *rapid.T) pieces {
 func TestTextIsWhatTheBytesSay(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		vocabulary := drawPieces(t)
-		state := newTextState(vocabulary, nil)
+		state := newTextState(vocabulary, nil, false)
 		var text []byte
 		for i := range vocabulary {
 			before := len(text)
@@ -53,7 +53,7 @@ func TestStopStringsEndTheText(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		vocabulary := drawPieces(t)
 		stops := rapid.SliceOfN(rapid.StringOfN(rapid.SampledFrom([]rune("ab世\uFFFD")), 1, 4, -1), 1, 4).Draw(t, "stops")
-		state := newTextState(vocabulary, stops)
+		state := newTextState(vocabulary, stops, false)
 		var text []byte
 		stopped := false
 		for i := 0; i < len(vocabulary) && !stopped; i++ {
@@ -62,7 +62,7 @@ func TestStopStringsEndTheText(t *testing.T) {
 			if !utf8.Valid(text[before:]) {
 				t.Fatalf("%q is not UTF-8", text[before:])
 			}
-			replayed, ended := ReplayText(vocabulary, stops, tokensTo(i+1))
+			replayed, ended := ReplayText(vocabulary, stops, false, tokensTo(i+1))
 			if replayed != string(text) || ended != stopped {
 				t.Fatalf("replayed %q %v, was %q %v", replayed, ended, text, stopped)
 			}
@@ -96,7 +96,7 @@ func untilStop(text string, stops []string) string {
 
 func TestHeldBackTextIsReleasedWhenItCannotMatch(t *testing.T) {
 	vocabulary := pieces{[]byte("one STO"), []byte("OP two ST"), []byte("O"), []byte("P three")}
-	state := newTextState(vocabulary, []string{"STOP"})
+	state := newTextState(vocabulary, []string{"STOP"}, false)
 	var got []string
 	for i := range vocabulary {
 		text, _ := state.push(nil, Token(i))

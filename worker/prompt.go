@@ -60,7 +60,7 @@ func (r *run) checkLog() error {
 	for _, stop := range r.job.Stop {
 		held = max(held, len(stop)+rune3)
 	}
-	replayed, _ := engine.ReplayText(r.w.engine.Vocabulary(), r.job.Stop, r.history.tokens)
+	replayed, _ := engine.ReplayText(r.w.engine.Vocabulary(), r.job.Stop, false, r.history.tokens)
 	if !strings.HasPrefix(r.history.text, replayed) || len(r.history.text)-len(replayed) > held {
 		return fmt.Errorf("%w: %d tokens give %d bytes, the log has %d bytes",
 			errContradiction, len(r.history.tokens), len(replayed), len(r.history.text))

@@ -53,8 +53,8 @@ func (m *mortal) start(d *queue.Delivery, attempt int, seed int64) {
 // emit logs tokens, as their text after those before says.
 func (m *mortal) emit(d *queue.Delivery, stop []string, before, tokens []int32) {
 	m.h.t.Helper()
-	old, _ := engine.ReplayText(m.vocabulary, stop, before)
-	all, _ := engine.ReplayText(m.vocabulary, stop, slices.Concat(before, tokens))
+	old, _ := engine.ReplayText(m.vocabulary, stop, false, before)
+	all, _ := engine.ReplayText(m.vocabulary, stop, false, slices.Concat(before, tokens))
 	m.append(d, schemas.Event{Type: schemas.EventDelta, Delta: &schemas.Delta{Tokens: tokens, Text: strings.TrimPrefix(all, old)}})
 }
 

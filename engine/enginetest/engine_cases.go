@@ -52,7 +52,7 @@ func repeats(ctx context.Context, s session) error {
 	if want.text == "" {
 		return errors.New("no text")
 	}
-	released, stopped := engine.ReplayText(s.Vocabulary(), nil, want.tokens)
+	released, stopped := engine.ReplayText(s.Vocabulary(), nil, false, want.tokens)
 	if !strings.HasPrefix(want.text, released) || stopped {
 		return fmt.Errorf("the tokens replay as %q, the text was %q", released, want.text)
 	}
@@ -146,7 +146,7 @@ func resumes(ctx context.Context, s session) error {
 			if err != nil {
 				return err
 			}
-			before, _ := engine.ReplayText(s.Vocabulary(), r.Stop, r.Emitted)
+			before, _ := engine.ReplayText(s.Vocabulary(), r.Stop, false, r.Emitted)
 			if cut == r.MaxTokens {
 				// The last token of all releases what was held back.
 				before = whole.text
