@@ -163,7 +163,8 @@ func (e *Engine) Submit(ctx context.Context, r Request) (*Sequence, error) {
 	if finish := s.replay(); finish != "" {
 		// It had come to its end before, and needs no place.
 		s.start()
-		s.output.finish(s.last(finish, time.Now()))
+		last := s.last(finish, time.Now())
+		s.output.put(&last, s.released[s.replayed:])
 		return s, nil
 	}
 	if err := e.track(s); err != nil {
@@ -188,8 +189,6 @@ func (e *Engine) check(r Request) error {
 		return fmt.Errorf("%w: Emitted has a token outside the vocabulary of %d", ErrInvalid, size)
 	case slices.ContainsFunc(r.Emitted, e.Vocabulary().EndOfGeneration):
 		return fmt.Errorf("%w: Emitted has a token that ends the generation", ErrInvalid)
-	case r.EmittedBytes < 0:
-		return fmt.Errorf("%w: EmittedBytes is %d, must not be negative", ErrInvalid, r.EmittedBytes)
 	case r.MaxTokens < 0:
 		return fmt.Errorf("%w: MaxTokens is %d, must not be negative", ErrInvalid, r.MaxTokens)
 	case slices.ContainsFunc(r.StopTokens, bad):

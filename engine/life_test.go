@@ -183,6 +183,8 @@ func TestWhatHadEndedEndsAtOnce(t *testing.T) {
 	}{
 		"max tokens":  {engine.Request{MaxTokens: 2, Emitted: []engine.Token{'a', 'b'}}, engine.FinishLength, "", 2},
 		"stop string": {engine.Request{Stop: []string{"b"}, Emitted: []engine.Token{'a', 'b'}}, engine.FinishStop, "", 2},
+		// What could have become the stop string was shown by nobody yet.
+		"held back": {engine.Request{MaxTokens: 2, Stop: []string{"abc"}, Emitted: []engine.Token{'a', 'b'}}, engine.FinishLength, "ab", 2},
 	} {
 		c.request.ID, c.request.Prompt = name, prompt
 		got := mustCollect(t, submit(t, e, c.request))

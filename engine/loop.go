@@ -267,12 +267,13 @@ func (e *Engine) generate(s *Sequence, row int, now time.Time) {
 	}
 	known := len(s.tokens)
 	finish := s.accept(next.token)
-	s.output.put(s.news(), s.tokens[known:]...)
 	if finish == "" {
+		s.output.put(nil, s.released, s.tokens[known:]...)
 		return
 	}
 	e.end(s, now)
-	s.output.finish(s.last(finish, now))
+	last := s.last(finish, now)
+	s.output.put(&last, s.released, s.tokens[known:]...)
 	e.logger.Debug("finished", "request", s.request.ID, "finish", finish, "tokens", len(s.generated()))
 }
 

@@ -360,10 +360,6 @@ func TestAnyLoadGivesTheSameText(t *testing.T) {
 func resume(ctx context.Context, e *engine.Engine, r engine.Request, alone result, cut int, cancel bool) error {
 	shown, _ := engine.ReplayText(e.Vocabulary(), r.Stop, false, alone.tokens[:cut])
 	r.Emitted = alone.tokens[:cut]
-	if cut == r.MaxTokens || cut == len(alone.tokens) {
-		shown = alone.text
-		r.EmittedBytes = len(shown)
-	}
 	got := result{text: shown, tokens: slices.Clone(r.Emitted)}
 	if cancel {
 		s, err := e.Submit(ctx, r)
@@ -382,7 +378,7 @@ func resume(ctx context.Context, e *engine.Engine, r engine.Request, alone resul
 		if !errors.Is(err, engine.ErrCancelled) {
 			return err
 		}
-		r.Emitted, r.EmittedBytes = got.tokens, len(got.text)
+		r.Emitted = got.tokens
 	}
 	s, err := e.Submit(ctx, r)
 	if err != nil {

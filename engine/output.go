@@ -18,26 +18,21 @@ type output struct {
 	mu     sync.Mutex
 	tokens []Token
 	text   []byte
-	// end is set by finish, err by fail; one of them, once.
+	// end is set by put, err by fail; one of them, once.
 	end *Chunk
 	err error
 	// read: the last chunk was taken.
 	read bool
 }
 
-// put appends tokens and the text that they released.
-func (o *output) put(text []byte, tokens ...Token) {
+// put appends tokens and the text that they released. With end, the buffer is
+// the last chunk from then on: the text released by the end is never seen
+// without it.
+func (o *output) put(end *Chunk, text []byte, tokens ...Token) {
 	o.mu.Lock()
 	o.tokens = append(o.tokens, tokens...)
 	o.text = append(o.text, text...)
-	o.mu.Unlock()
-	o.signal()
-}
-
-// finish makes what is in the buffer the last chunk.
-func (o *output) finish(end Chunk) {
-	o.mu.Lock()
-	o.end = &end
+	o.end = end
 	o.mu.Unlock()
 	o.signal()
 }

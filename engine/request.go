@@ -18,10 +18,6 @@ type Request struct {
 	// comment), never output again, and count towards MaxTokens and Usage. Never an
 	// end-of-generation token.
 	Emitted []Token
-	// EmittedBytes is how much text the earlier attempt output. 0 means what
-	// ReplayText gives for Emitted; it is more where that attempt had come to the
-	// end of its text (and released what it held back), but not to its last event.
-	EmittedBytes int
 	Sampling
 	// MaxTokens bounds Emitted and new tokens together; 0 means what the
 	// context has room for.

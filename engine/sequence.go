@@ -48,8 +48,10 @@ type Sequence struct {
 	text     textState
 	// constraint is nil without a grammar.
 	constraint *constraint
-	released   []byte
-	skip       int
+	// released is the text that the last token released, the first replayed
+	// bytes of it by itself, the others because it ended the sequence.
+	released []byte
+	replayed int
 	// since is when its buffer was found full; zero when it is not.
 	since       time.Time
 	preemptions int
@@ -135,9 +137,9 @@ func (s *Sequence) last(finish Finish, now time.Time) Chunk {
 
 // accept takes a token in, from the sampler or from Request.Emitted, and
 // reports how it ends the sequence; "" if it does not. What text the token
-// releases is in s.released then; at MaxTokens that is all there is.
+// releases is in s.released then; at an end that is all there is.
 func (s *Sequence) accept(token Token) Finish {
-	s.released = s.released[:0]
+	s.released, s.replayed = s.released[:0], 0
 	if s.isEnd(token) {
 		s.released = s.text.flush(s.released)
 		return FinishStop
@@ -145,10 +147,11 @@ func (s *Sequence) accept(token Token) Finish {
 	s.tokens = append(s.tokens, token)
 	s.constraint.accept(token)
 	var stopped bool
-	if s.released, stopped = s.text.push(s.released, token); stopped {
-		return FinishStop
-	}
+	s.released, stopped = s.text.push(s.released, token)
+	s.replayed = len(s.released)
 	switch {
+	case stopped:
+		return FinishStop
 	case s.constraint.finished():
 		s.released = s.text.flush(s.released)
 		return FinishStop
@@ -159,23 +162,13 @@ func (s *Sequence) accept(token Token) Finish {
 	return ""
 }
 
-// replay takes Request.Emitted in. Its text was output before, and as much more
-// as Request.EmittedBytes says, which is skipped when it comes.
+// replay takes Request.Emitted in. Its text was output before, except what the
+// end releases: that comes with the end only, so it was not.
 func (s *Sequence) replay() Finish {
-	s.skip = s.request.EmittedBytes
 	for _, token := range s.request.Emitted {
-		finish := s.accept(token)
-		s.skip = max(s.skip-len(s.released), 0)
-		if finish != "" {
+		if finish := s.accept(token); finish != "" {
 			return finish
 		}
 	}
 	return ""
-}
-
-// news is the part of the released text that was not output before.
-func (s *Sequence) news() []byte {
-	n := min(s.skip, len(s.released))
-	s.skip -= n
-	return s.released[n:]
 }

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"math"
 	"strconv"
-	"strings"
 
 	"github.com/semantic-worker/semantic/engine"
 	"github.com/semantic-worker/semantic/engine/chat"
@@ -34,10 +33,9 @@ func (r *run) request() (engine.Request, error) {
 		return engine.Request{}, err
 	}
 	request := engine.Request{
-		ID:           r.sequenceID(),
-		Prompt:       prompt,
-		Emitted:      r.history.tokens,
-		EmittedBytes: len(r.history.text),
+		ID:      r.sequenceID(),
+		Prompt:  prompt,
+		Emitted: r.history.tokens,
 		Sampling: engine.Sampling{
 			Temperature: value(r.job.Temperature, 1),
 			TopK:        value(r.job.TopK, 0),
@@ -52,16 +50,11 @@ func (r *run) request() (engine.Request, error) {
 }
 
 // checkLog compares the logged text with the engine's text of the logged tokens.
-// The log may have more: what was held back (the start of a stop string or of a
-// rune) and released because the stream had come to its end.
+// What the end of a stream releases is in its last event only, which this log
+// does not have.
 func (r *run) checkLog() error {
-	const rune3 = 3 * len("\uFFFD") // what an unfinished rune of three bytes becomes
-	held := rune3
-	for _, stop := range r.job.Stop {
-		held = max(held, len(stop)+rune3)
-	}
 	replayed, _ := engine.ReplayText(r.w.engine.Vocabulary(), r.job.Stop, false, r.history.tokens)
-	if !strings.HasPrefix(r.history.text, replayed) || len(r.history.text)-len(replayed) > held {
+	if r.history.text != replayed {
 		return fmt.Errorf("%w: %d tokens give %d bytes, the log has %d bytes",
 			errContradiction, len(r.history.tokens), len(replayed), len(r.history.text))
 	}
