@@ -39,6 +39,9 @@ type Backend struct {
 	// pending counts the rows of each sequence in the step that is checked or
 	// running; all 0 between steps.
 	pending []int32
+	// spoiled are the sequences of a model with engine.MemoryWhole that an
+	// interrupted step has left half changed: they can only be removed.
+	spoiled []bool
 	// dead is why nothing can be called any more.
 	dead error
 
@@ -173,6 +176,8 @@ func (b *Backend) check(rows []engine.Row) error {
 			return refuse(i, "sequence %d is not within 0 … %d", r.Seq, b.limits.Sequences-1)
 		case r.Token < 0 || r.Token >= vocabulary:
 			return refuse(i, "token %d is not within 0 … %d", r.Token, vocabulary-1)
+		case b.spoiled[r.Seq]:
+			return refuse(i, "sequence %d was spoiled by an interrupted step", r.Seq)
 		case int(r.Pos) >= b.limits.Context:
 			return refuse(i, "position %d is beyond the context of %d", r.Pos, b.limits.Context)
 		}
@@ -199,12 +204,13 @@ func (b *Backend) settle(rows []engine.Row, done bool) {
 	}
 }
 
-// undo removes what a step that failed may have left in the native cache.
+// undo removes what a step that failed may have left in the native cache. A
+// recurrent state cannot be taken back: that sequence is spoiled.
 func (b *Backend) undo(rows []engine.Row) {
 	for i := range rows {
 		if seq := rows[i].Seq; b.pending[seq] != 0 {
 			b.pending[seq] = 0
-			b.removeNative(seq, b.cells.length(seq))
+			b.spoiled[seq] = !b.removeNative(seq, b.cells.length(seq))
 		}
 	}
 }
@@ -239,16 +245,23 @@ func (b *Backend) Logits(i int) ([]float32, error) {
 // Remove drops the positions from … end of a sequence; what is not there is
 // dropped already.
 func (b *Backend) Remove(seq engine.SeqID, from int32) error {
-	switch {
-	case b.dead != nil:
+	if b.dead != nil {
 		return b.dead
-	case seq < 0 || int(seq) >= b.limits.Sequences:
-		return fmt.Errorf("llama: remove of sequence %d, not within 0 … %d: %w", seq, b.limits.Sequences-1, engine.ErrInvalid)
+	}
+	if err := b.checkSequence("remove", seq); err != nil {
+		return err
+	}
+	switch {
 	case from < 0:
 		return fmt.Errorf("llama: remove from position %d: %w", from, engine.ErrInvalid)
-	case from >= b.cells.length(seq):
+	case from > 0 && b.spoiled[seq]:
+		return fmt.Errorf("llama: remove a part of sequence %d, which an interrupted step has spoiled: %w", seq, engine.ErrInvalid)
+	case from >= b.cells.length(seq) && !b.spoiled[seq]:
 		return nil
+	case from > 0 && b.info.Memory == engine.MemoryWhole:
+		return fmt.Errorf("llama: cut sequence %d back to %d tokens with a model whose state cannot be cut: %w", seq, from, engine.ErrInvalid)
 	}
+	b.spoiled[seq] = false
 	if !b.removeNative(seq, from) {
 		b.dead = fmt.Errorf("llama: cannot cut sequence %d back to %d tokens: %w", seq, from, engine.ErrBackend)
 		return b.dead
@@ -259,30 +272,18 @@ func (b *Backend) Remove(seq engine.SeqID, from int32) error {
 
 // Share makes dst hold the first n positions of src, in the same cells.
 func (b *Backend) Share(dst, src engine.SeqID, n int32) error {
-	last := engine.SeqID(b.limits.Sequences - 1)
-	switch {
-	case b.dead != nil:
-		return b.dead
-	case dst < 0 || dst > last || src < 0 || src > last:
-		return fmt.Errorf("llama: share from sequence %d to %d, not within 0 … %d: %w", src, dst, last, engine.ErrInvalid)
-	case dst == src || b.cells.length(dst) != 0:
+	if err := b.checkWhole("share", src, n); err != nil {
+		return err
+	}
+	if err := b.checkSequence("share to", dst); err != nil {
+		return err
+	}
+	if dst == src || b.cells.length(dst) != 0 || b.spoiled[dst] {
 		return fmt.Errorf("llama: share to sequence %d, which is not empty: %w", dst, engine.ErrInvalid)
-	case n < 1 || n > b.cells.length(src):
-		return fmt.Errorf("llama: share %d tokens of a sequence of %d: %w", n, b.cells.length(src), engine.ErrInvalid)
 	}
 	purego.SyscallN(b.lib.seqCp, uintptr(b.memory), uintptr(src), uintptr(dst), 0, uintptr(n))
 	b.cells.share(dst, src, n)
 	return nil
-}
-
-// Save returns the state of a sequence.
-func (b *Backend) Save(seq engine.SeqID, n int32) ([]byte, error) {
-	return nil, fmt.Errorf("llama: save %d tokens of sequence %d: not built yet: %w", n, seq, engine.ErrInvalid)
-}
-
-// Restore sets what Save returned.
-func (b *Backend) Restore(seq engine.SeqID, _ []byte) error {
-	return fmt.Errorf("llama: restore sequence %d: not built yet: %w", seq, engine.ErrInvalid)
 }
 
 // MemoryUsed implements engine.MemoryReporter: the weights, and the KV cache as

@@ -191,7 +191,7 @@ func TestCellsAgainstNative(t *testing.T) {
 
 // nativeCells reads the number of cells from llama.cpp's state of the whole
 // context: the architecture's name, then of each stream the count.
-func nativeCells(t *testing.T, b *Backend) int {
+func nativeCells(t testing.TB, b *Backend) int {
 	t.Helper()
 	state := make([]byte, binding.StateGetSize(b.context))
 	if n := binding.StateGetData(b.context, state); n != uint64(len(state)) {

@@ -31,6 +31,11 @@ type library struct {
 	logitsIth    uintptr
 	seqRm        uintptr
 	seqCp        uintptr
+	seqPosMax    uintptr
+	stateSize    uintptr
+	stateGet     uintptr
+	stateSet     uintptr
+	setThreads   uintptr
 	tokenize     uintptr
 	tokenToPiece uintptr
 	vocabIsEOG   uintptr
@@ -122,12 +127,17 @@ func (l *library) prepare() error {
 	// Only integers and pointers go in and out of these, so they need no
 	// description; Prep is used for the address alone.
 	for name, address := range map[string]*uintptr{
-		"llama_get_logits_ith": &l.logitsIth,
-		"llama_memory_seq_rm":  &l.seqRm,
-		"llama_memory_seq_cp":  &l.seqCp,
-		"llama_tokenize":       &l.tokenize,
-		"llama_token_to_piece": &l.tokenToPiece,
-		"llama_vocab_is_eog":   &l.vocabIsEOG,
+		"llama_get_logits_ith":     &l.logitsIth,
+		"llama_memory_seq_rm":      &l.seqRm,
+		"llama_memory_seq_cp":      &l.seqCp,
+		"llama_memory_seq_pos_max": &l.seqPosMax,
+		"llama_state_seq_get_size": &l.stateSize,
+		"llama_state_seq_get_data": &l.stateGet,
+		"llama_state_seq_set_data": &l.stateSet,
+		"llama_set_n_threads":      &l.setThreads,
+		"llama_tokenize":           &l.tokenize,
+		"llama_token_to_piece":     &l.tokenToPiece,
+		"llama_vocab_is_eog":       &l.vocabIsEOG,
 	} {
 		fun, err := lib.Prep(name, &ffi.TypePointer)
 		if err != nil {

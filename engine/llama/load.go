@@ -137,6 +137,7 @@ func (l *opening) backend(vocab *vocabulary, weights string, length, cells, trai
 		},
 		cells:     newCellTable(l.o.Parallel, cells),
 		pending:   make([]int32, l.o.Parallel),
+		spoiled:   make([]bool, l.o.Parallel),
 		interrupt: l.interrupt,
 	}
 	if b.info.Name == "" {
@@ -251,6 +252,7 @@ func (l *opening) probe() error {
 		limits:  engine.Limits{Cells: probeCells, Context: probeCells, Batch: probeBatch, Sequences: 1},
 		cells:   newCellTable(1, probeCells),
 		pending: make([]int32, 1),
+		spoiled: make([]bool, 1),
 	}
 	b.batch.init(probeBatch)
 	b.batch.context = uintptr(context)

@@ -28,6 +28,9 @@ type vocabulary struct {
 	pieces []byte
 	ends   []uint32
 	eog    []bool
+	// special are the texts of the tokens that have none among the pieces:
+	// control tokens and the unknown token.
+	special map[engine.Token]string
 }
 
 func newVocabulary(lib *library, model binding.Model) (*vocabulary, error) {
@@ -36,10 +39,18 @@ func newVocabulary(lib *library, model binding.Model) (*vocabulary, error) {
 	if handle == 0 || n <= 0 {
 		return nil, errors.New("llama: the model has no vocabulary")
 	}
-	v := &vocabulary{lib: lib, handle: handle, ends: make([]uint32, n), eog: make([]bool, n)}
+	v := &vocabulary{
+		lib: lib, handle: handle, ends: make([]uint32, n), eog: make([]bool, n), special: make(map[engine.Token]string),
+	}
 	for id := range n {
+		start := len(v.pieces)
 		v.pieces = v.appendNative(v.pieces, engine.Token(id), false)
 		v.ends[id] = uint32(len(v.pieces))
+		if len(v.pieces) == start {
+			if text := v.appendNative(nil, engine.Token(id), true); len(text) > 0 {
+				v.special[engine.Token(id)] = string(text)
+			}
+		}
 		r, _, _ := purego.SyscallN(lib.vocabIsEOG, uintptr(handle), uintptr(id))
 		v.eog[id] = byte(r) != 0
 	}
@@ -118,10 +129,16 @@ func (v *vocabulary) Tokenize(text string, special bool) ([]engine.Token, error)
 	}
 }
 
-// AppendPiece appends the bytes of a token; nothing for a token that is not.
-func (v *vocabulary) AppendPiece(dst []byte, token engine.Token, _ bool) []byte {
+// AppendPiece appends the bytes of a token, those of a control token if special;
+// nothing for a token that is not.
+func (v *vocabulary) AppendPiece(dst []byte, token engine.Token, special bool) []byte {
 	if token < 0 || int(token) >= len(v.ends) {
 		return dst
+	}
+	if special {
+		if text, ok := v.special[token]; ok {
+			return append(dst, text...)
+		}
 	}
 	start := uint32(0)
 	if token > 0 {
