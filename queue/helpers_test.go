@@ -31,7 +31,7 @@ func started(worker, incarnation string, attempt int) schemas.Event {
 }
 
 func delta(text string) schemas.Event {
-	return schemas.Event{Type: schemas.EventDelta, Delta: &schemas.Delta{Tokens: []int32{7}, Text: text}}
+	return schemas.Event{Type: schemas.EventDelta, Delta: &schemas.Delta{Output: schemas.Output{Tokens: []int32{7}, Text: text}}}
 }
 
 func done() schemas.Event {

@@ -10,7 +10,7 @@ import (
 func BenchmarkEvent(b *testing.B) {
 	e := schemas.Event{
 		Job: "0123456789abcdef0123456789abcdef", N: 42, Type: schemas.EventDelta,
-		Delta: &schemas.Delta{Tokens: []int32{12345}, Text: " token"},
+		Delta: &schemas.Delta{Output: schemas.Output{Tokens: []int32{12345}, Text: " token"}},
 	}
 	data, err := schemas.EncodeEvent(e)
 	if err != nil {

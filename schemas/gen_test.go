@@ -119,14 +119,14 @@ func event() *rapid.Generator[schemas.Event] {
 				PromptTokens: rapid.IntRange(0, 1<<31-1).Draw(t, "prompt"),
 			}
 		case schemas.EventDelta:
-			e.Delta = &schemas.Delta{Tokens: tokens.Draw(t, "tokens"), Text: rapid.String().Draw(t, "text")}
+			e.Delta = &schemas.Delta{Output: schemas.Output{Tokens: tokens.Draw(t, "tokens"), Text: rapid.String().Draw(t, "text")}}
 		case schemas.EventRequeued:
 			e.Requeued = &schemas.Requeued{
 				Worker: name().Draw(t, "worker"), Incarnation: name().Draw(t, "incarnation"), Reason: name().Draw(t, "reason"),
 			}
 		case schemas.EventDone:
 			e.Done = &schemas.Done{
-				Tokens: tokens.Draw(t, "tokens"), Text: rapid.String().Draw(t, "text"),
+				Output:       schemas.Output{Tokens: tokens.Draw(t, "tokens"), Text: rapid.String().Draw(t, "text")},
 				FinishReason: rapid.SampledFrom([]schemas.FinishReason{schemas.FinishStop, schemas.FinishLength}).Draw(t, "finish_reason"),
 				Usage:        usage().Draw(t, "usage"),
 				Timings:      schemas.Timings{QueuedMS: ms.Draw(t, "queued"), PrefillMS: ms.Draw(t, "prefill"), DecodeMS: ms.Draw(t, "decode")},

@@ -248,7 +248,7 @@ func (r *run) stream(ctx context.Context, seq *engine.Sequence, submitted time.T
 			r.enter(phaseEnding)
 			return r.done(ctx, chunk, submitted)
 		}
-		event := schemas.Event{Type: schemas.EventDelta, Delta: &schemas.Delta{Tokens: chunk.Tokens, Text: chunk.Text}}
+		event := schemas.Event{Type: schemas.EventDelta, Delta: &schemas.Delta{Output: schemas.Output{Tokens: chunk.Tokens, Text: chunk.Text}}}
 		if err := r.delivery.Append(ctx, event); err != nil {
 			return r.lost(ctx, err)
 		}
@@ -271,8 +271,7 @@ func (r *run) logged(tokens int) {
 // done appends the end of an answer given in full.
 func (r *run) done(ctx context.Context, last engine.Chunk, submitted time.Time) outcome {
 	done := &schemas.Done{
-		Tokens:       last.Tokens,
-		Text:         last.Text,
+		Output:       schemas.Output{Tokens: last.Tokens, Text: last.Text},
 		FinishReason: schemas.FinishStop,
 		Usage: schemas.Usage{
 			PromptTokens:     last.Usage.Prompt,

@@ -44,12 +44,12 @@ func requeued() schemas.Event {
 }
 
 func delta(text string, tokens ...int32) schemas.Event {
-	return schemas.Event{Type: schemas.EventDelta, Delta: &schemas.Delta{Tokens: tokens, Text: text}}
+	return schemas.Event{Type: schemas.EventDelta, Delta: &schemas.Delta{Output: schemas.Output{Tokens: tokens, Text: text}}}
 }
 
 func done(text string, completion int, tokens ...int32) schemas.Event {
 	return schemas.Event{Type: schemas.EventDone, Done: &schemas.Done{
-		Tokens: tokens, Text: text, FinishReason: schemas.FinishStop,
+		Output: schemas.Output{Tokens: tokens, Text: text}, FinishReason: schemas.FinishStop,
 		Usage:   schemas.Usage{PromptTokens: 5, CompletionTokens: completion, CachedTokens: 2},
 		Timings: schemas.Timings{QueuedMS: 1, PrefillMS: 2, DecodeMS: 3},
 	}}

@@ -1,6 +1,8 @@
 package strictjson
 
 import (
+	"encoding/base64"
+	"encoding/json"
 	"fmt"
 	"reflect"
 	"strings"
@@ -9,9 +11,12 @@ import (
 
 // Binder makes values of type T, a struct, from parsed JSON. A field takes
 // part by its json tag: without omitempty or omitzero it is required. Names
-// match exactly. Fields may be structs, pointers, slices, strings, booleans,
-// integers, float64 and [time.Time] (RFC 3339, read as UTC). An empty list is
-// read as a nil slice; null is never accepted.
+// match exactly. Fields may be structs (embedded ones take part with their
+// fields), pointers, slices, maps by string, strings, booleans, integers,
+// float64, [time.Time] (RFC 3339, read as UTC), bytes (base64) and
+// [json.RawMessage] (any value, written again without white space). An empty
+// list is read as a nil slice; null is never accepted, except within a raw
+// value.
 type Binder[T any] struct{ plan *plan }
 
 // For prepares a Binder for T.
@@ -31,15 +36,17 @@ func (b Binder[T]) Bind(v Value) (T, error) {
 
 // plan is a type with its tags read.
 type plan struct {
-	kind   reflect.Kind
-	isTime bool
-	elem   *plan // of a pointer or slice
-	fields []field
+	kind    reflect.Kind
+	isTime  bool
+	isRaw   bool
+	isBytes bool
+	elem    *plan // of a pointer, slice or map
+	fields  []field
 }
 
 type field struct {
 	name     string
-	index    int
+	index    []int
 	required bool
 	plan     *plan
 }
@@ -48,25 +55,33 @@ func compile(t reflect.Type, known map[reflect.Type]*plan) *plan {
 	if p, ok := known[t]; ok {
 		return p
 	}
-	p := &plan{kind: t.Kind(), isTime: t == reflect.TypeFor[time.Time]()}
+	p := &plan{
+		kind: t.Kind(), isTime: t == reflect.TypeFor[time.Time](),
+		isRaw: t == reflect.TypeFor[json.RawMessage](), isBytes: t == reflect.TypeFor[[]byte](),
+	}
 	known[t] = p
 	switch {
-	case p.isTime:
-	case p.kind == reflect.Pointer, p.kind == reflect.Slice:
+	case p.isTime, p.isRaw, p.isBytes:
+	case p.kind == reflect.Pointer, p.kind == reflect.Slice, p.kind == reflect.Map:
 		p.elem = compile(t.Elem(), known)
 	case p.kind == reflect.Struct:
-		for i := range t.NumField() {
-			name, options, _ := strings.Cut(t.Field(i).Tag.Get("json"), ",")
-			if name == "" || name == "-" {
-				continue
-			}
-			p.fields = append(p.fields, field{
-				name: name, index: i, required: !strings.Contains(options, "omit"),
-				plan: compile(t.Field(i).Type, known),
-			})
-		}
+		p.fields = fieldsOf(t, known)
 	}
 	return p
+}
+
+func fieldsOf(t reflect.Type, known map[reflect.Type]*plan) (fields []field) {
+	for _, f := range reflect.VisibleFields(t) {
+		name, options, _ := strings.Cut(f.Tag.Get("json"), ",")
+		if name == "" || name == "-" {
+			continue
+		}
+		fields = append(fields, field{
+			name: name, index: f.Index, required: !strings.Contains(options, "omit"),
+			plan: compile(f.Type, known),
+		})
+	}
+	return fields
 }
 
 func (p *plan) bind(v *Value, to reflect.Value) *Error {
@@ -80,7 +95,16 @@ func (p *plan) bind(v *Value, to reflect.Value) *Error {
 		}
 		return p.bindStruct(v, to)
 	case reflect.Slice:
+		switch {
+		case p.isRaw:
+			to.SetBytes(v.AppendJSON(nil))
+			return nil
+		case p.isBytes:
+			return bindBytes(v, to)
+		}
 		return p.bindSlice(v, to)
+	case reflect.Map:
+		return p.bindMap(v, to)
 	case reflect.String:
 		if v.Kind != String {
 			return mismatch(String, v)
@@ -128,7 +152,7 @@ func (p *plan) bindStruct(v *Value, to reflect.Value) *Error {
 		if m.Value.Kind == Null && !f.required {
 			return fault(Mismatch, "must not be null: leave the field out instead").in(m.Name)
 		}
-		if err := f.plan.bind(&m.Value, to.Field(f.index)); err != nil {
+		if err := f.plan.bind(&m.Value, to.FieldByIndex(f.index)); err != nil {
 			return err.in(m.Name)
 		}
 	}
@@ -164,6 +188,37 @@ func (p *plan) bindSlice(v *Value, to reflect.Value) *Error {
 			return err.item(i)
 		}
 	}
+	return nil
+}
+
+func (p *plan) bindMap(v *Value, to reflect.Value) *Error {
+	if v.Kind != Object {
+		return mismatch(Object, v)
+	}
+	if len(v.Members) == 0 {
+		return nil
+	}
+	to.Set(reflect.MakeMapWithSize(to.Type(), len(v.Members)))
+	for i := range v.Members {
+		m := &v.Members[i]
+		element := reflect.New(to.Type().Elem()).Elem()
+		if err := p.elem.bind(&m.Value, element); err != nil {
+			return err.in(m.Name)
+		}
+		to.SetMapIndex(reflect.ValueOf(m.Name), element)
+	}
+	return nil
+}
+
+func bindBytes(v *Value, to reflect.Value) *Error {
+	if v.Kind != String {
+		return mismatch(String, v)
+	}
+	b, err := base64.StdEncoding.Strict().DecodeString(v.Text)
+	if err != nil {
+		return fault(Mismatch, "must be base64")
+	}
+	to.SetBytes(b)
 	return nil
 }
 
