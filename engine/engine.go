@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 	"unicode/utf8"
 
@@ -46,6 +47,10 @@ type Engine struct {
 	// grammars, without and with the text of control tokens, made when first
 	// asked for.
 	ends  []Token
+	// root is the parent of the keys of first blocks.
+	root blockKey
+	// batchWindow is Config.BatchWindow as it was last set, in nanoseconds.
+	batchWindow atomic.Int64
 	tries [2]func() *grammar.Trie
 
 	// wake is signalled when the loop has something new to look at.
@@ -70,8 +75,8 @@ type Engine struct {
 	// become true.
 	draining, forced, closing, gone bool
 	// broken is why the backend failed.
-	broken     error
-	unfinished []Unfinished
+	broken  error
+	drained Drained
 	// idle are closed and dropped when nothing is tracked.
 	idle   []chan struct{}
 	totals Snapshot // without Requests and Draining
@@ -123,7 +128,9 @@ func build(opts Options) (*Engine, error) {
 	}
 	e.tracer = provider.Tracer("github.com/semantic-worker/semantic/engine")
 	e.totals.Cells = e.limits.Cells
-	e.loop.init(e.limits)
+	e.loop.init(e.limits, config)
+	e.root = rootKey(e.info.Fingerprint)
+	e.SetBatchWindow(config.BatchWindow)
 	var err error
 	e.metrics, err = newMetrics(opts.Registerer, e)
 	return e, err
@@ -223,8 +230,10 @@ func (e *Engine) sequence(ctx context.Context, r Request) *Sequence {
 	s.output = output{
 		maxTokens: e.config.BufferTokens, maxBytes: e.config.BufferBytes,
 		ready: make(chan struct{}, 1), room: e.signal,
+		wantLogprobs: r.Logprobs,
 	}
 	s.tokens = append(make([]Token, 0, len(r.Prompt)+min(s.limit, 256+len(r.Emitted))), r.Prompt...)
+	s.name(len(r.Prompt) / blockCells)
 	return s
 }
 
@@ -292,7 +301,7 @@ func (e *Engine) waiting() (n int) {
 func (e *Engine) Room() Room {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	cells := e.limits.Cells
+	cells := e.limits.Cells - e.totals.CellsUsed
 	for _, s := range e.tracked {
 		cells -= s.claim
 	}
@@ -333,6 +342,30 @@ func (e *Engine) Snapshot() Snapshot {
 		snapshot.Requests[i].Age = time.Since(s.submitted)
 	}
 	return snapshot
+}
+
+// SetBatchWindow changes Config.BatchWindow, from the next start on, also one
+// that is being waited for. What is not positive is 0.
+func (e *Engine) SetBatchWindow(d time.Duration) {
+	e.batchWindow.Store(int64(max(d, 0)))
+	e.signal()
+}
+
+// Cancel ends the request of that ID as Sequence.Cancel does. It reports whether
+// there was one.
+func (e *Engine) Cancel(id string) bool {
+	e.mu.Lock()
+	i := slices.IndexFunc(e.tracked, func(s *Sequence) bool { return s.request.ID == id })
+	var s *Sequence
+	if i >= 0 {
+		s = e.tracked[i]
+	}
+	e.mu.Unlock()
+	if s == nil {
+		return false
+	}
+	s.Cancel()
+	return true
 }
 
 // interrupt ends the running step.

@@ -15,9 +15,13 @@ type output struct {
 	// room is called, without the lock, when a full buffer was emptied.
 	room func()
 
-	mu     sync.Mutex
-	tokens []Token
-	text   []byte
+	// wantLogprobs: the reader asked for log probabilities.
+	wantLogprobs bool
+
+	mu       sync.Mutex
+	tokens   []Token
+	logprobs []TokenLogprob
+	text     []byte
 	// end is set by put, err by fail; one of them, once.
 	end *Chunk
 	err error
@@ -28,9 +32,14 @@ type output struct {
 // put appends tokens and the text that they released. With end, the buffer is
 // the last chunk from then on: the text released by the end is never seen
 // without it.
-func (o *output) put(end *Chunk, text []byte, tokens ...Token) {
+func (o *output) put(end *Chunk, text []byte, chosen ...choice) {
 	o.mu.Lock()
-	o.tokens = append(o.tokens, tokens...)
+	for _, c := range chosen {
+		o.tokens = append(o.tokens, c.token)
+		if o.wantLogprobs {
+			o.logprobs = append(o.logprobs, c.logprob)
+		}
+	}
 	o.text = append(o.text, text...)
 	o.end = end
 	o.mu.Unlock()
@@ -81,9 +90,9 @@ func (o *output) next(ctx context.Context) (Chunk, error) {
 func (o *output) take() (_ Chunk, ok bool, err error) {
 	o.mu.Lock()
 	wasFull := o.fullLocked()
-	chunk := Chunk{Tokens: o.tokens, Text: string(o.text)}
+	chunk := Chunk{Tokens: o.tokens, Text: string(o.text), Logprobs: o.logprobs}
 	ok = len(o.tokens) > 0 || len(o.text) > 0
-	o.tokens, o.text = nil, o.text[:0]
+	o.tokens, o.logprobs, o.text = nil, nil, o.text[:0]
 	switch {
 	case o.end != nil && !o.read:
 		o.read, ok = true, true
