@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -22,6 +23,9 @@ func oracle(logits []float32, opts Sampling) (tokens []Token, weights []float64)
 		all = all[:min(opts.TopK, len(all))]
 	}
 	probability := func(c candidate) float64 { return math.Exp(float64(c.logit - all[0].logit)) }
+	if within(opts.TypicalP) && len(all) > 0 {
+		all = typical(all, opts.TypicalP)
+	}
 	if opts.TopP > 0 && opts.TopP < 1 {
 		total, sum := 0.0, 0.0
 		for _, c := range all {
@@ -44,6 +48,28 @@ func oracle(logits []float32, opts Sampling) (tokens []Token, weights []float64)
 	return tokens, weights
 }
 
+// typical is keepTypical by sorting everything; all is sorted.
+func typical(all []candidate, p float64) []candidate {
+	total, weighted := 0.0, 0.0
+	logit := func(c candidate) float64 { return float64(c.logit - all[0].logit) }
+	for _, c := range all {
+		total += math.Exp(logit(c))
+		weighted += math.Exp(logit(c)) * logit(c)
+	}
+	distance := func(c candidate) float64 { return math.Abs(weighted/total - logit(c)) }
+	sorted := slices.Clone(all)
+	slices.SortStableFunc(sorted, func(a, b candidate) int { return cmp.Compare(distance(a), distance(b)) })
+	sum := 0.0
+	for i, c := range sorted {
+		if sum += math.Exp(logit(c)); sum > p*total {
+			sorted = sorted[:i+1]
+			break
+		}
+	}
+	slices.SortFunc(sorted, compare)
+	return sorted
+}
+
 func TestKeepsWhatSortingKeeps(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		random := rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "logits"), 0))
@@ -62,6 +88,7 @@ func TestKeepsWhatSortingKeeps(t *testing.T) {
 			Temperature: rapid.SampledFrom([]float64{0.1, 0.7, 1, 2}).Draw(t, "temperature"),
 			TopK:        rapid.SampledFrom([]int{0, 2, 5, 40, 1000}).Draw(t, "top k"),
 			TopP:        rapid.SampledFrom([]float64{0, 0.1, 0.5, 0.9, 0.999, 1}).Draw(t, "top p"),
+			TypicalP:    rapid.SampledFrom([]float64{0, 0, 0.1, 0.5, 0.9, 1}).Draw(t, "typical p"),
 			MinP:        rapid.SampledFrom([]float64{0, 0.05, 0.5, 1}).Draw(t, "min p"),
 		}
 		var s sampler
@@ -91,6 +118,7 @@ func TestDrawsAreDistributed(t *testing.T) {
 	for _, opts := range []Sampling{
 		{Temperature: 1, Seed: 1}, {Temperature: 0.6, Seed: -2}, {Temperature: 1.5, TopK: 5, Seed: 3},
 		{Temperature: 1, TopP: 0.8, Seed: 4}, {Temperature: 2, MinP: 0.1, Seed: 5},
+		{Temperature: 1, TypicalP: 0.6, Seed: 6},
 	} {
 		const n = 20_000
 		var s sampler
@@ -175,11 +203,12 @@ func TestSamplingAllocatesNothing(t *testing.T) {
 
 func samplings() map[string]Sampling {
 	return map[string]Sampling{
-		"greedy": {},
-		"top40":  {Temperature: 0.8, TopK: 40, TopP: 0.95, MinP: 0.05},
-		"topp":   {Temperature: 1, TopP: 0.9},
-		"minp":   {Temperature: 1, MinP: 0.05},
-		"all":    {Temperature: 1},
+		"greedy":  {},
+		"top40":   {Temperature: 0.8, TopK: 40, TopP: 0.95, MinP: 0.05},
+		"topp":    {Temperature: 1, TopP: 0.9},
+		"typical": {Temperature: 1, TypicalP: 0.9},
+		"minp":    {Temperature: 1, MinP: 0.05},
+		"all":     {Temperature: 1},
 	}
 }
 
