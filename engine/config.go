@@ -2,6 +2,7 @@ package engine
 
 import (
 	"fmt"
+	"math"
 	"time"
 )
 
@@ -22,10 +23,19 @@ type Config struct {
 	// decodes: a multiple of 64, so that cuts are a function of the prompt.
 	// Where a step has fewer rows the chunk is smaller. Default 512.
 	PrefillChunk int
-	// PrefillBusyRows bounds the prompt rows of all sequences in a step in which
-	// others decode, so that a long prompt does not stall them. At least 1; cuts
-	// stay at multiples of 64 where it is one. Default 128.
-	PrefillBusyRows int
+	// InterTokenBound is how many times as long as a step of decode rows alone a
+	// step may take in which prompts are read too, so that a long prompt does not
+	// stall others' streams. It is kept by what was measured. Where 64 rows of a
+	// prompt alone take longer, steps go without any, at most 8 in a row, so that
+	// the mean keeps to it as far as that allows. More than 1. Default 2.
+	InterTokenBound float64
+	// BatchWindow is how long an idle engine waits for company before it starts a
+	// step: more in a batch for a later first token. Engine.SetBatchWindow changes
+	// it. 0, the default, waits for nobody.
+	BatchWindow time.Duration
+	// SpillBytes bounds the RAM for the states of preempted sequences; what goes
+	// beyond is computed again when its turn comes. 0 keeps none. Default 512 MiB.
+	SpillBytes int64
 	// AdmitReserve is how many cells per resident sequence stay free when
 	// another is admitted, so that it is not preempted at once. Default 16.
 	AdmitReserve int
@@ -43,7 +53,8 @@ func DefaultConfig() Config {
 	return Config{
 		MaxWaiting:          1024,
 		PrefillChunk:        512,
-		PrefillBusyRows:     128,
+		InterTokenBound:     2,
+		SpillBytes:          512 << 20,
 		AdmitReserve:        16,
 		BufferTokens:        1024,
 		BufferBytes:         64 << 10,
@@ -62,8 +73,12 @@ func (c Config) Validate() error {
 		return fmt.Errorf("%w: StepRows is %d, must not be negative", ErrInvalid, c.StepRows)
 	case c.PrefillChunk < quantum || c.PrefillChunk%quantum != 0:
 		return fmt.Errorf("%w: PrefillChunk is %d, must be a multiple of %d", ErrInvalid, c.PrefillChunk, quantum)
-	case c.PrefillBusyRows < 1:
-		return fmt.Errorf("%w: PrefillBusyRows is %d, must be at least 1", ErrInvalid, c.PrefillBusyRows)
+	case !(c.InterTokenBound > 1) || math.IsInf(c.InterTokenBound, 0):
+		return fmt.Errorf("%w: InterTokenBound is %v, must be finite and more than 1", ErrInvalid, c.InterTokenBound)
+	case c.BatchWindow < 0:
+		return fmt.Errorf("%w: BatchWindow is %v, must not be negative", ErrInvalid, c.BatchWindow)
+	case c.SpillBytes < 0:
+		return fmt.Errorf("%w: SpillBytes is %d, must not be negative", ErrInvalid, c.SpillBytes)
 	case c.AdmitReserve < 0:
 		return fmt.Errorf("%w: AdmitReserve is %d, must not be negative", ErrInvalid, c.AdmitReserve)
 	case c.BufferTokens < 1:

@@ -46,12 +46,12 @@ type Engine struct {
 	// ends are the vocabulary's ends of generation; tries its arrangements for
 	// grammars, without and with the text of control tokens, made when first
 	// asked for.
-	ends  []Token
+	ends []Token
 	// root is the parent of the keys of first blocks.
 	root blockKey
 	// batchWindow is Config.BatchWindow as it was last set, in nanoseconds.
 	batchWindow atomic.Int64
-	tries [2]func() *grammar.Trie
+	tries       [2]func() *grammar.Trie
 
 	// wake is signalled when the loop has something new to look at.
 	wake chan struct{}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -37,7 +38,7 @@ func TestCloseOfAnUnusedEngine(t *testing.T) {
 	if _, err := e.Submit(t.Context(), engine.Request{ID: "a", Prompt: []engine.Token{1}}); !errors.Is(err, engine.ErrClosed) {
 		t.Errorf("submit: %v, want ErrClosed", err)
 	}
-	if left := e.Drain(t.Context()); len(left) != 0 {
+	if left := e.Drain(t.Context(), 0); len(left.Unfinished) != 0 {
 		t.Errorf("drain: %v", left)
 	}
 }
@@ -65,7 +66,9 @@ func TestNewRefuses(t *testing.T) {
 		"MaxCells":            func(c *engine.Config) { c.MaxCells = -1 },
 		"StepRows":            func(c *engine.Config) { c.StepRows = -1 },
 		"PrefillChunk":        func(c *engine.Config) { c.PrefillChunk = 100 },
-		"PrefillBusyRows":     func(c *engine.Config) { c.PrefillBusyRows = 0 },
+		"InterTokenBound":     func(c *engine.Config) { c.InterTokenBound = 1 },
+		"BatchWindow":         func(c *engine.Config) { c.BatchWindow = -1 },
+		"SpillBytes":          func(c *engine.Config) { c.SpillBytes = -1 },
 		"AdmitReserve":        func(c *engine.Config) { c.AdmitReserve = -1 },
 		"BufferTokens":        func(c *engine.Config) { c.BufferTokens = 0 },
 		"BufferBytes":         func(c *engine.Config) { c.BufferBytes = 0 },
@@ -89,10 +92,13 @@ func TestDrainLetsThemFinish(t *testing.T) {
 	var drains sync.WaitGroup
 	for range 3 {
 		drains.Go(func() {
-			if left := e.Drain(t.Context()); len(left) != 0 {
-				t.Errorf("drain left %v", left)
+			if left := e.Drain(t.Context(), time.Hour); len(left.Unfinished) != 0 || len(left.Finished) != 2 {
+				t.Errorf("drain returned %v", left)
 			}
 		})
+	}
+	for !e.Snapshot().Draining {
+		runtime.Gosched()
 	}
 	defer g.open()()
 	for name, s := range map[string]*engine.Sequence{"running": running, "waiting": waiting} {
@@ -116,7 +122,7 @@ func TestDrainEndsTheRest(t *testing.T) {
 	<-g.entered
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	left := e.Drain(ctx) // the running step is interrupted
+	left := e.Drain(ctx, time.Hour).Unfinished // the running step is interrupted
 	got, err := collect(t.Context(), running)
 	if !errors.Is(err, engine.ErrDrained) || len(got.tokens) != 1 {
 		t.Errorf("running: %d tokens and %v, want 1 and ErrDrained", len(got.tokens), err)
@@ -125,16 +131,17 @@ func TestDrainEndsTheRest(t *testing.T) {
 		t.Errorf("waiting: %v, want ErrDrained", err)
 	}
 	want := []engine.Unfinished{
-		{ID: "running", Phase: engine.PhaseDecode, Generated: got.tokens},
-		{ID: "waiting", Phase: engine.PhaseWaiting, Generated: []engine.Token{'a', 'b'}},
+		{ID: "running", Phase: engine.PhaseDecode, Generated: got.tokens, Bytes: len(got.text)},
+		{ID: "waiting", Phase: engine.PhaseWaiting, Generated: []engine.Token{'a', 'b'}, Bytes: 2},
 	}
 	slices.SortFunc(left, func(a, b engine.Unfinished) int { return strings.Compare(a.ID, b.ID) })
 	if !slices.EqualFunc(left, want, func(a, b engine.Unfinished) bool {
-		return a.ID == b.ID && a.Phase == b.Phase && slices.Equal(a.Generated, b.Generated)
+		return a.ID == b.ID && a.Phase == b.Phase && slices.Equal(a.Generated, b.Generated) &&
+			a.Bytes == b.Bytes && errors.Is(a.Err, engine.ErrDrained)
 	}) {
 		t.Errorf("left %+v, want %+v", left, want)
 	}
-	if again := e.Drain(t.Context()); len(again) != 2 {
+	if again := e.Drain(t.Context(), 0).Unfinished; len(again) != 2 {
 		t.Errorf("the second drain returned %v", again)
 	}
 }

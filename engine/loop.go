@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"runtime"
@@ -11,14 +12,21 @@ import (
 // loop is what belongs to the loop alone.
 type loop struct {
 	// running have a place in the backend, waiting have none; both in the order
-	// of arrival.
+	// of rank.
 	running, waiting []*Sequence
 	// places are the free ones.
 	places  []SeqID
+	pool    pool
+	index   prefixIndex
+	spill   spill
+	pace    pace
 	planner planner
 	sampler sampler
 	steps   uint64
 	timer   *time.Timer
+	// gathering is since when an idle engine waits for company; zero when it
+	// does not.
+	gathering time.Time
 	// broken: the backend has failed.
 	broken bool
 
@@ -28,7 +36,10 @@ type loop struct {
 	planned []*Sequence
 }
 
-func (l *loop) init(limits Limits) {
+func (l *loop) init(limits Limits, config Config) {
+	l.pool = newPool(limits.Sequences)
+	l.index = prefixIndex{}
+	l.pace.bound = config.InterTokenBound
 	for slot := limits.Sequences - 1; slot >= 0; slot-- {
 		l.places = append(l.places, SeqID(slot))
 	}
@@ -55,9 +66,11 @@ func (e *Engine) run() {
 // the engine closes.
 func (e *Engine) attend() bool {
 	e.mu.Lock()
-	e.loop.waiting = append(e.loop.waiting, e.inbox...)
+	for _, s := range e.inbox {
+		e.loop.waiting = insert(e.loop.waiting, s)
+	}
 	e.inbox = e.inbox[:0]
-	forced, closing, broken := e.forced, e.closing, e.broken
+	forced, closing, broken, draining := e.forced, e.closing, e.broken, e.draining
 	e.mu.Unlock()
 
 	switch {
@@ -74,7 +87,9 @@ func (e *Engine) attend() bool {
 	now := time.Now()
 	e.attendTo(e.loop.running, now)
 	e.attendTo(e.loop.waiting, now)
-	e.admit()
+	if !e.gathers(now, draining) {
+		e.admit()
+	}
 	return true
 }
 
@@ -94,83 +109,39 @@ func (e *Engine) attendTo(sequences []*Sequence, now time.Time) {
 	}
 }
 
-// admit gives places to waiting sequences, the earliest first. Nobody overtakes
-// one that needs more room than there is.
-func (e *Engine) admit() {
-	l := &e.loop
-	for len(l.waiting) > 0 && len(l.places) > 0 {
-		s := l.waiting[0]
-		promised := 0
-		for _, r := range l.running {
-			promised += len(r.tokens) - r.resident
-		}
-		if !admits(len(s.tokens), e.freeCells(), promised, len(l.running), e.config.AdmitReserve) {
-			return
-		}
-		l.waiting = slices.Delete(l.waiting, 0, 1)
-		l.running = insert(l.running, s)
-		s.slot, l.places = l.places[len(l.places)-1], l.places[:len(l.places)-1]
-		s.admitted = true
-		e.publish()
-	}
-}
-
-// insert keeps the order of arrival.
-func insert(sequences []*Sequence, s *Sequence) []*Sequence {
-	at, _ := slices.BinarySearchFunc(sequences, s.arrival, func(o *Sequence, arrival uint64) int {
-		return int(o.arrival) - int(arrival)
-	})
-	return slices.Insert(sequences, at, s)
-}
-
 func (e *Engine) freeCells() int { return e.limits.Cells - e.backend.CellsUsed() }
 
 // plan plans the next step, and makes the room that it needs. It returns false
 // when there is nothing to do.
 func (e *Engine) plan() (_ *plan, ok bool) {
 	l := &e.loop
-	l.views = l.views[:0]
 	for _, s := range l.running {
-		l.views = append(l.views, s.view())
+		s.wanted = 0
+	}
+	for _, s := range l.waiting {
+		if leader := s.leader; leader != nil && leader.admitted {
+			left := max(len(s.request.Prompt)-leader.resident, 1)
+			leader.wanted = min(cmp.Or(leader.wanted, left), left)
+		}
+	}
+	l.views = l.views[:0]
+	decode := 0
+	for _, s := range l.running {
+		view := s.view()
+		view.held = l.pool.held[s.slot]
+		if view.phase() == PhaseDecode {
+			decode++
+		}
+		l.views = append(l.views, view)
 	}
 	l.planned = append(l.planned[:0], l.running...)
-	plan := l.planner.next(planInput{
-		step: l.steps, rows: e.limits.Batch, chunk: e.config.PrefillChunk, busy: e.config.PrefillBusyRows,
-		free: e.freeCells(), sequences: l.views,
-	})
+	in := planInput{step: l.steps, rows: e.limits.Batch, chunk: e.config.PrefillChunk, free: e.freeCells(), sequences: l.views}
+	in.pieces, in.replay = l.pace.allow(decode)
+	plan := l.planner.next(in)
 	for _, i := range plan.preempt {
 		e.preempt(l.planned[i])
 	}
 	return plan, len(plan.rows) > 0 && !l.broken
-}
-
-// preempt takes a sequence's place away; it waits and is computed again.
-func (e *Engine) preempt(s *Sequence) {
-	e.release(s)
-	s.preemptions++
-	e.loop.waiting = insert(e.loop.waiting, s)
-	if s.span != nil {
-		s.span.AddEvent("preempted")
-	}
-	e.logger.Debug("preempted", "request", s.request.ID, "tokens", len(s.tokens))
-	e.mu.Lock()
-	e.totals.Preemptions++
-	e.mu.Unlock()
-	e.publish()
-}
-
-// release gives a sequence's place and cells back.
-func (e *Engine) release(s *Sequence) {
-	l := &e.loop
-	if !s.admitted {
-		return
-	}
-	l.running = slices.DeleteFunc(l.running, func(o *Sequence) bool { return o == s })
-	l.places = append(l.places, s.slot)
-	s.admitted, s.resident = false, 0
-	if err := e.backend.Remove(s.slot, 0); err != nil {
-		e.breakDown(err)
-	}
 }
 
 // rest waits until there is something to do.
@@ -183,6 +154,9 @@ func (e *Engine) rest() {
 			}
 		}
 	}
+	if !e.loop.gathering.IsZero() {
+		wait = min(wait, e.window()-time.Since(e.loop.gathering))
+	}
 	e.publish()
 	e.loop.timer.Reset(max(wait, 0))
 	select {
@@ -194,15 +168,27 @@ func (e *Engine) rest() {
 // step makes the planned step and gives every sequence what came of it.
 func (e *Engine) step(plan *plan) {
 	l := &e.loop
-	e.begin(plan)
-	err := e.backend.Step(plan.rows)
-	for _, span := range plan.spans {
-		l.planned[span.sequence].stepRows.Store(0)
+	began := time.Now()
+	e.begin(plan, began)
+	if e.attempt(plan) {
+		took := time.Since(began)
+		l.pace.observe(plan.kinds, stepQuantum(e.limits.Batch), took)
+		e.metrics.step(plan, took)
 	}
 	l.steps++
+	e.publish()
+}
+
+// attempt makes a step, and reports whether all of it was done.
+func (e *Engine) attempt(plan *plan) bool {
+	err := e.backend.Step(plan.rows)
+	for _, span := range plan.spans {
+		e.loop.planned[span.sequence].stepRows.Store(0)
+	}
 	switch {
 	case err == nil:
 		e.settle(plan)
+		return true
 	case errors.Is(err, ErrInterrupted):
 		e.rollBack(plan)
 	case errors.Is(err, ErrNoRoom):
@@ -212,17 +198,23 @@ func (e *Engine) step(plan *plan) {
 	default:
 		e.breakDown(err)
 	}
-	e.publish()
+	return false
 }
 
 // begin notes who has rows in the step that follows.
-func (e *Engine) begin(plan *plan) {
-	now := time.Now()
+func (e *Engine) begin(plan *plan, now time.Time) {
+	if plan.kinds.prefill > 0 {
+		for _, s := range e.loop.running {
+			s.missed++
+		}
+	}
 	for _, span := range plan.spans {
 		s := e.loop.planned[span.sequence]
 		s.stepRows.Store(int32(span.count))
+		s.missed = 0
 		if s.firstRow.IsZero() {
 			s.firstRow = now
+			e.metrics.began(s)
 			e.startSpan(s, "engine.prefill", now)
 			s.start()
 		}
@@ -231,14 +223,15 @@ func (e *Engine) begin(plan *plan) {
 
 // settle takes the step's positions as resident and samples.
 func (e *Engine) settle(plan *plan) {
-	e.metrics.batch(len(plan.spans))
 	e.mu.Lock()
 	e.totals.Steps++
 	e.totals.Rows += int64(len(plan.rows))
+	e.totals.PrefillRows += int64(plan.kinds.prefill)
 	e.mu.Unlock()
 	for _, span := range plan.spans {
-		e.loop.planned[span.sequence].resident += span.count
+		e.advance(e.loop.planned[span.sequence], span.count)
 	}
+	e.admitFollowers()
 	now, tokens := time.Now(), 0
 	for _, span := range plan.spans {
 		if span.sample {
@@ -252,7 +245,11 @@ func (e *Engine) settle(plan *plan) {
 // generate chooses the next token of a sequence from a row's logits.
 func (e *Engine) generate(s *Sequence, row int, now time.Time) {
 	logits, err := e.backend.Logits(row)
-	if err != nil {
+	switch {
+	case errors.Is(err, ErrBackend):
+		e.breakDown(err)
+		return
+	case err != nil:
 		e.fail(s, err)
 		return
 	}
@@ -267,13 +264,16 @@ func (e *Engine) generate(s *Sequence, row int, now time.Time) {
 	}
 	known := len(s.tokens)
 	finish := s.accept(next.token)
+	// What ends the sequence as a token is not output.
+	chosen := []choice{next}[:len(s.tokens)-known]
 	if finish == "" {
-		s.output.put(nil, s.released, s.tokens[known:]...)
+		s.shown += len(s.released)
+		s.output.put(nil, s.released, chosen...)
 		return
 	}
-	e.end(s, now)
+	e.end(s, now, nil)
 	last := s.last(finish, now)
-	s.output.put(&last, s.released, s.tokens[known:]...)
+	s.output.put(&last, s.released, chosen...)
 	e.logger.Debug("finished", "request", s.request.ID, "finish", finish, "tokens", len(s.generated()))
 }
 
@@ -281,31 +281,14 @@ func (e *Engine) generate(s *Sequence, row int, now time.Time) {
 func (e *Engine) rollBack(plan *plan) {
 	for _, span := range plan.spans {
 		s := e.loop.planned[span.sequence]
+		if e.info.Memory == MemoryWhole {
+			e.drop(s)
+			continue
+		}
 		if err := e.backend.Remove(s.slot, int32(s.resident)); err != nil {
 			e.breakDown(err)
 			return
 		}
-	}
-}
-
-// squeeze makes room when the backend has less than its own count promised.
-func (e *Engine) squeeze(err error) {
-	l := &e.loop
-	last := l.running[len(l.running)-1]
-	if len(l.running) == 1 {
-		e.fail(last, err)
-		return
-	}
-	e.logger.Warn("the backend has less room than it counts", "cells_used", e.backend.CellsUsed(), "cells", e.limits.Cells)
-	e.preempt(last)
-}
-
-// refused ends the sequences of a step that the backend did not accept: the
-// others can go on.
-func (e *Engine) refused(plan *plan, err error) {
-	e.logger.Error("step refused", "error", err)
-	for _, span := range plan.spans {
-		e.fail(e.loop.planned[span.sequence], err)
 	}
 }
 
@@ -337,29 +320,29 @@ func (e *Engine) failAll(err error) {
 
 // fail ends a sequence with an error.
 func (e *Engine) fail(s *Sequence, err error) {
-	if errors.Is(err, ErrDrained) {
-		e.mu.Lock()
-		e.unfinished = append(e.unfinished, Unfinished{ID: s.request.ID, Phase: s.phase(), Generated: slices.Clone(s.generated())})
-		e.mu.Unlock()
-	}
 	if s.span != nil {
 		s.span.RecordError(err)
 	}
-	e.end(s, time.Now())
+	e.end(s, time.Now(), err)
 	s.output.fail(err)
 	e.logger.Debug("ended", "request", s.request.ID, "error", err)
 }
 
-// end takes a sequence out of the engine.
-func (e *Engine) end(s *Sequence, now time.Time) {
+// end takes a sequence out of the engine; err is nil if it ended by itself.
+func (e *Engine) end(s *Sequence, now time.Time, err error) {
+	phase := s.phase()
 	e.release(s)
+	e.forget(s)
 	e.loop.waiting = slices.DeleteFunc(e.loop.waiting, func(o *Sequence) bool { return o == s })
 	e.endSpan(s, now)
 	s.start()
 
 	e.mu.Lock()
 	e.tracked = slices.DeleteFunc(e.tracked, func(o *Sequence) bool { return o == s })
-	e.totals.CellsUsed = e.backend.CellsUsed()
+	e.account()
+	if e.draining {
+		e.drained.note(s, phase, err)
+	}
 	if len(e.tracked) == 0 {
 		for _, idle := range e.idle {
 			close(idle)
@@ -375,13 +358,21 @@ func (e *Engine) end(s *Sequence, now time.Time) {
 
 // publish lets others see where the sequences are.
 func (e *Engine) publish() {
-	used := e.backend.CellsUsed()
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.totals.CellsUsed = used
+	e.account()
 	for _, s := range e.tracked {
 		s.report()
 	}
+}
+
+// account publishes what of the pool is in use. mu is held.
+func (e *Engine) account() {
+	l := &e.loop
+	e.totals.CellsUsed = e.backend.CellsUsed()
+	e.totals.BlocksUsed = l.pool.blocks
+	e.totals.BlocksFree = (e.limits.Cells - e.totals.CellsUsed) / blockCells
+	e.totals.KeptBytes = l.spill.bytes
 }
 
 // shut closes the backend, on the loop's thread, when nobody uses the

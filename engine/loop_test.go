@@ -220,7 +220,7 @@ func TestFaults(t *testing.T) {
 	}{
 		{"the backend fails", spy{step: once(5, fmt.Errorf("%w: boom", engine.ErrBackend))}, engine.ErrBackend, true},
 		{"an error of no kind", spy{step: once(5, boom)}, engine.ErrBackend, true},
-		{"a step is refused", spy{step: once(5, engine.ErrInvalid)}, engine.ErrInvalid, false},
+		{"a step is refused once", spy{step: once(5, engine.ErrInvalid)}, nil, false},
 		{"no room after all", spy{step: once(5, engine.ErrNoRoom)}, nil, false},
 		{"an interrupt that nobody asked for", spy{step: once(5, engine.ErrInterrupted)}, nil, false},
 		{"no logits", spy{logits: func(int) error { return boom }}, boom, false},
@@ -256,6 +256,36 @@ func TestFaults(t *testing.T) {
 	}
 }
 
+// The one whose rows a backend does not accept ends, and nobody else.
+func TestTheCulpritEndsAlone(t *testing.T) {
+	const poison = 'Z'
+	s := &spy{Backend: simulate(t, sim.Options{}), step: func(rows []engine.Row) error {
+		if slices.ContainsFunc(rows, func(r engine.Row) bool { return r.Token == poison }) {
+			return fmt.Errorf("%w: poison", engine.ErrInvalid)
+		}
+		return nil
+	}}
+	e := start(t, s, config(func(c *engine.Config) { c.BatchWindow = time.Hour }))
+	var others []*engine.Sequence
+	for i := range 3 {
+		name := strconv.Itoa(i)
+		others = append(others, submit(t, e, engine.Request{ID: name, Prompt: ask(t, e, name, 20)}))
+	}
+	culprit := submit(t, e, engine.Request{ID: "culprit", Prompt: tokenize(t, e, "aZ")})
+	e.SetBatchWindow(0)
+	if _, err := collect(t.Context(), culprit); !errors.Is(err, engine.ErrInvalid) {
+		t.Errorf("the culprit: %v, want ErrInvalid", err)
+	}
+	for i, other := range others {
+		if got, want := mustCollect(t, other).text, sim.Text(ask(t, e, strconv.Itoa(i), 20), 20); got != want {
+			t.Errorf("%d said %q, want %q", i, got, want)
+		}
+	}
+	if used := e.Snapshot().CellsUsed; used != 0 {
+		t.Errorf("%d cells are in use", used)
+	}
+}
+
 func TestStepsAreAsConfigured(t *testing.T) {
 	var mu sync.Mutex
 	var steps [][]engine.Row
@@ -266,7 +296,7 @@ func TestStepsAreAsConfigured(t *testing.T) {
 		return nil
 	}}
 	e := start(t, s, config(func(c *engine.Config) {
-		c.StepRows, c.PrefillChunk, c.PrefillBusyRows = 200, 128, 64
+		c.StepRows, c.PrefillChunk = 200, 128
 		c.BufferTokens, c.BufferBytes = 10_000, 1<<20
 	}))
 	prompt := func(name string) []engine.Token { return tokenize(t, e, strings.Repeat(name, 300)+"words=9000") }
@@ -277,27 +307,6 @@ func TestStepsAreAsConfigured(t *testing.T) {
 	}
 	if want := []int{128, 128, 51, 1, 1}; !slices.Equal(sizes, want) {
 		t.Errorf("alone: steps of %v rows, want %v", sizes, want)
-	}
-
-	y := submit(t, e, engine.Request{ID: "y", Prompt: prompt("y")})
-	if _, err := y.Next(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	mu.Lock()
-	steps = nil
-	mu.Unlock()
-	z := submit(t, e, engine.Request{ID: "z", Prompt: prompt("z")})
-	if _, err := z.Next(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	y.Cancel()
-	z.Cancel()
-	mu.Lock()
-	defer mu.Unlock()
-	for _, rows := range steps {
-		if len(rows) > 65 {
-			t.Errorf("beside a decoding sequence: a step of %d rows, want at most 64 beside its own", len(rows))
-		}
 	}
 }
 
@@ -390,6 +399,8 @@ func resume(ctx context.Context, e *engine.Engine, r engine.Request, alone resul
 	}
 	got.text += rest.text
 	got.tokens = append(slices.Clone(got.tokens), rest.tokens...)
+	// What company it has to share with is another matter.
+	rest.last.Usage.Cached = alone.last.Usage.Cached
 	if got.text != alone.text || !slices.Equal(got.tokens, alone.tokens) || rest.last.Finish != alone.last.Finish ||
 		rest.last.Usage != alone.last.Usage {
 		return fmt.Errorf("%s cut at %d: %q %v %s %+v, alone %q %v %s %+v", r.ID, cut, got.text, got.tokens, rest.last.Finish, rest.last.Usage,

@@ -1,24 +1,33 @@
 package engine
 
-// quantum is the measure of prefill cuts in rows: steps of this many rows and
-// more take another attention path, with other bits, on a CPU.
+import "slices"
+
+// quantum is the measure of prefill cuts in rows, a piece: steps of this many
+// rows and more take another attention path, with other bits, on a CPU.
 const quantum = 64
 
 // replayRows bounds the rows of a step in which emitted tokens are replayed:
 // such steps give the bits that single rows gave.
 const replayRows = 32
 
+// ageing is how many rows shorter a prompt counts for every step that had rows
+// for others and none for it.
+const ageing = 256
+
 // planInput is all that a plan depends on.
 type planInput struct {
 	// step counts the steps; it decides whose turn it is.
 	step uint64
-	// rows is the most a step may have; chunk the prompt rows of one sequence
-	// when nothing decodes; busy those of all sequences while something does.
-	rows, chunk, busy int
+	// rows is the most a step may have, chunk the measure of the cuts of a prompt
+	// when nothing decodes.
+	rows, chunk int
+	// pieces is how many pieces of prompts, and replay how many replayed rows, a
+	// step may have in which others decode.
+	pieces, replay int
 	// free is how many cells are not in use.
 	free int
-	// sequences are those that have a place in the backend, in the order of
-	// their arrival.
+	// sequences are those that have a place in the backend, in the order of their
+	// rank: of their class, then of their arrival.
 	sequences []planSequence
 }
 
@@ -30,10 +39,14 @@ type planSequence struct {
 	tokens   []Token
 	prompt   int
 	resident int
-	// frees is how many cells are free again when it is preempted.
-	frees int
+	// held are its cells.
+	held []piece
 	// blocked: its reader must catch up before it generates.
 	blocked bool
+	// missed counts the steps in a row in which only other prompts had rows;
+	// wanted is how many rows the shortest prompt that waits to share this one has
+	// left, 0 where none does.
+	missed, wanted int
 }
 
 // phase follows from what is resident.
@@ -48,6 +61,16 @@ func (s planSequence) phase() Phase {
 	default:
 		return PhaseDecode
 	}
+}
+
+// urgency orders prompts: the fewest rows left first, but who has waited counts
+// as shorter.
+func (s planSequence) urgency() int {
+	left := s.prompt - s.resident
+	if s.wanted > 0 {
+		left = min(left, s.wanted)
+	}
+	return left - s.missed*ageing
 }
 
 // span is one sequence's rows in a plan.
@@ -65,7 +88,7 @@ type plan struct {
 	spans []span
 	// preempt are the indexes of sequences whose cells the rows need.
 	preempt []int
-	decode  int
+	kinds   stepRows
 }
 
 // planner makes plans. Its state is scratch space that is used again; a plan
@@ -75,42 +98,40 @@ type planner struct {
 	in   planInput
 	free int
 	// taken says for each sequence that it has rows in this step or none at all
-	// any more.
+	// any more; gone are the slots of the latter.
 	taken []bool
+	gone  []SeqID
+	order []int
 }
 
 // next plans a step. The package comment has the rules.
 func (p *planner) next(in planInput) *plan {
-	p.in, p.free, p.decode = in, in.free, 0
-	p.rows, p.spans, p.preempt = p.rows[:0], p.spans[:0], p.preempt[:0]
+	p.in, p.free, p.kinds = in, in.free, stepRows{}
+	p.rows, p.spans, p.preempt, p.gone = p.rows[:0], p.spans[:0], p.preempt[:0], p.gone[:0]
 	p.taken = append(p.taken[:0], make([]bool, len(in.sequences))...)
 
 	p.decodeRows()
 	prefills, replays := p.count(PhasePrefill), p.count(PhaseReplay)
+	budget := in.rows
+	if p.kinds.decode > 0 {
+		budget = in.pieces * stepQuantum(in.rows)
+	}
 	// A step that replays is small, one that prefills is large: take turns.
-	if replays > 0 && (prefills == 0 || in.step%2 == 1) {
-		p.share(PhaseReplay, replays, max(replayRows-p.decode, 1), 1, replayRows)
+	if replays > 0 && (prefills == 0 || budget == 0 || in.step%2 == 1) {
+		p.replays(replays)
 	} else if prefills > 0 {
-		budget := in.rows
-		if p.decode > 0 {
-			budget = in.busy
-		}
-		p.share(PhasePrefill, prefills, budget, p.quantum(), p.chunk())
+		p.prefills(budget)
 	}
 	return &p.plan
 }
 
-// quantum and chunk are the configured ones, or smaller where steps are.
-func (p *planner) quantum() int {
+// stepQuantum is the quantum, or less where a step has fewer rows.
+func stepQuantum(rows int) int {
 	q := quantum
-	for q > p.in.rows {
+	for q > rows {
 		q /= 2
 	}
 	return q
-}
-
-func (p *planner) chunk() int {
-	return max(min(p.in.chunk, p.in.rows)/p.quantum(), 1) * p.quantum()
 }
 
 func (p *planner) count(phase Phase) (n int) {
@@ -123,34 +144,68 @@ func (p *planner) count(phase Phase) (n int) {
 }
 
 // decodeRows gives every running sequence its row. Where a cell is missing the
-// latest sequence of all loses its own.
+// last in rank of all loses its own.
 func (p *planner) decodeRows() {
 	for i, s := range p.in.sequences {
 		if p.taken[i] || s.phase() != PhaseDecode {
 			continue
 		}
 		if !p.reclaim(i) {
-			// It is the latest itself: the others go on with its cells.
+			// It is the last itself: the others go on with its cells.
 			if len(p.spans) > 0 || i > 0 {
 				p.evict(i)
 			}
 			continue
 		}
 		p.add(i, 1)
-		p.decode++
+		p.kinds.decode++
 	}
 }
 
-// share deals rows to the sequences of a phase: to each the same number, in
-// multiples of a measure, so that all advance; where a step has not that many
-// rows they take turns in it. Alone, a sequence gets up to limit rows, and its
-// cuts are at multiples of limit.
-func (p *planner) share(phase Phase, n, budget, measure, limit int) {
+// prefills deals rows to prompts, the most urgent first: as many as go to the
+// next multiple of a chunk, or of a piece where there are not that many.
+func (p *planner) prefills(budget int) {
+	measure := stepQuantum(p.in.rows)
+	chunk := max(min(p.in.chunk, p.in.rows)/measure, 1) * measure
+	budget = min(budget, p.in.rows-len(p.rows))
+	p.order = p.order[:0]
+	for i, s := range p.in.sequences {
+		if !p.taken[i] && s.phase() == PhasePrefill {
+			p.order = append(p.order, i)
+		}
+	}
+	slices.SortStableFunc(p.order, func(i, j int) int {
+		return p.in.sequences[i].urgency() - p.in.sequences[j].urgency()
+	})
+	for _, i := range p.order {
+		if budget < 1 {
+			return
+		}
+		if p.taken[i] || len(p.rows) == 0 && !p.reclaim(i) {
+			continue
+		}
+		count := p.cut(i, chunk, min(budget, p.free), measure)
+		if count == 0 {
+			continue
+		}
+		p.add(i, count)
+		p.kinds.prefill += count
+		budget -= count
+	}
+}
+
+// replays deals rows to n sequences that replay: to each the same number, so
+// that all advance; where a step has not that many rows they take turns in it.
+func (p *planner) replays(n int) {
+	budget := replayRows
+	if p.kinds.decode > 0 {
+		budget = max(min(p.in.replay, replayRows-p.kinds.decode), 1)
+	}
 	budget = min(budget, p.in.rows-len(p.rows))
 	turn := int(p.in.step/2) % n
 	for k := range len(p.in.sequences) * 2 {
 		i := k % len(p.in.sequences)
-		if p.taken[i] || p.in.sequences[i].phase() != phase {
+		if p.taken[i] || p.in.sequences[i].phase() != PhaseReplay {
 			continue
 		}
 		if turn > 0 {
@@ -160,16 +215,17 @@ func (p *planner) share(phase Phase, n, budget, measure, limit int) {
 		if budget < 1 || n < 1 {
 			return
 		}
-		each := max(budget/n/measure, 1) * measure
+		each := max(budget/n, 1)
 		if len(p.rows) == 0 && !p.reclaim(i) {
 			continue
 		}
-		count := p.cut(i, min(each, limit), min(budget, p.free), measure)
+		count := p.cut(i, each, min(budget, p.free), 1)
 		n--
 		if count == 0 {
 			continue
 		}
 		p.add(i, count)
+		p.kinds.replay += count
 		budget -= count
 	}
 }
@@ -193,7 +249,7 @@ func (p *planner) cut(i, each, room, measure int) int {
 	if aligned := (s.resident + room) / measure * measure; aligned > s.resident {
 		return aligned - s.resident
 	}
-	if len(p.rows) > p.decode {
+	if len(p.rows) > p.kinds.decode {
 		return 0
 	}
 	return room
@@ -218,20 +274,26 @@ func (p *planner) add(i, count int) {
 	}
 }
 
-// reclaim makes one cell free for sequence i, if need be from the latest
-// sequences behind it.
+// reclaim makes one cell free for sequence i, if need be from those behind it:
+// from the last one that has cells of its own, or else, as all that they have is
+// shared, from as many of them as it takes.
 func (p *planner) reclaim(i int) bool {
-	for j := len(p.in.sequences) - 1; p.free < 1 && j > i; j-- {
-		if !p.taken[j] && p.in.sequences[j].frees > 0 {
-			p.evict(j)
+	for least := 1; least >= 0; least-- {
+		for j := len(p.in.sequences) - 1; p.free < 1 && j > i; j-- {
+			s := p.in.sequences[j]
+			if !p.taken[j] && len(s.held) > 0 && freed(s.held, s.slot, p.gone) >= least {
+				p.evict(j)
+			}
 		}
 	}
 	return p.free > 0
 }
 
 func (p *planner) evict(i int) {
+	s := p.in.sequences[i]
 	p.taken[i] = true
-	p.free += p.in.sequences[i].frees
+	p.free += freed(s.held, s.slot, p.gone)
+	p.gone = append(p.gone, s.slot)
 	p.preempt = append(p.preempt, i)
 }
 

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"sync"
 	"sync/atomic"
@@ -52,6 +53,21 @@ type Sequence struct {
 	// bytes of it by itself, the others because it ended the sequence.
 	released []byte
 	replayed int
+	// shown counts the bytes of text that were put out.
+	shown int
+	// keys name the first full blocks of tokens; the first indexed of them are
+	// in the prefix index.
+	keys    []blockKey
+	indexed int
+	// leader, if set, is reading what this one will share when the leader has
+	// leaderAt resident positions; cached is what it did not have to read at all.
+	leader   *Sequence
+	leaderAt int
+	cached   int
+	// kept is its state while it is preempted, if that was kept.
+	kept kept
+	// missed and wanted are the planner's.
+	missed, wanted int
 	// since is when its buffer was found full; zero when it is not.
 	since       time.Time
 	preemptions int
@@ -63,7 +79,7 @@ type Sequence struct {
 
 	// state is what others may know, under Engine.mu.
 	state RequestState
-	// claim is how many cells it has or was promised, under Engine.mu.
+	// claim is how many cells it was promised beside what it has, under Engine.mu.
 	claim int
 }
 
@@ -95,9 +111,15 @@ func (s *Sequence) generated() []Token { return s.tokens[len(s.request.Prompt):]
 // view is the planner's view.
 func (s *Sequence) view() planSequence {
 	return planSequence{
-		slot: s.slot, tokens: s.tokens, prompt: len(s.request.Prompt),
-		resident: s.resident, frees: s.resident, blocked: !s.since.IsZero(),
+		slot: s.slot, tokens: s.tokens, prompt: len(s.request.Prompt), resident: s.resident,
+		blocked: !s.since.IsZero(), missed: s.missed, wanted: s.wanted,
 	}
+}
+
+// compareRank orders sequences: the lower class number first, then the earlier
+// one. Room is taken from the last.
+func compareRank(a, b *Sequence) int {
+	return cmp.Or(cmp.Compare(a.request.Class, b.request.Class), cmp.Compare(a.arrival, b.arrival))
 }
 
 func (s *Sequence) phase() Phase {
@@ -110,18 +132,21 @@ func (s *Sequence) phase() Phase {
 // report publishes what others may know. Engine.mu is held.
 func (s *Sequence) report() {
 	s.state = RequestState{
-		ID: s.request.ID, Phase: s.phase(),
+		ID: s.request.ID, Class: s.request.Class, Phase: s.phase(),
 		Prompt: len(s.request.Prompt), Generated: len(s.generated()), Resident: s.resident,
-		Preemptions: s.preemptions,
+		Cached: s.cached, KeptBytes: int64(len(s.kept.state)), Preemptions: s.preemptions,
 	}
-	s.claim = len(s.tokens)
+	s.claim = len(s.tokens) - s.resident
+	if s.leader != nil && !s.admitted {
+		s.claim -= s.leaderAt
+	}
 }
 
 // last is the chunk with which it ends by itself.
 func (s *Sequence) last(finish Finish, now time.Time) Chunk {
 	chunk := Chunk{
 		Finish:  finish,
-		Usage:   Usage{Prompt: len(s.request.Prompt), Completion: len(s.generated())},
+		Usage:   Usage{Prompt: len(s.request.Prompt), Completion: len(s.generated()), Cached: s.cached},
 		Timings: Timings{Waiting: now.Sub(s.submitted)},
 	}
 	if !s.firstRow.IsZero() {
@@ -169,6 +194,7 @@ func (s *Sequence) replay() Finish {
 		if finish := s.accept(token); finish != "" {
 			return finish
 		}
+		s.shown += len(s.released)
 	}
 	return ""
 }

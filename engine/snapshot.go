@@ -33,10 +33,16 @@ type Room struct {
 // RequestState describes one tracked request.
 type RequestState struct {
 	ID    string
+	Class int
 	Phase Phase
 	// Prompt and Generated are token counts; Generated includes
 	// Request.Emitted. Resident is how many of them are in the KV cache.
 	Prompt, Generated, Resident int
+	// Cached is how many prompt tokens were not computed for it.
+	Cached int
+	// KeptBytes is the size of its state in RAM while it is preempted; 0 where it
+	// will be computed again.
+	KeptBytes int64
 	// Age is the time since Submit.
 	Age time.Duration
 	// Preemptions is how often it lost its cells to others.
@@ -50,17 +56,13 @@ type Snapshot struct {
 	// Cells is how many KV cells the engine may use, CellsUsed the backend's own
 	// count of those in use after the last step.
 	Cells, CellsUsed int
-	Draining         bool
-	// Steps counts the steps made so far, Rows their rows, Preemptions the
-	// times a sequence lost its cells to others.
-	Steps, Rows, Preemptions int64
-}
-
-// Unfinished is a request that Drain had to end.
-type Unfinished struct {
-	ID    string
-	Phase Phase
-	// Generated are all tokens so far, Request.Emitted included: what another
-	// engine needs as Emitted to continue.
-	Generated []Token
+	// BlocksUsed are the blocks of up to 256 cells that have any in use,
+	// BlocksFree how many more would fit.
+	BlocksUsed, BlocksFree int
+	// KeptBytes is the size of all preempted sequences' states in RAM.
+	KeptBytes int64
+	Draining  bool
+	// Steps counts the steps made so far, Rows their rows, PrefillRows those of
+	// prompts, Preemptions the times a sequence lost its cells to others.
+	Steps, Rows, PrefillRows, Preemptions int64
 }

@@ -130,7 +130,7 @@ func TestEngineDrainedUnderTheWorker(t *testing.T) {
 	over, cancel := context.WithCancel(t.Context())
 	cancel()
 	g.open()
-	first.engine.Drain(over)
+	first.engine.Drain(over, 0)
 	eventually(t, "given back", func() bool { return first.metric("semantic_worker_jobs_total", "handed_back") > 0 })
 	requireNoError(t, first.drained())
 	h.start(named("w2"))

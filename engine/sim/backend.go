@@ -2,6 +2,7 @@ package sim
 
 import (
 	"cmp"
+	"encoding/binary"
 	"fmt"
 	"sync"
 	"time"
@@ -34,6 +35,8 @@ type Options struct {
 	// DecodeStep is the time of a step beside its prefill rows; 0 is as fast as
 	// possible.
 	DecodeStep time.Duration
+	// Memory is how sequences can be removed, shared and saved.
+	Memory engine.MemoryKind
 	// Clock passes the time; nil is the real one.
 	Clock Clock
 }
@@ -107,9 +110,9 @@ func (b *Backend) Info() engine.ModelInfo {
 	return engine.ModelInfo{
 		Name: b.opts.Name, Architecture: "sim", Backend: "sim",
 		Fingerprint:    fmt.Sprintf("sim:%s:%d", b.opts.Name, b.opts.Words),
-		ContextTrained: b.opts.Context,
-		ContextReason:  fmt.Sprintf("%d tokens, as configured; the simulation needs no memory for them", b.opts.Context),
-		ChatTemplate:   chatTemplate, BOS: textStart, EOS: textEnd,
+		ContextTrained: b.opts.Context, Memory: b.opts.Memory,
+		ContextReason: fmt.Sprintf("%d tokens, as configured; the simulation needs no memory for them", b.opts.Context),
+		ChatTemplate:  chatTemplate, BOS: textStart, EOS: textEnd,
 	}
 }
 
@@ -120,6 +123,8 @@ func (b *Backend) Limits() engine.Limits {
 
 // Vocabulary implements engine.Backend.
 func (b *Backend) Vocabulary() engine.Vocabulary { return b.vocabulary }
+
+func (b *Backend) whole() bool { return b.opts.Memory == engine.MemoryWhole }
 
 // MemoryUsed implements engine.MemoryReporter: some bytes per piece and cell.
 func (b *Backend) MemoryUsed() (weights, cache int64) {
@@ -248,6 +253,9 @@ func (b *Backend) Remove(seq engine.SeqID, from int32) error {
 	if from < 0 {
 		return fmt.Errorf("%w: position %d", engine.ErrInvalid, from)
 	}
+	if resident := len(b.cells.sequences[seq]); b.whole() && from > 0 && int(from) < resident {
+		return fmt.Errorf("%w: positions from %d of sequence %d, which has %d and is removed as a whole only", engine.ErrInvalid, from, seq, resident)
+	}
 	b.cells.remove(seq, int(from))
 	return nil
 }
@@ -262,6 +270,9 @@ func (b *Backend) Share(dst, src engine.SeqID, n int32) error {
 	}
 	if resident := len(b.cells.sequences[src]); n < 1 || int(n) > resident {
 		return fmt.Errorf("%w: %d positions of sequence %d, which has %d", engine.ErrInvalid, n, src, resident)
+	}
+	if resident := len(b.cells.sequences[src]); b.whole() && int(n) != resident {
+		return fmt.Errorf("%w: %d positions of sequence %d, which has %d and is shared as a whole only", engine.ErrInvalid, n, src, resident)
 	}
 	if len(b.cells.sequences[dst]) > 0 {
 		return fmt.Errorf("%w: sequence %d is not empty", engine.ErrInvalid, dst)
@@ -279,7 +290,11 @@ func (b *Backend) Save(seq engine.SeqID, n int32) ([]byte, error) {
 	if n < 1 || int(n) > len(positions) {
 		return nil, fmt.Errorf("%w: %d positions of sequence %d, which has %d", engine.ErrInvalid, n, seq, len(positions))
 	}
-	saved := make([]byte, 0, int(n)*stateBytes)
+	if b.whole() && int(n) != len(positions) {
+		return nil, fmt.Errorf("%w: %d positions of sequence %d, which has %d and is saved as a whole only",
+			engine.ErrInvalid, n, seq, len(positions))
+	}
+	saved := binary.LittleEndian.AppendUint64(make([]byte, 0, countBytes+int(n)*stateBytes), uint64(n))
 	for _, p := range positions[:n] {
 		saved = p.after.append(saved)
 	}
@@ -291,16 +306,16 @@ func (b *Backend) Restore(seq engine.SeqID, saved []byte) error {
 	if err := b.checkSequence(seq); err != nil {
 		return err
 	}
-	n := len(saved) / stateBytes
+	n := (len(saved) - countBytes) / stateBytes
 	switch {
-	case n < 1 || len(saved)%stateBytes != 0:
+	case n < 1 || len(saved) != countBytes+n*stateBytes || binary.LittleEndian.Uint64(saved) != uint64(n):
 		return fmt.Errorf("%w: a state of %d bytes", engine.ErrInvalid, len(saved))
 	case len(b.cells.sequences[seq]) > 0:
 		return fmt.Errorf("%w: sequence %d is not empty", engine.ErrInvalid, seq)
 	case n > len(b.cells.free):
 		return fmt.Errorf("%w: %d positions, %d cells are free", engine.ErrNoRoom, n, len(b.cells.free))
 	}
-	for ; len(saved) > 0; saved = saved[stateBytes:] {
+	for saved = saved[countBytes:]; len(saved) > 0; saved = saved[stateBytes:] {
 		b.cells.restore(seq, stateOf(saved))
 	}
 	return nil

@@ -31,8 +31,11 @@ type state struct {
 	said, word, part int
 }
 
-// stateBytes is the size of a saved state.
-const stateBytes = 7 * 8
+// A saved sequence is the number of its positions and as many states.
+const (
+	countBytes = 8
+	stateBytes = 7 * 8
+)
 
 // append writes the state as stateOf reads it.
 func (s state) append(dst []byte) []byte {

@@ -16,6 +16,7 @@ func TestConformance(t *testing.T) {
 	for name, opts := range map[string]sim.Options{
 		"default": {},
 		"small":   {Context: 512, Cells: 1024, Sequences: 4, Batch: 64},
+		"whole":   {Context: 512, Cells: 1024, Sequences: 4, Batch: 64, Memory: engine.MemoryWhole},
 	} {
 		t.Run(name, func(t *testing.T) {
 			enginetest.Run(t, func(t *testing.T) engine.Backend {

@@ -1,0 +1,131 @@
+package engine
+
+import (
+	"errors"
+	"slices"
+	"time"
+)
+
+// admit gives places to waiting sequences, in the order of their rank. Nobody
+// overtakes one that needs more room than there is; who waits for another to
+// read their common beginning stands in nobody's way.
+func (e *Engine) admit() {
+	l := &e.loop
+	for i := 0; i < len(l.waiting) && len(l.places) > 0; {
+		s := l.waiting[i]
+		src, cells, follows := e.begins(s)
+		if follows {
+			i++
+			continue
+		}
+		if !e.place(s, src, cells) {
+			return
+		}
+	}
+}
+
+// admitFollowers gives places to those that waited for what is resident now,
+// before who has it may be gone.
+func (e *Engine) admitFollowers() {
+	l := &e.loop
+	for i := 0; i < len(l.waiting) && len(l.places) > 0; {
+		s := l.waiting[i]
+		if s.leader != nil {
+			if src, cells, follows := e.begins(s); !follows && e.place(s, src, cells) {
+				continue
+			}
+		}
+		i++
+	}
+}
+
+// begins says with which cells of whom a sequence can begin now, or that it
+// follows: another is reading what both have in common.
+func (e *Engine) begins(s *Sequence) (src *Sequence, cells int, follows bool) {
+	if s.kept.state != nil {
+		return nil, 0, false
+	}
+	if s.leader != nil && s.leader.admitted && s.leader.resident < s.leaderAt {
+		return nil, 0, true
+	}
+	src, cells = e.source(s)
+	s.leader, s.leaderAt = e.leader(s, cells)
+	return src, cells, s.leader != nil
+}
+
+// place admits a sequence if there is room for it.
+func (e *Engine) place(s, src *Sequence, cells int) bool {
+	l := &e.loop
+	promised := 0
+	for _, r := range l.running {
+		promised += len(r.tokens) - r.resident
+	}
+	if !admits(len(s.tokens)-cells, e.freeCells(), promised, len(l.running), e.config.AdmitReserve) {
+		return false
+	}
+	l.waiting = slices.DeleteFunc(l.waiting, func(o *Sequence) bool { return o == s })
+	l.running = insert(l.running, s)
+	s.slot, l.places = l.places[len(l.places)-1], l.places[:len(l.places)-1]
+	s.admitted, s.missed, s.leader = true, 0, nil
+	switch {
+	case s.kept.state != nil:
+		e.restore(s)
+	case src != nil:
+		e.share(s, src, cells)
+	}
+	e.publish()
+	return true
+}
+
+// share makes a sequence begin with another's cells.
+func (e *Engine) share(s, src *Sequence, cells int) {
+	if err := e.backend.Share(s.slot, src.slot, int32(cells)); err != nil {
+		e.setback(s, "share", err)
+		return
+	}
+	e.loop.pool.share(s.slot, src.slot, cells)
+	s.resident = cells
+	e.loop.index.add(s)
+	if s.firstRow.IsZero() {
+		s.cached = cells
+	}
+}
+
+// setback notes that cells could not be brought back, and have to be computed.
+func (e *Engine) setback(s *Sequence, what string, err error) {
+	if errors.Is(err, ErrBackend) {
+		e.breakDown(err)
+		return
+	}
+	e.logger.Warn("cells are computed again", "call", what, "request", s.request.ID, "error", err)
+}
+
+// advance takes the next n tokens of a sequence as resident, in cells of its
+// own.
+func (e *Engine) advance(s *Sequence, n int) {
+	s.resident += n
+	e.loop.pool.grow(s.slot, n)
+	e.loop.index.add(s)
+}
+
+// insert keeps the order of rank.
+func insert(sequences []*Sequence, s *Sequence) []*Sequence {
+	at, _ := slices.BinarySearchFunc(sequences, s, compareRank)
+	return slices.Insert(sequences, at, s)
+}
+
+// gathers reports whether an idle engine still waits for company: at most
+// Config.BatchWindow, and not when there is no place for more.
+func (e *Engine) gathers(now time.Time, draining bool) bool {
+	l := &e.loop
+	if len(l.running) > 0 || len(l.waiting) == 0 {
+		l.gathering = time.Time{}
+		return false
+	}
+	if l.gathering.IsZero() {
+		l.gathering = now
+	}
+	return !draining && len(l.waiting) < e.limits.Sequences && now.Sub(l.gathering) < e.window()
+}
+
+func (e *Engine) window() time.Duration { return time.Duration(e.batchWindow.Load()) }

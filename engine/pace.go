@@ -1,0 +1,173 @@
+package engine
+
+import (
+	"math"
+	"math/bits"
+	"slices"
+	"time"
+)
+
+const (
+	// sampleCount is of how many observations the median counts.
+	sampleCount = 9
+	// paceBuckets are powers of two of rows or pieces.
+	paceBuckets = 10
+	// maxWait is the most steps in a row that go without prompt rows because
+	// others decode.
+	maxWait = 8
+	// remeasure is after how many steps with prompt rows one goes without, to see
+	// how long decoding alone takes now.
+	remeasure = 32
+)
+
+// pace learns how long steps take and says how much of prompts may go into a
+// step in which others decode. It has no clock: it is a function of what it was
+// told. Medians make it deaf to single outliers.
+type pace struct {
+	// bound is how many times as long as one without prompt rows a step may take.
+	bound float64
+	// decode has seconds of steps of decode rows only, by their number; piece
+	// the seconds of one piece of a prompt, by how many there were in the step;
+	// replay those of one replayed row.
+	decode, piece [paceBuckets]samples
+	replay        samples
+	// waited counts the steps with decode rows since one had prompt rows, mixed
+	// the latter since one had none.
+	waited, mixed int
+}
+
+// stepRows are the rows of a step by what they are for.
+type stepRows struct {
+	decode, prefill, replay int
+}
+
+// observe takes in how long a step took; quantum is the rows of a piece.
+func (p *pace) observe(rows stepRows, quantum int, took time.Duration) {
+	if rows.decode > 0 {
+		if rows.prefill > 0 {
+			p.waited, p.mixed = 0, p.mixed+1
+		} else {
+			p.waited++
+		}
+	}
+	seconds := took.Seconds()
+	if rows.prefill+rows.replay == 0 {
+		p.mixed = 0
+		p.decode[paceBucket(rows.decode)].add(seconds)
+		return
+	}
+	alone, known := p.alone(rows.decode)
+	if !known {
+		return
+	}
+	rest := max(seconds-alone, 0)
+	switch {
+	case rows.replay > 0:
+		p.replay.add(rest / float64(rows.replay))
+	case rows.prefill >= quantum:
+		pieces := rows.prefill / quantum
+		p.piece[paceBucket(pieces)].add(rest * float64(quantum) / float64(rows.prefill))
+	}
+}
+
+// allow says how many pieces of prompts, or else how many replayed rows, a step
+// beside so many decode rows may have: as many as keep it within bound times
+// what it takes without. Where one piece alone exceeds that, steps go without
+// until the excess is spread over them, but at most maxWait in a row.
+func (p *pace) allow(decode int) (pieces, replay int) {
+	alone, known := p.alone(decode)
+	spare := (p.bound - 1) * alone
+	replay = replayRows
+	if row, ok := p.replay.median(); known && ok && row > 0 {
+		replay = int(max(min(spare/row, replayRows), 1))
+	}
+	one, ok := p.pieceSeconds(1)
+	switch {
+	case !known || !ok:
+		return 1, replay
+	case one > spare:
+		wait := float64(maxWait)
+		if spare > 0 {
+			wait = min(math.Ceil(one/spare)-1, maxWait)
+		}
+		if p.waited < int(wait) {
+			return 0, replay
+		}
+		return 1, replay
+	case p.mixed >= remeasure:
+		return 0, replay
+	}
+	for pieces = 1; pieces < 1<<(paceBuckets-1); pieces++ {
+		each, _ := p.pieceSeconds(pieces + 1)
+		if each*float64(pieces+1) > spare {
+			break
+		}
+	}
+	return pieces, replay
+}
+
+// recompute estimates the seconds that reading so many tokens again takes.
+func (p *pace) recompute(prompt, replayed, quantum int) (seconds float64, known bool) {
+	each, known := p.pieceSeconds(1 << (paceBuckets - 1))
+	if !known && prompt > 0 {
+		return 0, false
+	}
+	row, known := p.replay.median()
+	if !known {
+		row = each / float64(quantum)
+	}
+	return each*float64(prompt)/float64(quantum) + row*float64(replayed), true
+}
+
+// alone estimates a step of decode rows only; without any it takes no time.
+func (p *pace) alone(decode int) (seconds float64, known bool) {
+	if decode == 0 {
+		return 0, true
+	}
+	return nearest(&p.decode, paceBucket(decode))
+}
+
+// pieceSeconds estimates one of so many pieces in a step.
+func (p *pace) pieceSeconds(pieces int) (seconds float64, known bool) {
+	return nearest(&p.piece, paceBucket(pieces))
+}
+
+// nearest is the median of a bucket, or of the nearest one below it that is
+// known, or else above.
+func nearest(buckets *[paceBuckets]samples, bucket int) (seconds float64, known bool) {
+	for b := bucket; b >= 0; b-- {
+		if seconds, known = buckets[b].median(); known {
+			return seconds, true
+		}
+	}
+	for b := bucket + 1; b < paceBuckets; b++ {
+		if seconds, known = buckets[b].median(); known {
+			return seconds, true
+		}
+	}
+	return 0, false
+}
+
+// paceBucket is the power of two that is at least n.
+func paceBucket(n int) int { return min(bits.Len(uint(max(n, 1)-1)), paceBuckets-1) }
+
+// samples are the last few observations of something.
+type samples struct {
+	values [sampleCount]float64
+	n      int
+}
+
+func (w *samples) add(value float64) {
+	w.values[w.n%sampleCount] = value
+	w.n++
+}
+
+func (w *samples) median() (_ float64, known bool) {
+	if w.n == 0 {
+		return 0, false
+	}
+	sorted := w.values
+	latest := sorted[:min(w.n, sampleCount)]
+	slices.Sort(latest)
+	return latest[len(latest)/2], true
+}
