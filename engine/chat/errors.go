@@ -31,3 +31,18 @@ type RefusedError struct {
 }
 
 func (e *RefusedError) Error() string { return "it refuses the conversation: " + e.Message }
+
+// UnsupportedError refuses what a request asks for and this model, or its
+// template, cannot do. It is the client's to mend.
+type UnsupportedError struct {
+	// Param is the JSON path of the field at fault, like "tools[2].parameters".
+	Param string
+	// Reason says why.
+	Reason string
+	// Cause is a *jsonschema.Error where the fault is in a schema; else nil.
+	Cause error
+}
+
+func (e *UnsupportedError) Error() string { return e.Param + ": " + e.Reason }
+
+func (e *UnsupportedError) Unwrap() error { return e.Cause }

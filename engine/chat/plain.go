@@ -17,16 +17,16 @@ import (
 //
 // Text comes out as string expressions and tags without signs, so that the
 // template library, whose own control reaches past neighbouring tags, finds
-// nothing to strip.
-func plain(source string) (string, error) {
+// nothing to strip. The names in tags are those of names.
+func plain(source string) (string, *names, error) {
 	source = strings.NewReplacer("\r\n", "\n", "\r", "\n").Replace(source)
-	s := &scanner{rest: strings.TrimSuffix(source, "\n"), lineStart: true}
+	s := &scanner{rest: strings.TrimSuffix(source, "\n"), lineStart: true, names: newNames()}
 	for s.rest != "" {
 		if err := s.next(); err != nil {
-			return "", err
+			return "", nil, err
 		}
 	}
-	return s.out.String(), nil
+	return s.out.String(), s.names, nil
 }
 
 type scanner struct {
@@ -34,6 +34,7 @@ type scanner struct {
 	rest string
 	// lineStart is whether the text at rest begins a line.
 	lineStart bool
+	names     *names
 }
 
 const whitespace = " \t\n\v\f\r"
@@ -94,10 +95,11 @@ func (s *scanner) next() error {
 		if closing[0] == '-' || closing[0] == '+' {
 			closing = closing[1:]
 		}
+		inner = s.names.rewrite(strings.TrimSpace(inner))
 		if kind == '%' {
-			s.out.WriteString("{% " + strings.TrimSpace(inner) + " %}")
+			s.out.WriteString("{% " + inner + " %}")
 		} else {
-			s.out.WriteString("{{ " + strings.TrimSpace(inner) + " }}")
+			s.out.WriteString("{{ " + inner + " }}")
 		}
 		s.after(body[:len(body)-len(closing)], closing[2:], kind)
 	}

@@ -3,27 +3,27 @@ package chat
 import (
 	"errors"
 	"fmt"
+	"maps"
+	"sync"
 	"time"
 
 	"github.com/ardanlabs/jinja"
 )
-
-// Message is one turn of a conversation.
-type Message struct {
-	// Role is system, developer, user, assistant or tool. Templates know no
-	// developer: it is system to them.
-	Role    string
-	Content string
-	// Name and ToolCallID are not defined in the template where they are empty.
-	Name, ToolCallID string
-}
 
 // Template is a chat template, parsed once. It is immutable and safe for
 // concurrent use.
 type Template struct {
 	model    string
 	bos, eos string
+	source   string
 	parsed   *jinja.Template
+	names    *names
+	// format is the family's; known is whether the text says which it is.
+	format format
+	known  bool
+	tags   tags
+	// manners are found out when first needed.
+	manners func() manners
 }
 
 // Parse parses a template. model is for errors; bos and eos are the texts of
@@ -34,7 +34,7 @@ func Parse(templateText, modelName string, bos, eos string) (*Template, error) {
 	if templateText == "" {
 		return fail(ErrNoTemplate)
 	}
-	source, err := plain(templateText)
+	source, names, err := plain(templateText)
 	if err != nil {
 		return fail(err)
 	}
@@ -42,7 +42,10 @@ func Parse(templateText, modelName string, bos, eos string) (*Template, error) {
 	if err != nil {
 		return fail(err)
 	}
-	return &Template{model: modelName, bos: bos, eos: eos, parsed: parsed}, nil
+	t := &Template{model: modelName, bos: bos, eos: eos, source: templateText, parsed: parsed, names: names, tags: tagsOf(templateText)}
+	t.format, t.known = recognise(templateText)
+	t.manners = sync.OnceValue(t.probe)
+	return t, nil
 }
 
 // Render writes the prompt of a conversation, up to where the assistant begins
@@ -56,32 +59,22 @@ func (t *Template) Render(messages []Message) (string, error) {
 // RenderAt is Render with the time that the template sees, so that a job that
 // is taken over by another worker, perhaps after midnight, has the same prompt.
 func (t *Template) RenderAt(now time.Time, messages []Message) (string, error) {
-	turns := make([]jinja.Value, len(messages))
-	for i, m := range messages {
-		if m.Role == "developer" {
-			m.Role = "system"
-		}
-		value := jinja.NewDict()
-		turn := value.AsDict()
-		turn.Set("role", jinja.NewString(m.Role))
-		turn.Set("content", jinja.NewString(m.Content))
-		if m.Name != "" {
-			turn.Set("name", jinja.NewString(m.Name))
-		}
-		if m.ToolCallID != "" {
-			turn.Set("tool_call_id", jinja.NewString(m.ToolCallID))
-		}
-		turns[i] = value
-	}
+	return t.render(now, turns(messages, manners{}), jinja.None(), nil)
+}
+
+// render writes the prompt of messages as the template takes them.
+func (t *Template) render(now time.Time, messages, tools jinja.Value, more map[string]jinja.Value) (string, error) {
 	var refused *RefusedError
 	variables := map[string]jinja.Value{
-		"messages":              jinja.NewList(turns),
+		"messages":              messages,
 		"add_generation_prompt": jinja.NewBool(true),
 		"bos_token":             jinja.NewString(t.bos),
 		"eos_token":             jinja.NewString(t.eos),
 		// Defined, and none, as the templates' authors test them.
-		"tools":     jinja.None(),
-		"documents": jinja.None(),
+		"tools":      tools,
+		"documents":  jinja.None(),
+		tojsonFilter: jinja.NewCallable("tojson", tojson),
+		stringFilter: jinja.NewCallable("string", str),
 		"raise_exception": jinja.NewCallable("raise_exception", func(args []jinja.Value, _ map[string]jinja.Value) (jinja.Value, error) {
 			refused = &RefusedError{Message: "without a message"}
 			if len(args) > 0 && args[0].IsString() {
@@ -96,6 +89,7 @@ func (t *Template) RenderAt(now time.Time, messages []Message) (string, error) {
 			return jinja.NewString(strftime(now, args[0].AsString())), nil
 		}),
 	}
+	maps.Copy(variables, more)
 	prompt, err := guarded(func() (string, error) { return t.parsed.RenderValues(variables) })
 	if err != nil {
 		// The library may drop the cause behind words of its own.

@@ -1,0 +1,89 @@
+package chat
+
+import "strings"
+
+// array is a syntax in which all calls are one JSON array behind a marker.
+type array struct {
+	keys
+	begin, end string
+}
+
+// mistralArray is the format of Mistral 7B v0.3 to Nemo and Large 2, tokenizers
+// v2 and v3: https://docs.mistral.ai/cookbooks/concept-deep-dive-tokenization-tool_calling.
+func mistralArray() array { return array{keys{"name", "arguments"}, "[TOOL_CALLS]", ""} }
+
+// phi is the format of Phi-4-mini:
+// https://huggingface.co/microsoft/Phi-4-mini-instruct.
+func phi() array {
+	return array{keys{"name", "arguments"}, "<|tool_call|>", "<|/tool_call|>"}
+}
+
+// granite is the format of Granite 3: https://www.ibm.com/granite/docs/models/granite.
+func granite() array { return array{keys{"name", "arguments"}, "<|tool_call|>", ""} }
+
+// command is the format of Command R7B and Command A:
+// https://docs.cohere.com/docs/command-r7b-hf.
+func command() array {
+	return array{keys{"tool_name", "parameters"}, "<|START_ACTION|>", "<|END_ACTION|>"}
+}
+
+func (a array) marked() marked {
+	return marked{markers: []string{a.begin}, open: a.open}
+}
+
+func (a array) content([]callable) step { return a.marked().content }
+
+func (a array) free(calls string) string { return a.marked().free(calls) }
+
+// open reads the bracket of the array, and then its objects.
+func (a array) open(mark int) step {
+	return func(p *Parser, last bool) step {
+		c := cursor{text: p.rest, at: mark}
+		switch _, v := c.char("["); {
+		case v == yes:
+			return a.read(c.at, a.marked().refuse, a.another)
+		case v == undecided && !last:
+			return nil
+		}
+		return a.marked().refuse(p, mark)
+	}
+}
+
+// another reads what is behind an object of the array.
+func (a array) another(p *Parser, last bool) step {
+	ahead := strings.TrimLeft(p.rest, blanks)
+	switch {
+	case ahead == "":
+		p.rest = ahead
+		return nil
+	case ahead[0] == ',':
+		return a.read(len(p.rest)-len(ahead)+1, a.marked().refuse, a.another)
+	case ahead[0] == ']':
+		p.rest = ahead[1:]
+	}
+	return drop(a.end, skip(blanks, a.content(nil)))
+}
+
+func (a array) calls(r *rules, tools []callable, many bool) (string, error) {
+	object, err := a.rule(r, tools)
+	if err != nil {
+		return "", err
+	}
+	list := object
+	if many {
+		list += " (" + space + ` "," ` + space + " " + object + ")*"
+	}
+	calls := literal(a.begin) + " " + space + ` "[" ` + space + " " + list + " " + space + ` "]"`
+	if a.end != "" {
+		calls += " " + space + " " + literal(a.end)
+	}
+	return calls, nil
+}
+
+func (a array) write(calls []ToolCall) string {
+	var each []string
+	for _, call := range calls {
+		each = append(each, a.keys.write(call))
+	}
+	return a.begin + "[" + strings.Join(each, ", ") + "]" + a.end
+}

@@ -1,0 +1,76 @@
+package chat
+
+import "strings"
+
+// generic is the format for models whose templates know no tools: the one of
+// Hermes, which the prompt explains.
+func generic() format { return ordinary{hermes()} }
+
+// explanation tells a model which tools there are and how it calls them.
+func explanation(tools []Tool) string {
+	var b strings.Builder
+	b.WriteString("You can call these functions. Each line is one of them, with the JSON Schema of its arguments:\n")
+	for _, tool := range tools {
+		b.WriteString(`{"name": ` + quote(tool.Name))
+		if tool.Description != "" {
+			b.WriteString(`, "description": ` + quote(tool.Description))
+		}
+		b.WriteString(`, "parameters": ` + string(tool.schema()) + "}\n")
+	}
+	example := ToolCall{Name: tools[0].Name, Arguments: `{"argument": "value"}`}
+	b.WriteString("\nTo call a function, answer with a JSON object of its name and its arguments between tags, like this:\n")
+	b.WriteString(hermes().write([]ToolCall{example}))
+	b.WriteString("\nThe result comes between <tool_response> tags. If no function helps, answer without a call.")
+	return b.String()
+}
+
+// explained puts the explanation into the system message, or where the template
+// refuses one, before the first message.
+func explained(messages []Message, tools []Tool, system bool) []Message {
+	text := explanation(tools)
+	out := append([]Message(nil), messages...)
+	switch {
+	case len(out) > 0 && (isSystem(out[0]) || !system):
+		first := out[0].Content
+		if isSystem(out[0]) {
+			out[0].Content = strings.TrimLeft(first+"\n\n"+text, "\n")
+		} else {
+			out[0].Content = strings.TrimRight(text+"\n\n"+first, "\n")
+		}
+		return out
+	}
+	return append([]Message{{Role: "system", Content: text}}, out...)
+}
+
+func isSystem(m Message) bool { return m.Role == "system" || m.Role == "developer" }
+
+// spoken turns calls and results into text, for templates that know neither.
+// Results are what the user says, together with what follows, because such
+// templates often want the roles to alternate.
+func spoken(messages []Message, f format) []Message {
+	var out []Message
+	joined := false
+	for _, m := range messages {
+		switch {
+		case m.Role == "tool":
+			m = Message{Role: "user", Content: "<tool_response>\n" + m.Content + "\n</tool_response>"}
+			if joined {
+				out[len(out)-1].Content += "\n" + m.Content
+				continue
+			}
+			joined = true
+		case m.Role == "user" && joined:
+			out[len(out)-1].Content += "\n\n" + m.Content
+			joined = false
+			continue
+		case len(m.ToolCalls) > 0:
+			m.Content = strings.TrimLeft(m.Content+"\n"+f.write(m.ToolCalls), "\n")
+			m.ToolCalls = nil
+			joined = false
+		default:
+			joined = false
+		}
+		out = append(out, m)
+	}
+	return out
+}
