@@ -1,6 +1,7 @@
 package enginetest
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -33,6 +34,7 @@ func backendCases() []Case {
 		owned("backend/cells are counted", counts),
 		owned("backend/logits depend on the sequence alone", depends),
 		owned("backend/shared positions use no cells", shares),
+		owned("backend/a state comes back bit for bit", comesBack),
 		owned("backend/invalid arguments are refused", refuses),
 		owned("backend/no room changes nothing", overflows),
 		owned("backend/interrupt ends one step at most", interrupts),
@@ -95,6 +97,26 @@ func (b *bench) cells(want int, when string) error {
 	return nil
 }
 
+// whole reports whether sequences can be taken as a whole only.
+func (b *bench) whole() bool { return b.Info().Memory == engine.MemoryWhole }
+
+// cutBack drops the positions from … end of sequence 0. A sequence that cannot
+// be cut is refused and computed again.
+func (b *bench) cutBack(text []engine.Token, from int) error {
+	err := b.Remove(0, int32(from))
+	if !b.whole() {
+		return err
+	}
+	if !errors.Is(err, engine.ErrInvalid) {
+		return fmt.Errorf("cut of a state that cannot be cut: %w", errors.Join(err, errors.New("want ErrInvalid")))
+	}
+	if err := b.Remove(0, 0); err != nil {
+		return fmt.Errorf("free: %w", err)
+	}
+	_, err = b.last(rows(0, 0, text[:from]...))
+	return err
+}
+
 // empty frees everything and checks that it is free.
 func (b *bench) empty() error {
 	for seq := range b.limits.Sequences {
@@ -144,7 +166,7 @@ func counts(b *bench) error {
 	if _, err := b.last(rows(0, 0, b.text...)); err != nil {
 		return err
 	}
-	if err := errors.Join(b.cells(n, "after a prefill"), b.Remove(0, 10), b.cells(10, "after a cut")); err != nil {
+	if err := errors.Join(b.cells(n, "after a prefill"), b.cutBack(b.text, 10), b.cells(10, "after a cut")); err != nil {
 		return err
 	}
 	if _, err := b.last(rows(0, 10, b.text[10:20]...)); err != nil {
@@ -175,14 +197,14 @@ func depends(b *bench) error {
 	if err := errors.Join(err, b.same("one row a step against one step", got, want)); err != nil {
 		return err
 	}
-	if err := b.Remove(0, int32(n-3)); err != nil {
+	if err := b.cutBack(text, n-3); err != nil {
 		return fmt.Errorf("cut: %w", err)
 	}
 	got, err = b.last(rows(0, n-3, text[n-3:]...))
 	if err := errors.Join(err, b.same("again after a cut", got, want)); err != nil || b.limits.Sequences < 2 {
 		return err
 	}
-	if err := b.Remove(0, int32(n-1)); err != nil {
+	if err := b.cutBack(text, n-1); err != nil {
 		return fmt.Errorf("cut: %w", err)
 	}
 	beside := append(rows(1, 0, b.text[:min(20, b.limits.Batch-1)]...), rows(0, n-1, text[n-1])...)
@@ -193,6 +215,9 @@ func depends(b *bench) error {
 func shares(b *bench) error {
 	if b.limits.Sequences < 2 {
 		return fmt.Errorf("%w: it has room for one sequence only", ErrUnproven)
+	}
+	if b.whole() {
+		return sharesWhole(b)
 	}
 	n := 16
 	want, err := b.last(rows(0, 0, b.text[:n]...))
@@ -211,6 +236,69 @@ func shares(b *bench) error {
 	}
 	got, err = b.last(rows(1, n-1, b.text[n-1]))
 	return errors.Join(err, b.same("on a prefix whose source is gone", got, want), b.Remove(1, 0), b.cells(0, "after both are gone"))
+}
+
+// sharesWhole: at the length that the source has, and at no other.
+func sharesWhole(b *bench) error {
+	n := 16
+	want, err := b.last(rows(0, 0, b.text[:n+1]...))
+	if err := errors.Join(err, b.cutBack(b.text, n)); err != nil {
+		return err
+	}
+	if err := b.Share(1, 0, int32(n-1)); !errors.Is(err, engine.ErrInvalid) {
+		return fmt.Errorf("sharing a part of what can be shared as a whole: %w", errors.Join(err, errors.New("want ErrInvalid")))
+	}
+	if err := errors.Join(b.Share(1, 0, int32(n)), b.cells(n, "after sharing")); err != nil {
+		return err
+	}
+	for seq := range engine.SeqID(2) {
+		got, err := b.last(rows(seq, n, b.text[n]))
+		if err := errors.Join(err, b.cells(n+1+int(seq), "after one row of its own"), b.same("on a shared prefix", got, want)); err != nil {
+			return err
+		}
+	}
+	return errors.Join(b.Remove(0, 0), b.cells(n+1, "after the source is gone"), b.Remove(1, 0), b.cells(0, "after both are gone"))
+}
+
+// comesBack: a state that was saved is the same after others came and went, and
+// a failed restore leaves nothing.
+func comesBack(b *bench) error {
+	if b.limits.Sequences < 2 {
+		return fmt.Errorf("%w: it has room for one sequence only", ErrUnproven)
+	}
+	n := 20
+	want, err := b.last(rows(0, 0, b.text[:n+1]...))
+	if err := errors.Join(err, b.cutBack(b.text, n)); err != nil {
+		return err
+	}
+	state, err := b.Save(0, int32(n))
+	if err != nil {
+		return fmt.Errorf("save: %w", err)
+	}
+	if err := b.cells(n, "after saving"); err != nil {
+		return err
+	}
+	if err := b.Restore(0, state); !errors.Is(err, engine.ErrInvalid) {
+		return fmt.Errorf("restore into a sequence in use: %w", errors.Join(err, errors.New("want ErrInvalid")))
+	}
+	if err := errors.Join(b.Remove(0, 0), b.Restore(0, state[:len(state)-1])); !errors.Is(err, engine.ErrInvalid) {
+		return fmt.Errorf("restore of a state that is cut off: %w", errors.Join(err, errors.New("want ErrInvalid")))
+	}
+	if err := b.cells(0, "after a restore that failed"); err != nil {
+		return err
+	}
+	if _, err := b.last(rows(0, 0, b.text[:12]...)); err != nil {
+		return err
+	}
+	if err := errors.Join(b.Restore(1, state), b.cells(12+n, "after a restore")); err != nil {
+		return err
+	}
+	again, err := b.Save(1, int32(n))
+	if err == nil && !bytes.Equal(again, state) {
+		err = errors.New("what was restored is saved in other bytes")
+	}
+	got, errStep := b.last(rows(1, n, b.text[n]))
+	return errors.Join(err, errStep, b.same("restored", got, want), b.cells(12+n+1, "after one row more"))
 }
 
 // refuses: every invalid argument, and nothing happened.

@@ -33,12 +33,12 @@ type Status struct {
 	// Weights, KV and Compute are in bytes; Compute is an estimate.
 	Weights, KV, Compute uint64
 	// SlidingWindow is the model's attention window in tokens; 0 where it sees
-	// everything. The cache keeps everything nevertheless, so that sequences
-	// can be cut back.
+	// everything.
 	SlidingWindow int
-	// CutBack reports whether a sequence can be cut back to any position, found
-	// out by trying.
-	CutBack bool
+	// Memory says what can be done with a resident sequence, and MemoryReason
+	// why, for people.
+	Memory       engine.MemoryKind
+	MemoryReason string
 }
 
 // opening is an Open in progress.
@@ -49,6 +49,12 @@ type opening struct {
 	model   binding.Model
 	context binding.Context
 	status  Status
+	// perSequence is what a sequence takes besides its cells, in bytes: the state
+	// of recurrent layers.
+	perSequence uint64
+	// recurrent is why the state of a sequence cannot be cut back; empty if it
+	// can.
+	recurrent string
 	// devices is the native list of devices; C reads it during the load.
 	devices   []binding.GGMLBackendDevice
 	interrupt *interruptFlag
@@ -91,7 +97,8 @@ func (l *opening) load(ctx context.Context) (*Backend, error) {
 	}
 	trained := int(binding.ModelNCtxTrain(l.model))
 	room.Weights = binding.ModelSize(l.model)
-	room.Compute = l.computeBytes()
+	states := l.perSequence * uint64(l.o.Parallel+1)
+	room.Compute = l.computeBytes() + states
 	room.PerCell = l.status.KV + maskBytes*uint64(l.o.Batch)
 	length, cells, reason, err := fit(l.o, trained, room)
 	if err != nil {
@@ -110,7 +117,8 @@ func (l *opening) load(ctx context.Context) (*Backend, error) {
 	l.status.Release = l.lib.release
 	l.status.Device, l.status.DeviceReason = l.device.description, l.device.reason
 	l.status.Threads, l.status.KVType = l.o.Threads, l.o.KVType
-	l.status.Weights, l.status.Compute, l.status.KV = room.Weights, room.Compute, l.status.KV*uint64(cells)
+	l.status.Weights, l.status.Compute, l.status.KV = room.Weights, room.Compute-states, l.status.KV*uint64(cells)+states
+	l.status.Memory, l.status.MemoryReason = l.memoryKind(length)
 	return l.backend(vocab, weights, length, cells, trained, reason)
 }
 
@@ -130,6 +138,7 @@ func (l *opening) backend(vocab *vocabulary, weights string, length, cells, trai
 			Fingerprint:    fingerprint(weights, l.lib.release, template),
 			Backend:        l.device.name(),
 			ContextTrained: trained,
+			Memory:         l.status.Memory,
 			ContextReason:  reason,
 			ChatTemplate:   template,
 			BOS:            vocab.text(binding.VocabBOS(vocab.handle)),
@@ -182,8 +191,9 @@ func (l *opening) newContext(cells, batch, sequences int) (binding.Context, erro
 	p.NCtx, p.NBatch, p.NUbatch, p.NSeqMax = uint32(cells), uint32(batch), uint32(batch), uint32(sequences)
 	p.NThreads, p.NThreadsBatch = int32(l.o.Threads), int32(l.o.Threads)
 	p.KVUnified = 1
-	// Sliding-window layers keep everything, so that any sequence can be cut
-	// back and shared.
+	// With a smaller cache for layers with a sliding window, shared sequences
+	// could fill that one while there is room in the other, so that steps fail
+	// that were planned rightly.
 	p.SwaFull = 1
 	p.NoPerf = 1
 	p.Embeddings = 0
@@ -263,14 +273,38 @@ func (l *opening) probe() error {
 		}
 		sizes[i] = binding.StateSeqGetSize(context, 0)
 	}
+	// What the second token took. A first one that took more has a state besides.
 	l.status.KV = sizes[1] - sizes[0]
+	if sizes[0] > 2*l.status.KV {
+		l.perSequence = sizes[0] - l.status.KV
+	}
 	l.status.SlidingWindow = int(binding.ModelNSWA(l.model))
-	l.status.CutBack = b.removeNative(0, 1)
-	recurrent := binding.ModelIsRecurrent(l.model) || binding.ModelIsHybrid(l.model)
-	if !l.status.CutBack || recurrent {
-		return unsupported("its state is recurrent, and a sequence cannot be cut back to an earlier token")
+	switch cut := b.removeNative(0, 1); {
+	case binding.ModelIsHybrid(l.model):
+		l.recurrent = "some of its layers keep a running state instead of tokens"
+	case binding.ModelIsRecurrent(l.model):
+		l.recurrent = "it keeps a running state instead of tokens"
+	case !cut:
+		l.recurrent = "the library could not remove the second of two tokens"
 	}
 	return nil
+}
+
+// memoryKind says what can be done with a sequence of at most length tokens.
+func (l *opening) memoryKind(length int) (engine.MemoryKind, string) {
+	window := l.status.SlidingWindow
+	switch {
+	case l.recurrent != "":
+		return engine.MemoryWhole, l.recurrent
+	case window > 0 && window < length:
+		// The library uses the cells of tokens that are out of the window for
+		// others, also in a cache of full size, so what a shorter sequence would
+		// need may be gone.
+		return engine.MemoryWhole, fmt.Sprintf("some of its layers see the last %d tokens only, and the others are dropped", window)
+	case window > 0:
+		return engine.MemoryCells, fmt.Sprintf("no sequence is longer than its sliding window of %d tokens", window)
+	}
+	return engine.MemoryCells, "the second of two tokens could be removed"
 }
 
 // maskBytes is what each cell costs in the attention mask of a row.
