@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/semantic-worker/semantic/engine"
@@ -161,26 +162,19 @@ func TestInterruptedWhole(t *testing.T) {
 // An interrupt may come too late, so it is tried until one does not.
 func interrupted(t *testing.T, b *Backend, ids, more []engine.Token) {
 	t.Helper()
-	stop := make(chan struct{})
-	var others sync.WaitGroup
-	defer func() { close(stop); others.Wait() }()
 	for {
 		remove(t, b, 0, 0)
 		feed(t, b, 0, 63, ids...)
-		ready := make(chan struct{})
-		others.Go(func() {
-			close(ready)
-			for range 1 << 16 {
-				select {
-				case <-stop:
-					return
-				default:
-					b.Interrupt()
-				}
+		var over atomic.Bool
+		var interrupter sync.WaitGroup
+		interrupter.Go(func() {
+			for !over.Load() {
+				b.Interrupt()
 			}
 		})
-		<-ready
 		err := b.Step(rowsOf(b, 0, more...))
+		over.Store(true)
+		interrupter.Wait()
 		if errors.Is(err, engine.ErrInterrupted) {
 			return
 		}
