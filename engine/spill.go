@@ -22,7 +22,7 @@ type spill struct {
 // comes back sooner than it is computed again, as far as both are known.
 func (k *spill) worth(cells int, most int64, recompute float64, known bool) bool {
 	bytes := float64(cells) * k.perCell
-	if float64(k.bytes)+bytes > float64(most) {
+	if k.bytes >= most || float64(k.bytes)+bytes > float64(most) {
 		return false
 	}
 	save, saved := k.save.median()

@@ -19,25 +19,18 @@ func engineCases() []Case {
 		}}
 	}
 	usual := engine.DefaultConfig()
-	// A sequence that nobody reads stays where it is.
-	unread := small()
-	unread.BufferTokens = 1
 	return []Case{
 		with("engine/greedy text repeats itself", usual, repeats),
 		with("engine/a batch of N equals N alone", small(), batchEqualsAlone),
 		with("engine/a seed repeats itself", small(), seeds),
 		with("engine/a resumed sequence goes on as it would have", small(), resumes),
 		with("engine/a resumed sequence goes on in large steps", usual, resumes),
-		with("engine/cancel in the middle of the prompt", unread, cancelPrefill),
-		with("engine/cancel in the middle of the answer", unread, cancelDecode),
 		with("engine/UTF-8 is never split", usual, neverSplits),
 		with("engine/stop strings are never shown", usual, stops),
 		with("engine/the end of the model's turn", usual, ends),
 		with("engine/max tokens", usual, limited),
 		with("engine/what cannot fit is refused", usual, contextLength),
 		with("engine/invalid requests are refused", usual, invalidRequests),
-		{"engine/preempted sequences go on", preempts},
-		with("engine/drain hands back what is needed to go on", unread, drains),
 	}
 }
 
@@ -377,30 +370,6 @@ func invalidRequests(ctx context.Context, s session) error {
 	return nil
 }
 
-// preempts gives four sequences room for less than three.
-func preempts(ctx context.Context, backend engine.Backend) error {
-	if backend.Limits().Sequences < 4 {
-		return errors.Join(fmt.Errorf("%w: it has room for fewer than 4 sequences", ErrUnproven), backend.Close())
-	}
-	prompt, err := session{}.count(backend)
-	if err != nil {
-		return errors.Join(err, backend.Close())
-	}
-	const answer = 48
-	config := small()
-	config.MaxCells = 2*(prompt+answer) + answer/2
-	config.AdmitReserve = 1
-	return on(backend, config, func(s session) error {
-		if err := batchOf(ctx, s, 4, answer); err != nil {
-			return err
-		}
-		if s.Snapshot().Preemptions == 0 {
-			return fmt.Errorf("%w: the answers were too short to need room", ErrUnproven)
-		}
-		return nil
-	})
-}
-
 // count returns the length of the longest prompt.
 func (session) count(backend engine.Backend) (longest int, err error) {
 	for _, ask := range asks() {
@@ -435,41 +404,4 @@ func batchOf(ctx context.Context, s session, n, answer int) error {
 		err = errors.Join(err, equal(asks()[i], s.Info().Backend == "sim", got[i], alone[i]))
 	}
 	return err
-}
-
-func drains(ctx context.Context, s session) error {
-	prompt, err := s.prompt("Tell a long story, words=100000")
-	if err != nil {
-		return err
-	}
-	seq, err := s.Submit(ctx, engine.Request{ID: "story", Prompt: prompt})
-	if err != nil {
-		return fmt.Errorf("submit: %w", err)
-	}
-	first, err := seq.Next(ctx)
-	if err != nil {
-		return fmt.Errorf("next: %w", err)
-	}
-	unfinished := s.Drain(ctx, 0).Unfinished
-	if first.Finish != "" || len(unfinished) == 0 {
-		return fmt.Errorf("%w: the answer was too short", ErrUnproven)
-	}
-	tokens := first.Tokens
-	for {
-		chunk, err := seq.Next(ctx)
-		tokens = append(tokens, chunk.Tokens...)
-		if errors.Is(err, engine.ErrDrained) {
-			break
-		}
-		if err != nil {
-			return fmt.Errorf("next: %w", err)
-		}
-	}
-	if u := unfinished[0]; u.ID != "story" || fmt.Sprint(u.Generated) != fmt.Sprint(tokens) {
-		return fmt.Errorf("drain returned %+v, the reader got %v", u, tokens)
-	}
-	if _, err := s.Submit(ctx, engine.Request{ID: "late", Prompt: prompt}); !errors.Is(err, engine.ErrDraining) {
-		return fmt.Errorf("submit while draining: %w", errors.Join(err, errors.New("want ErrDraining")))
-	}
-	return nil
 }

@@ -9,6 +9,7 @@ package enginetest
 import (
 	"context"
 	"errors"
+	"slices"
 	"testing"
 
 	"github.com/semantic-worker/semantic/engine"
@@ -29,7 +30,7 @@ type Case struct {
 
 // Cases returns the suite, for use outside go test too.
 func Cases() []Case {
-	return append(backendCases(), engineCases()...)
+	return slices.Concat(backendCases(), engineCases(), roomCases(), lifeCases(), samplingCases())
 }
 
 // Run runs the suite; open is called once per case.
