@@ -167,7 +167,11 @@ func (e *Engine) Submit(ctx context.Context, r Request) (*Sequence, error) {
 		return nil, err
 	}
 	s := e.sequence(ctx, r)
-	if finish := s.replay(); finish != "" {
+	finish, err := s.replay()
+	if err != nil {
+		return nil, err
+	}
+	if finish != "" {
 		// It had come to its end before, and needs no place.
 		s.start()
 		last := s.last(finish, time.Now())

@@ -3,6 +3,7 @@ package engine
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -189,12 +190,15 @@ func (s *Sequence) accept(token Token) Finish {
 
 // replay takes Request.Emitted in. Its text was output before, except what the
 // end releases: that comes with the end only, so it was not.
-func (s *Sequence) replay() Finish {
-	for _, token := range s.request.Emitted {
+func (s *Sequence) replay() (Finish, error) {
+	for i, token := range s.request.Emitted {
+		if !s.permits(token) {
+			return "", fmt.Errorf("%w: Emitted has at %d the token %d, which the grammar does not allow", ErrInvalid, i, token)
+		}
 		if finish := s.accept(token); finish != "" {
-			return finish
+			return finish, nil
 		}
 		s.shown += len(s.released)
 	}
-	return ""
+	return "", nil
 }
