@@ -35,6 +35,7 @@ type automaton struct {
 	// limit is the size at which it is begun anew.
 	limit int
 	masks masks
+	alike representatives
 	work  scratch
 }
 
@@ -77,7 +78,7 @@ type edge struct {
 const (
 	// maxWork bounds a single step, in edges followed: a step of the grammars of
 	// real life follows a few.
-	maxWork = 1 << 16
+	maxWork = 1 << 17
 	// heavyWeight is above what states of such grammars weigh; see Mask.
 	heavyWeight = 64
 	// renewBytes is how much an automaton may take before it is begun anew from
@@ -85,8 +86,8 @@ const (
 	renewBytes = 8 << 20
 )
 
-func newAutomaton(prog *program) *automaton {
-	a := &automaton{prog: prog, limit: renewBytes}
+func newAutomaton(prog *program, limit int) *automaton {
+	a := &automaton{prog: prog, limit: limit}
 	a.work.pending = make([]pending, len(prog.entries))
 	a.nodes = append(a.nodes, span{0, 1})
 	a.edges = append(a.edges, edge{pc: pcAccept, parent: nodeBottom})
@@ -272,8 +273,9 @@ func (a *automaton) reachable(places []place) []int32 {
 	for _, p := range places {
 		visit(p.node)
 	}
-	for i := 0; i < len(found); i++ {
-		n := a.nodes[found[i]]
+	for done := 0; done < len(found); {
+		n := a.nodes[found[done]]
+		done++
 		for _, e := range a.edges[n.lo:n.hi] {
 			visit(e.parent)
 		}

@@ -93,12 +93,12 @@ func (e *emptiness) expr(x *expr) bool {
 		}
 		return true
 	case exprAlt:
-		any := false
+		empty := false
 		for _, sub := range x.subs {
 			// All are asked: each may be left-recursive.
-			any = e.expr(sub) || any
+			empty = e.expr(sub) || empty
 		}
-		return any
+		return empty
 	case exprRepeat:
 		return e.expr(x.subs[0]) || x.min == 0
 	case exprText, exprSet:

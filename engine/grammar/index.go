@@ -60,7 +60,9 @@ func (x *index) put(s indexSlot) {
 }
 
 func appendZeros(s []int32, n int) []int32 {
-	s = slices.Grow(s, n)
+	if cap(s)-len(s) < n {
+		s = slices.Grow(s, max(n, len(s)))
+	}
 	s = s[:len(s)+n]
 	clear(s[len(s)-n:])
 	return s

@@ -47,6 +47,7 @@ func (m *Matcher) Mask(t *Trie, allowed []uint64) {
 // mask is Mask for a state; it reports whether tokens are missing.
 func (a *automaton) mask(t *Trie, state int32, allowed []uint64) (lost bool) {
 	allowed = allowed[:max(t.Words(), len(allowed))]
+	state = a.representative(state, int32(t.depth))
 	key := maskKey{t, state}
 	if i, ok := a.masks.index[key]; ok {
 		n := copy(allowed, a.masks.ring[i].bits)
@@ -75,19 +76,22 @@ func (k *masks) keep(key maskKey, bits []uint64, lost bool) {
 	k.next = (k.next + 1) % keptMasks
 }
 
-// mark walks the trie, leaving out what continues a refused beginning.
+// mark walks the trie, leaving out what continues a refused beginning, and not
+// looking at what continues a beginning that leads back to where it began, by
+// bytes that all lead back.
 func (a *automaton) mark(t *Trie, from int32, allowed []uint64) (lost bool) {
 	if len(a.masks.path) <= t.depth {
 		a.masks.path = make([]int32, t.depth+1)
 	}
 	clear(a.masks.visited)
+	back := a.kindsBack(from)
 	path, nodes, classOf := a.masks.path, t.nodes, &a.prog.classOf
 	classes, steps := int32(len(a.prog.sample)), a.steps
 	path[0] = from
 	left := maskWork
-	for i := 0; i < len(nodes); {
+	for i := 0; i < len(nodes)-1; {
 		n := &nodes[i]
-		depth := n.at >> 8
+		depth := n.depth()
 		state := path[depth-1]
 		to := steps[state*classes+int32(classOf[byte(n.at)])]
 		if to < stateStart {
@@ -101,13 +105,32 @@ func (a *automaton) mark(t *Trie, from int32, allowed []uint64) (lost bool) {
 				continue
 			}
 		}
+		if to == from && t.below[i]&^back == 0 {
+			for _, token := range t.order[n.rank:nodes[n.end].rank] {
+				allowed[token>>6] |= 1 << (token & 63)
+			}
+			i = int(n.end)
+			continue
+		}
 		path[depth] = to
-		if n.token >= 0 {
-			allowed[n.token>>6] |= 1 << (n.token & 63)
+		if n.at&hasToken != 0 {
+			token := t.order[n.rank]
+			allowed[token>>6] |= 1 << (token & 63)
 		}
 		i++
 	}
 	return lost
+}
+
+// kindsBack is the kinds of bytes that all lead from a state back to it.
+func (a *automaton) kindsBack(state int32) byteKinds {
+	back := ^byteKinds(0)
+	for b := range 256 {
+		if kind := kindOf(byte(b)); back&kind != 0 && a.step(state, byte(b)) != state {
+			back &^= kind
+		}
+	}
+	return back
 }
 
 // slowStep is a step that is not just looked up: a new one, or one to a heavy

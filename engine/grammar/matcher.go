@@ -6,6 +6,8 @@ import "sync"
 // the same grammar: they share what was found out about it.
 type Grammar struct {
 	prog *program
+	// limit is the size in bytes at which seen is begun anew.
+	limit int
 
 	// mu guards seen and everything in it.
 	mu   sync.Mutex
@@ -30,11 +32,11 @@ func Parse(gbnf string) (*Grammar, error) {
 	if err != nil {
 		return nil, err
 	}
-	seen := newAutomaton(prog)
+	seen := newAutomaton(prog, renewBytes)
 	if len(seen.states) <= int(stateStart) {
 		return nil, ErrAmbiguous
 	}
-	return &Grammar{prog: prog, seen: seen}, nil
+	return &Grammar{prog: prog, limit: renewBytes, seen: seen}, nil
 }
 
 // Matcher is how far one text has come in a grammar. Its methods must not be
@@ -112,7 +114,7 @@ func (m *Matcher) walk(text []byte) int32 {
 		if m.in.full() {
 			// The matcher's own state comes along to stay valid.
 			old := m.in
-			m.grammar.seen = newAutomaton(m.grammar.prog)
+			m.grammar.seen = newAutomaton(m.grammar.prog, m.grammar.limit)
 			m.renew()
 			state = m.in.adopt(old, state)
 		}
@@ -134,7 +136,7 @@ func (m *Matcher) lost(state int32) {
 // has grown too large.
 func (m *Matcher) renew() {
 	if m.grammar.seen.full() {
-		m.grammar.seen = newAutomaton(m.grammar.prog)
+		m.grammar.seen = newAutomaton(m.grammar.prog, m.grammar.limit)
 	}
 	if m.in != m.grammar.seen {
 		m.state = m.grammar.seen.adopt(m.in, m.state)

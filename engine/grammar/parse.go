@@ -12,7 +12,7 @@ const (
 	// MaxSource is the most bytes of a grammar's text.
 	MaxSource = 1 << 20
 	// MaxRules is the most rules.
-	MaxRules = 1 << 16
+	MaxRules = 1 << 15
 	// MaxRepeat is the greatest bound of a repeat.
 	MaxRepeat = 1 << 24
 	// MaxNesting is how deep parentheses may be nested, and how many repeats one

@@ -68,8 +68,9 @@ func (a *automaton) enter(entry int32, by edge) {
 // close follows all that takes no byte, and returns the state that this makes.
 func (a *automaton) close() int32 {
 	w := &a.work
-	for i := 0; i < len(w.todo); i++ {
-		a.follow(w.todo[i])
+	for done := 0; done < len(w.todo); {
+		a.follow(w.todo[done])
+		done++
 		if w.left < 0 {
 			return stateLost
 		}
