@@ -2,6 +2,7 @@ package llama
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -42,6 +43,8 @@ type Backend struct {
 	// spoiled are the sequences of a model with engine.MemoryWhole that an
 	// interrupted step has left half changed: they can only be removed.
 	spoiled []bool
+	// threading is nil while the number of threads stays as it is.
+	threading *threading
 	// dead is why nothing can be called any more.
 	dead error
 
@@ -139,7 +142,9 @@ func (b *Backend) Step(rows []engine.Row) error {
 	t.rows = len(rows)
 	t.native.NTokens = int32(len(rows))
 	b.setStepping(true)
+	b.threading.stepBegins()
 	result := t.decode(b.lib.decode)
+	b.stepEnds()
 	b.setStepping(false)
 
 	switch result {
@@ -347,7 +352,8 @@ func Open(ctx context.Context, o Options) (*Backend, error) {
 	if err != nil {
 		return nil, err
 	}
-	if o.Threads == 0 {
+	measure := o.Threads == 0
+	if measure {
 		o.Threads = Threads()
 	} else if usable := UsableCores(); o.Threads > usable {
 		return nil, &ThreadsError{Threads: o.Threads, Cores: usable}
@@ -364,6 +370,11 @@ func Open(ctx context.Context, o Options) (*Backend, error) {
 	if err != nil {
 		l.free()
 		return nil, err
+	}
+	if measure && b.info.Backend == BackendCPU {
+		if err := b.measureThreads(ctx, o.Threads, o.Logger); err != nil {
+			return nil, errors.Join(err, b.Close())
+		}
 	}
 	return b, nil
 }

@@ -28,8 +28,11 @@ type Status struct {
 	Device string
 	// DeviceReason says why the backend was chosen.
 	DeviceReason string
-	Threads      int
-	KVType       string
+	// Threads is how many compute, to begin with; ThreadsReason says why so many,
+	// and whether there may be fewer at times.
+	Threads       int
+	ThreadsReason string
+	KVType        string
 	// Weights, KV and Compute are in bytes; Compute is an estimate.
 	Weights, KV, Compute uint64
 	// SlidingWindow is the model's attention window in tokens; 0 where it sees
@@ -116,7 +119,7 @@ func (l *opening) load(ctx context.Context) (*Backend, error) {
 	}
 	l.status.Release = l.lib.release
 	l.status.Device, l.status.DeviceReason = l.device.description, l.device.reason
-	l.status.Threads, l.status.KVType = l.o.Threads, l.o.KVType
+	l.status.Threads, l.status.KVType, l.status.ThreadsReason = l.o.Threads, l.o.KVType, "as asked for"
 	l.status.Weights, l.status.Compute, l.status.KV = room.Weights, room.Compute-states, l.status.KV*uint64(cells)+states
 	l.status.Memory, l.status.MemoryReason = l.memoryKind(length)
 	return l.backend(vocab, weights, length, cells, trained, reason)

@@ -74,9 +74,11 @@ type Options struct {
 	// GPULayers is how many layers the device computes; -1 all. On the CPU more
 	// than 0 is refused.
 	GPULayers int
-	// Threads is how many threads compute; 0 takes Threads(). More than
-	// UsableCores() is refused with *ThreadsError: threads spin, and one too
-	// many costs a factor of 75.
+	// Threads is how many threads compute, always. 0 takes, of at most
+	// Threads(), so many as a short measurement at the start finds fastest, and
+	// fewer while something else needs the cores; with Metal, Threads(). More
+	// than UsableCores() is refused with *ThreadsError: threads spin, and one
+	// too many costs a factor of 75.
 	Threads int
 	// Batch is the largest number of rows in one step, 32 … 4096; 0 means 512.
 	Batch int

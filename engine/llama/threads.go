@@ -2,7 +2,7 @@ package llama
 
 import "math"
 
-// Threads is how many threads compute by default: the cores this process may
+// Threads is how many threads compute at most by default: the cores this process may
 // use (affinity mask, quota of its control groups), and of those only the
 // performance cores. llama.cpp's threads spin at every barrier, so one thread
 // more than there are cores makes a step many times slower; a quota is
