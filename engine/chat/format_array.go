@@ -21,12 +21,6 @@ func phi() array {
 // granite is the format of Granite 3: https://www.ibm.com/granite/docs/models/granite.
 func granite() array { return array{keys{"name", "arguments"}, "<|tool_call|>", ""} }
 
-// command is the format of Command R7B and Command A:
-// https://docs.cohere.com/docs/command-r7b-hf.
-func command() array {
-	return array{keys{"tool_name", "parameters"}, "<|START_ACTION|>", "<|END_ACTION|>"}
-}
-
 func (a array) marked() marked {
 	return marked{markers: []string{a.begin}, open: a.open}
 }

@@ -68,7 +68,10 @@ func (o *gemmaObject) next(p *Parser, last bool) step {
 		p.take(len(gemmaQuote))
 		p.argue(`"`)
 		return o.str
-	case strings.HasPrefix(gemmaQuote, p.rest) && !last:
+	case strings.HasPrefix(gemmaQuote, p.rest):
+		if last {
+			p.rest = ""
+		}
 		return nil
 	default:
 		return o.bare
@@ -90,10 +93,10 @@ func (o *gemmaObject) str(p *Parser, last bool) step {
 		p.take(length)
 		return o.next
 	}
-	if last {
-		certain = len(p.rest)
-	}
 	p.argue(inside(p.take(certain)))
+	if last { // what is left began to end the string
+		p.rest = ""
+	}
 	return nil
 }
 
@@ -107,17 +110,19 @@ func (o *gemmaObject) bare(p *Parser, last bool) step {
 	if at < 0 && !last {
 		return nil
 	}
-	if at < 0 {
-		at = len(p.rest)
+	if at < 0 { // cut short
+		word := p.take(len(p.rest))
+		if o.key {
+			word = `"` + inside(word)
+		}
+		p.argue(word)
+		return nil
 	}
 	word := strings.TrimSpace(p.take(at))
 	if o.key || !json.Valid([]byte(word)) {
 		word = quote(word)
 	}
 	p.argue(word)
-	if p.rest == "" {
-		return nil
-	}
 	return o.next
 }
 

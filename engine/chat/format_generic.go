@@ -1,13 +1,16 @@
 package chat
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // generic is the format for models whose templates know no tools: the one of
 // Hermes, which the prompt explains.
 func generic() format { return ordinary{hermes()} }
 
 // explanation tells a model which tools there are and how it calls them.
-func explanation(tools []Tool) string {
+func explanation(tools []Tool, f format) string {
 	var b strings.Builder
 	b.WriteString("You can call these functions. Each line is one of them, with the JSON Schema of its arguments:\n")
 	for _, tool := range tools {
@@ -18,28 +21,25 @@ func explanation(tools []Tool) string {
 		b.WriteString(`, "parameters": ` + string(tool.schema()) + "}\n")
 	}
 	example := ToolCall{Name: tools[0].Name, Arguments: `{"argument": "value"}`}
-	b.WriteString("\nTo call a function, answer with a JSON object of its name and its arguments between tags, like this:\n")
-	b.WriteString(hermes().write([]ToolCall{example}))
-	b.WriteString("\nThe result comes between <tool_response> tags. If no function helps, answer without a call.")
+	b.WriteString("\nTo call a function, answer with its name and its arguments, exactly like this:\n")
+	b.WriteString(f.write([]ToolCall{example}))
+	b.WriteString("\nYou get its result then. If no function helps, answer without a call.")
 	return b.String()
 }
 
 // explained puts the explanation into the system message, or where the template
 // refuses one, before the first message.
-func explained(messages []Message, tools []Tool, system bool) []Message {
-	text := explanation(tools)
-	out := append([]Message(nil), messages...)
-	switch {
-	case len(out) > 0 && (isSystem(out[0]) || !system):
-		first := out[0].Content
-		if isSystem(out[0]) {
-			out[0].Content = strings.TrimLeft(first+"\n\n"+text, "\n")
-		} else {
-			out[0].Content = strings.TrimRight(text+"\n\n"+first, "\n")
-		}
-		return out
+func explained(messages []Message, text string, system bool) []Message {
+	if len(messages) == 0 || system && !isSystem(messages[0]) {
+		return append([]Message{{Role: "system", Content: text}}, messages...)
 	}
-	return append([]Message{{Role: "system", Content: text}}, out...)
+	out := slices.Clone(messages)
+	if first := &out[0]; isSystem(*first) {
+		first.Content = strings.TrimLeft(first.Content+"\n\n"+text, "\n")
+	} else {
+		first.Content = strings.TrimRight(text+"\n\n"+first.Content, "\n")
+	}
+	return out
 }
 
 func isSystem(m Message) bool { return m.Role == "system" || m.Role == "developer" }

@@ -76,7 +76,7 @@ func after(header, mark string) string {
 // body reads the text of a message.
 func (h *harmonyAnswer) body(p *Parser, last bool) step {
 	at, length, certain := find(p.rest, harmonyEnd, harmonyCall, harmonyReturn, harmonyStart, harmonyChannel)
-	if last && at < 0 {
+	if last && at < 0 && h.kind != Call {
 		certain = len(p.rest)
 	}
 	if at >= 0 {
@@ -89,6 +89,9 @@ func (h *harmonyAnswer) body(p *Parser, last bool) step {
 		p.say(h.kind, piece)
 	}
 	if at < 0 {
+		if last {
+			p.rest = ""
+		}
 		return nil
 	}
 	if !strings.HasPrefix(p.rest, harmonyStart) && !strings.HasPrefix(p.rest, harmonyChannel) {

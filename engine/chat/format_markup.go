@@ -165,25 +165,25 @@ func (c *markupCall) streamed(p *Parser, last bool) step {
 		p.take(length)
 		return c.next
 	}
-	if last {
-		certain = len(p.rest)
-	}
 	p.argue(inside(p.take(certain)))
+	if last { // what is left began to end the value
+		p.rest = ""
+	}
 	return nil
 }
 
 // collected waits for the end of a value whose type its text decides.
 func (c *markupCall) collected(kind types) step {
 	return func(p *Parser, last bool) step {
-		at := strings.Index(p.rest, c.valueEnd)
+		at, length, certain := find(p.rest, c.newline+c.valueEnd, c.valueEnd)
 		switch {
 		case at >= 0:
-			written := strings.TrimSuffix(p.take(at), c.newline)
-			p.take(len(c.valueEnd))
-			p.argue(kind.value(written))
+			p.argue(kind.value(p.take(at)))
+			p.take(length)
 			return c.next
 		case last:
-			p.argue(p.take(len(p.rest)))
+			p.argue(p.take(certain))
+			p.rest = ""
 		}
 		return nil
 	}

@@ -161,7 +161,8 @@ func (t tagged) closing(p *Parser, last bool) step {
 	return drop(t.end, skip(blanks, t.content(nil)))(p, last)
 }
 
-// drop takes the text, behind blanks, if it is there.
+// drop takes the text, behind blanks, if it is there, or what is there of it
+// where the answer was cut short.
 func drop(text string, next step) step {
 	return func(p *Parser, last bool) step {
 		ahead := strings.TrimLeft(p.rest, blanks)
@@ -169,10 +170,13 @@ func drop(text string, next step) step {
 			p.rest = after
 			return next
 		}
-		if !last && strings.HasPrefix(text, ahead) {
-			return nil
+		if !strings.HasPrefix(text, ahead) {
+			return next
 		}
-		return next
+		if last {
+			p.rest = ""
+		}
+		return nil
 	}
 }
 

@@ -121,8 +121,8 @@ func class(not bool, characters ...rune) string {
 		switch {
 		case strings.ContainsRune(`\]^-[`, c):
 			fmt.Fprintf(&b, `\x%02X`, c)
-		case c == '\n':
-			b.WriteString(`\n`)
+		case c < ' ':
+			fmt.Fprintf(&b, `\x%02X`, c)
 		default:
 			b.WriteRune(c)
 		}

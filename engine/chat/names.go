@@ -7,7 +7,8 @@ import (
 
 // names are the variables that a template reads from outside. On the way, what
 // the template library does otherwise than Jinja2 gets other names: the filters
-// tojson and string, and the method items, which a dict's own member hides.
+// tojson and string, and the method items, which a dict's own member hides. What
+// is printed goes through a filter, too.
 type names struct {
 	// first says of each name whether it is read before it is written.
 	first map[string]bool
@@ -22,11 +23,13 @@ func (n *names) reads(name string) bool { return n.first[name] }
 const (
 	tojsonFilter = "python_tojson"
 	stringFilter = "python_string"
+	outputFilter = "python_output"
 )
 
 // rewrite takes the inside of a tag.
 func (n *names) rewrite(tag string) string {
 	var out strings.Builder
+	var written []string // by the end of the tag: what it reads comes first
 	t := tagReader{rest: tag}
 	for t.rest != "" {
 		token := t.next()
@@ -52,9 +55,16 @@ func (n *names) rewrite(tag string) string {
 		}
 		out.WriteString(token)
 		if t.variable(token) {
-			n.see(token, !t.binds())
+			if t.binds() {
+				written = append(written, token)
+			} else {
+				n.see(token, true)
+			}
 		}
 		t.see(token)
+	}
+	for _, name := range written {
+		n.see(name, false)
 	}
 	return out.String()
 }

@@ -99,7 +99,7 @@ func (s *scanner) next() error {
 		if kind == '%' {
 			s.out.WriteString("{% " + inner + " %}")
 		} else {
-			s.out.WriteString("{{ " + inner + " }}")
+			s.out.WriteString("{{ (" + inner + ")|" + outputFilter + " }}")
 		}
 		s.after(body[:len(body)-len(closing)], closing[2:], kind)
 	}

@@ -43,12 +43,13 @@ func (t *Template) Prepare(c Conversation) (*Plan, error) {
 		p.want.tools = callable
 		p.want.must = c.ToolChoice.Mode == ToolRequired || c.ToolChoice.Mode == ToolFunction
 		p.want.many = c.ParallelCalls && c.ToolChoice.Mode != ToolFunction
-		if t.known && t.manners().tools {
-			tools = t.tools(c.Tools)
-			p.Special = true
-		} else {
+		with := t.manners()
+		if p.Special = t.known && (with.tools || with.calls); !p.Special {
 			p.format = generic()
-			messages = explained(messages, c.Tools, t.manners().system)
+		}
+		if tools = t.tools(c.Tools); !p.Special || !with.tools {
+			tools = jinja.None()
+			messages = explained(messages, explanation(c.Tools, p.format), with.system)
 		}
 	}
 	if slices.ContainsFunc(messages, func(m Message) bool { return m.Role == "tool" || len(m.ToolCalls) > 0 }) {

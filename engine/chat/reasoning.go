@@ -6,13 +6,12 @@ import "strings"
 type tags struct{ open, end string }
 
 // knownTags are those of the published families, by their texts in templates:
-// Qwen, DeepSeek, GLM, SmolLM and most others; Magistral; Seed; Command A; Gemma 4.
+// Qwen, DeepSeek, GLM, SmolLM and most others; Magistral; Seed; Gemma 4.
 func knownTags() []tags {
 	return []tags{
 		{"<think>", "</think>"},
 		{"[THINK]", "[/THINK]"},
 		{"<seed:think>", "</seed:think>"},
-		{"<|START_THINKING|>", "<|END_THINKING|>"},
 		{"<|channel>thought", "<channel|>"},
 	}
 }
@@ -38,7 +37,7 @@ type thinking struct {
 // tagsOf returns the tags that a template knows; none for most.
 func tagsOf(source string) tags {
 	for _, t := range knownTags() {
-		if strings.Contains(source, t.end) {
+		if strings.Contains(source, t.open) || strings.Contains(source, t.end) {
 			return t
 		}
 	}

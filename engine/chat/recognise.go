@@ -32,8 +32,6 @@ func recognise(source string) (f format, known bool) {
 		return ordinary{mistralNamed()}, true
 	case has("[TOOL_CALLS]"):
 		return ordinary{mistralArray()}, true
-	case has("<|START_ACTION|>"):
-		return ordinary{command()}, true
 	case has("<|tool_call|>", "<|/tool_call|>"):
 		return ordinary{phi()}, true
 	case has("<|tool_call|>"):

@@ -75,6 +75,7 @@ func (t *Template) render(now time.Time, messages, tools jinja.Value, more map[s
 		"documents":  jinja.None(),
 		tojsonFilter: jinja.NewCallable("tojson", tojson),
 		stringFilter: jinja.NewCallable("string", str),
+		outputFilter: jinja.NewCallable("output", output),
 		"raise_exception": jinja.NewCallable("raise_exception", func(args []jinja.Value, _ map[string]jinja.Value) (jinja.Value, error) {
 			refused = &RefusedError{Message: "without a message"}
 			if len(args) > 0 && args[0].IsString() {

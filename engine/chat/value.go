@@ -239,6 +239,18 @@ func str(args []jinja.Value, _ map[string]jinja.Value) (jinja.Value, error) {
 	return jinja.NewString(python(args[0], false)), nil
 }
 
+// output is what is printed of a value. The template library's own drops the
+// points of floats; that it prints nothing for none stays, as none is what the
+// content of a call is.
+func output(args []jinja.Value, _ map[string]jinja.Value) (jinja.Value, error) {
+	switch value := args[0]; {
+	case value.IsFloat(), value.IsList(), value.IsDict():
+		return jinja.NewString(python(value, false)), nil
+	default:
+		return value, nil
+	}
+}
+
 // python is str of a value, or repr of one within another.
 func python(value jinja.Value, within bool) string {
 	switch {
