@@ -394,7 +394,8 @@ func TestCuts(t *testing.T) {
 	var texts []text
 	for _, f := range append(families(), harmonyFamily()) {
 		plan := prepared(t, load(t, f.template), exchange(t))
-		for _, said := range append([]string{f.single, f.several, f.broken, "Hello \n\n there.\n", "a" + f.single + "\n b \n" + f.single}, f.loose...) {
+		said := []string{f.single, f.several, f.broken, "Hello \n\n there.\n", "a" + f.single + "\n b \n" + f.single}
+		for _, said := range append(said, f.loose...) {
 			texts = append(texts, text{plan, f.open + "thinking\n" + f.close + said}, text{plan, said})
 		}
 	}

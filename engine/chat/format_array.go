@@ -44,7 +44,7 @@ func (a array) open(mark int) step {
 }
 
 // another reads what is behind an object of the array.
-func (a array) another(p *Parser, last bool) step {
+func (a array) another(p *Parser, _ bool) step {
 	ahead := strings.TrimLeft(p.rest, blanks)
 	switch {
 	case ahead == "":

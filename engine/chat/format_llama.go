@@ -48,7 +48,7 @@ func (l llama) begin(p *Parser, last bool) step {
 }
 
 // sayOn says what is no call after all, to the end.
-func sayOn(p *Parser, _ int) step { return say }
+func sayOn(*Parser, int) step { return say }
 
 // another reads what follows a call: another one behind a semicolon, or text.
 func (l llama) another(p *Parser, last bool) step {

@@ -29,7 +29,7 @@ const (
 // rewrite takes the inside of a tag.
 func (n *names) rewrite(tag string) string {
 	var out strings.Builder
-	var written []string // by the end of the tag: what it reads comes first
+	var written []string // by the end of a set: what it reads comes first
 	t := tagReader{rest: tag}
 	for t.rest != "" {
 		token := t.next()
@@ -55,10 +55,11 @@ func (n *names) rewrite(tag string) string {
 		}
 		out.WriteString(token)
 		if t.variable(token) {
-			if t.binds() {
+			switch binds := t.binds(); {
+			case binds && t.first == "set":
 				written = append(written, token)
-			} else {
-				n.see(token, true)
+			default:
+				n.see(token, !binds)
 			}
 		}
 		t.see(token)

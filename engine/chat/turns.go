@@ -59,7 +59,7 @@ func (t *Template) probe() manners {
 			break
 		}
 	}
-	both := append(one, call(also.ToolCallID, second))
+	both := []ToolCall{one[0], call(also.ToolCallID, second)}
 	m.parallel = has([]string{argument, second, first.Content, also.Content}, user, Message{Role: "assistant", ToolCalls: both}, first, also)
 	m.beside = has([]string{argument, spoken, result}, user,
 		Message{Role: "assistant", Content: spoken, Reasoning: "thought", ToolCalls: one}, first)

@@ -208,9 +208,9 @@ func (w *jsonWriter) quote(s string) {
 		case c == '\f':
 			w.WriteString(`\f`)
 		case c < ' ' || w.ascii && c > '~' && c <= 0xffff:
-			fmt.Fprintf(w, `\u%04x`, c)
+			_, _ = fmt.Fprintf(w, `\u%04x`, c)
 		case w.ascii && c > 0xffff:
-			fmt.Fprintf(w, `\u%04x\u%04x`, 0xd800+(c-0x10000)>>10, 0xdc00+(c-0x10000)&0x3ff)
+			_, _ = fmt.Fprintf(w, `\u%04x\u%04x`, 0xd800+(c-0x10000)>>10, 0xdc00+(c-0x10000)&0x3ff)
 		default:
 			w.WriteRune(c)
 		}
