@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -320,10 +321,13 @@ func TestAnyLoadGivesTheSameText(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		alone := start(t, simulate(t, sim.Options{}), engine.Config{})
 		jobs := make([]job, rapid.IntRange(1, 8).Draw(rt, "jobs"))
+		// What all or some of them begin with.
+		system := strings.Repeat("You answer. ", rapid.SampledFrom([]int{0, 6, 30, 60}).Draw(rt, "system"))
 		for i := range jobs {
 			r := engine.Request{
 				ID:     strconv.Itoa(i),
-				Prompt: ask(t, alone, strings.Repeat("x", rapid.IntRange(1, 150).Draw(rt, "prompt")), rapid.IntRange(1, 60).Draw(rt, "words")),
+				Prompt: ask(t, alone, system+strings.Repeat("x", rapid.IntRange(1, 150).Draw(rt, "prompt")), rapid.IntRange(1, 60).Draw(rt, "words")),
+				Class:  rapid.IntRange(0, 2).Draw(rt, "class"),
 				Sampling: engine.Sampling{
 					Temperature: rapid.SampledFrom([]float64{0, 0.7, 2}).Draw(rt, "temperature"),
 					TopK:        rapid.SampledFrom([]int{0, 5}).Draw(rt, "top k"),
@@ -339,10 +343,24 @@ func TestAnyLoadGivesTheSameText(t *testing.T) {
 		for _, j := range jobs {
 			prompts = max(prompts, len(j.request.Prompt)+j.request.MaxTokens)
 		}
-		tight := start(t, simulate(t, sim.Options{
+		// At every call the pool's count is the backend's own.
+		var tight *engine.Engine
+		counted := &spy{Backend: simulate(t, sim.Options{
 			Context: prompts, Cells: prompts + rapid.IntRange(0, 300).Draw(rt, "cells"),
-			Batch: rapid.SampledFrom([]int{8, 64, 512}).Draw(rt, "batch"),
-		}), config(func(c *engine.Config) {
+			Batch:  rapid.SampledFrom([]int{8, 64, 512}).Draw(rt, "batch"),
+			Memory: rapid.SampledFrom([]engine.MemoryKind{engine.MemoryCells, engine.MemoryWhole}).Draw(rt, "memory"),
+		})}
+		var miscounts atomic.Int64
+		counted.step = func([]engine.Row) error {
+			if cells, blocks := engine.PoolUsed(tight); cells != counted.CellsUsed() || blocks*256 < cells {
+				miscounts.Add(1)
+			}
+			return nil
+		}
+		tight = start(t, counted, config(func(c *engine.Config) {
+			c.SpillBytes = rapid.SampledFrom([]int64{0, 5_000, 1 << 20}).Draw(rt, "spill")
+			c.InterTokenBound = rapid.SampledFrom([]float64{1.1, 2, 100}).Draw(rt, "bound")
+			c.BatchWindow = rapid.SampledFrom([]time.Duration{0, time.Millisecond}).Draw(rt, "window")
 			c.BufferTokens = rapid.SampledFrom([]int{1, 1000}).Draw(rt, "buffer")
 			c.AdmitReserve = rapid.IntRange(0, 16).Draw(rt, "reserve")
 		}))
@@ -357,8 +375,11 @@ func TestAnyLoadGivesTheSameText(t *testing.T) {
 		if err := errors.Join(errs...); err != nil {
 			rt.Fatal(err)
 		}
+		if n := miscounts.Load(); n > 0 {
+			rt.Fatalf("the pool and the backend counted differently before %d steps", n)
+		}
 		snapshot := tight.Snapshot()
-		if room := tight.Room(); snapshot.CellsUsed != 0 || room.Cells != snapshot.Cells || room.Sequences != tight.Limits().Sequences {
+		if room := tight.Room(); snapshot.CellsUsed+snapshot.BlocksUsed+int(snapshot.KeptBytes) != 0 || room.Cells != snapshot.Cells || room.Sequences != tight.Limits().Sequences {
 			rt.Fatalf("not all is free: %+v %+v", snapshot, room)
 		}
 	})

@@ -16,7 +16,7 @@ const (
 	// others decode.
 	maxWait = 8
 	// remeasure is after how many steps with prompt rows one goes without, to see
-	// how long decoding alone takes now.
+	// how long decoding alone takes now; sooner while that was seldom seen.
 	remeasure = 32
 )
 
@@ -47,12 +47,11 @@ func (p *pace) observe(rows stepRows, quantum int, took time.Duration) {
 		if rows.prefill > 0 {
 			p.waited, p.mixed = 0, p.mixed+1
 		} else {
-			p.waited++
+			p.waited, p.mixed = p.waited+1, 0
 		}
 	}
 	seconds := took.Seconds()
 	if rows.prefill+rows.replay == 0 {
-		p.mixed = 0
 		p.decode[paceBucket(rows.decode)].add(seconds)
 		return
 	}
@@ -83,6 +82,9 @@ func (p *pace) allow(decode int) (pieces, replay int) {
 	}
 	one, ok := p.pieceSeconds(1)
 	switch {
+	case !known && p.waited < maxWait:
+		// The first step beside is without, to see how long that takes.
+		return 0, replay
 	case !known || !ok:
 		return 1, replay
 	case one > spare:
@@ -94,7 +96,7 @@ func (p *pace) allow(decode int) (pieces, replay int) {
 			return 0, replay
 		}
 		return 1, replay
-	case p.mixed >= remeasure:
+	case p.waited < maxWait && p.mixed >= min(remeasure, 4*p.decode[paceBucket(decode)].n):
 		return 0, replay
 	}
 	for pieces = 1; pieces < 1<<(paceBuckets-1); pieces++ {
@@ -162,6 +164,7 @@ func (w *samples) add(value float64) {
 	w.n++
 }
 
+// median is the lower one of two: what disturbs a step makes it longer.
 func (w *samples) median() (_ float64, known bool) {
 	if w.n == 0 {
 		return 0, false
@@ -169,5 +172,5 @@ func (w *samples) median() (_ float64, known bool) {
 	sorted := w.values
 	latest := sorted[:min(w.n, sampleCount)]
 	slices.Sort(latest)
-	return latest[len(latest)/2], true
+	return latest[(len(latest)-1)/2], true
 }
