@@ -150,3 +150,12 @@ func checkWalks(t fataler, g *grammar.Grammar, v *oracle.Schema, r *rand.Rand, c
 }
 
 func decodeAny(text string) (any, error) { return oracle.UnmarshalJSON(strings.NewReader(text)) }
+
+func mustParseText(t fataler, text string) *grammar.Grammar {
+	t.Helper()
+	g, err := grammar.Parse(text)
+	if err != nil {
+		t.Fatalf("%v\n%s", err, text)
+	}
+	return g
+}

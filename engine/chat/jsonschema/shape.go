@@ -195,14 +195,13 @@ func (s *shape) mergeMultiples() {
 	if n.multiple != nil {
 		step = leastCommonMultiple(step, n.multiple.of)
 	}
+	if n.multiple != nil {
+		if first, last := n.multiples(n.multiple.of); first.Cmp(last) > 0 {
+			s.drop(typeNumber, n.multiple.at, "no multiple is within the range")
+		}
+	}
 	if first, last := n.multiples(step); first.Cmp(last) > 0 {
 		s.drop(typeInteger, n.high.at, "no integer is within the range")
-	}
-	if n.multiple == nil {
-		return
-	}
-	if first, last := n.multiples(n.multiple.of); first.Cmp(last) > 0 {
-		s.drop(typeNumber, n.multiple.at, "no multiple is within the range")
 	}
 }
 

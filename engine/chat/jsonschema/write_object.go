@@ -141,7 +141,10 @@ func (o *objectWriter) from(i, count int) []string {
 	next := min(count+1, o.saturated)
 	full := count >= o.most
 	if o.members[i].required {
-		if more := o.from(i+1, next); !full && len(more) > 0 {
+		if full {
+			return nil
+		}
+		if more := o.from(i+1, next); len(more) > 0 {
 			return []string{join(item, group(more...))}
 		}
 		return nil
@@ -153,8 +156,10 @@ func (o *objectWriter) from(i, count int) []string {
 		return nil
 	}
 	var list []string
-	if more, ok := o.state(i+1, next); ok && !full {
-		list = append(list, join(item, more))
+	if !full {
+		if more, ok := o.state(i+1, next); ok {
+			list = append(list, join(item, more))
+		}
 	}
 	if count == 0 {
 		return append(list, o.from(i+1, 0)...)
@@ -201,7 +206,7 @@ func (o *objectWriter) others(count int) []string {
 	switch {
 	case missing > 1:
 		return nil
-	case o.rest == "" || room == 0:
+	case o.rest == "" || room <= 0:
 		if missing > 0 || count == 0 {
 			return nil
 		}
