@@ -50,7 +50,7 @@ const (
 	stateStart
 )
 
-// nodeBottom is the node of the root rule.
+// nodeBottom is the node of the root rule, the first one. It is its own parent.
 const nodeBottom int32 = 0
 
 type span struct{ lo, hi int32 }
@@ -89,8 +89,7 @@ const (
 func newAutomaton(prog *program, limit int) *automaton {
 	a := &automaton{prog: prog, limit: limit}
 	a.work.pending = make([]pending, len(prog.entries))
-	a.nodes = append(a.nodes, span{0, 1})
-	a.edges = append(a.edges, edge{pc: pcAccept, parent: nodeBottom})
+	a.internNode([]edge{{pc: pcAccept, parent: nodeBottom}})
 	for range stateStart {
 		a.states = append(a.states, state{})
 		a.steps = append(a.steps, make([]int32, len(prog.sample))...)

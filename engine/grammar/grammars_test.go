@@ -344,6 +344,58 @@ func TestMasksCostIsBounded(t *testing.T) {
 	}
 }
 
+// What is remembered of masks is the right state's and the right vocabulary's.
+func TestMasksAreNotMixedUp(t *testing.T) {
+	g := mustParse(t, `root ::= "`+strings.Repeat("aabab", 40)+`" ("a" | "b"){50} "c"`)
+	var walks []func()
+	for i := range 3 {
+		pieces := []string{"a", "b", "ab", "bc", "c", strings.Repeat("b", 1+20*i)}
+		trie := NewTrie(len(pieces), func(dst []byte, token int32) []byte { return append(dst, pieces[token]...) })
+		walks = append(walks, func() {
+			m := g.Matcher()
+			for at := range 250 {
+				mask := []uint64{0}
+				m.Mask(trie, mask)
+				for token, piece := range pieces {
+					if got := mask[0]>>token&1 == 1; got != m.Allows([]byte(piece)) {
+						t.Fatalf("%q at %d: in the mask %v", piece, at, got)
+					}
+				}
+				if !m.Accept([]byte("a")) && !m.Accept([]byte("b")) {
+					t.Fatal("refused")
+				}
+			}
+		})
+	}
+	for range 2 {
+		for _, walk := range walks {
+			walk()
+		}
+	}
+}
+
+// States that share a mask differ in nothing that a token could reach.
+func TestMasksAtTheBoundsOfRepeats(t *testing.T) {
+	pieces := []string{"", ")", "b", "b)", "bb", "bb)", "bbb", "bbb)", "bbbb", "bbbb)"}
+	trie := NewTrie(len(pieces), func(dst []byte, token int32) []byte { return append(dst, pieces[token]...) })
+	for _, bounds := range []string{"{0,30}", "{30,}", "{30}", "{15,45}", "{13,20}", "{28,30}", "{1,30}", "{2,}"} {
+		m := mustParse(t, `root ::= "(" ("(" [ab]`+bounds+` ")"){1,5}`).Matcher()
+		m.Accept([]byte("(("))
+		for n := 0; ; n++ {
+			mask := []uint64{0}
+			m.Mask(trie, mask)
+			for token, piece := range pieces {
+				if got := mask[0]>>token&1 == 1; got != (piece != "" && m.Allows([]byte(piece))) {
+					t.Fatalf("%s: %q behind %d: in the mask %v", bounds, piece, n, got)
+				}
+			}
+			if n == 60 || !m.Accept([]byte("b")) {
+				break
+			}
+		}
+	}
+}
+
 // However long a text is, what it leaves behind stays bounded.
 func TestMemoryStaysBounded(t *testing.T) {
 	g := mustParse(t, jsonGrammar+"\nx ::= root")

@@ -150,6 +150,10 @@ func TestMaskIsWhatIsAllowed(t *testing.T) {
 				mask[i] = rapid.Uint64().Draw(t, "dirt")
 			}
 			m.Mask(trie, mask)
+			again := slices.Repeat([]uint64{rapid.Uint64().Draw(t, "dirt")}, len(mask))
+			if m.Mask(trie, again); !slices.Equal(again, mask) {
+				t.Fatalf("the second mask differs: %x, %x", mask, again)
+			}
 			var next []string
 			for i, piece := range vocabulary {
 				got, want := mask[i/64]>>(i%64)&1 == 1, piece != "" && m.Allows([]byte(piece))

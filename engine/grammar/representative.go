@@ -85,13 +85,13 @@ func (a *automaton) alikeNode(n int32) int32 {
 // and so as many rounds, meet the bounds in the same way.
 func (l *loop) alike(count, depth int32) int32 {
 	// Far from the end of the loop?
-	if l.max != unbounded && l.max-count <= depth+1 {
+	if l.max != unbounded && l.max-count <= depth {
 		return count
 	}
 	switch {
 	case count+1 >= l.min:
 		return max(l.min-1, 0)
-	case l.min-count > depth+1:
+	case l.min-count > depth:
 		return 0
 	default:
 		return count
