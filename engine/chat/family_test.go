@@ -385,34 +385,42 @@ func TestFamilyCalls(t *testing.T) {
 	}
 }
 
-// TestCuts: however a text is cut into pieces, the same comes out.
+// TestCuts: however a text is cut into pieces, the same comes out; also of texts
+// that are no more than something like a call.
 func TestCuts(t *testing.T) {
-	type text struct {
-		plan *Plan
-		text string
+	type sample struct {
+		plan  *Plan
+		texts []string
 	}
-	var texts []text
+	var samples []sample
 	for _, f := range append(families(), harmonyFamily()) {
-		plan := prepared(t, load(t, f.template), exchange(t))
+		s := sample{plan: prepared(t, load(t, f.template), exchange(t))}
 		said := []string{f.single, f.several, f.broken, "Hello \n\n there.\n", "a" + f.single + "\n b \n" + f.single}
-		for _, said := range append(said, f.loose...) {
-			texts = append(texts, text{plan, f.open + "thinking\n" + f.close + said}, text{plan, said})
+		for _, text := range append(said, f.loose...) {
+			s.texts = append(s.texts, f.open+"thinking\n"+f.close+text, text)
 		}
+		samples = append(samples, s)
 	}
 	rapid.Check(t, func(r *rapid.T) {
-		one := rapid.SampledFrom(texts).Draw(r, "text")
-		runes := []rune(one.text)
-		runes = runes[:rapid.IntRange(0, len(runes)).Draw(r, "end")]
+		s := rapid.SampledFrom(samples).Draw(r, "family")
+		var text []rune
+		for range rapid.IntRange(1, 6).Draw(r, "fragments") {
+			whole := []rune(rapid.SampledFrom(s.texts).Draw(r, "text"))
+			from := 0
+			if rapid.Bool().Draw(r, "begins within") {
+				from = rapid.IntRange(0, len(whole)).Draw(r, "from")
+			}
+			text = append(text, whole[from:rapid.IntRange(from, len(whole)).Draw(r, "to")]...)
+		}
 		var pieces []string
-		for at := 0; at < len(runes); {
-			n := rapid.IntRange(1, 12).Draw(r, "piece")
-			n = min(n, len(runes)-at)
-			pieces = append(pieces, string(runes[at:at+n]))
+		for at := 0; at < len(text); {
+			n := min(rapid.IntRange(1, 12).Draw(r, "piece"), len(text)-at)
+			pieces = append(pieces, string(text[at:at+n]))
 			at += n
 		}
-		whole, cut := parsed(t, one.plan, string(runes)), parsed(t, one.plan, pieces...)
+		whole, cut := parsed(t, s.plan, string(text)), parsed(t, s.plan, pieces...)
 		if whole.String() != cut.String() {
-			r.Fatalf("%q gives\n%v, in pieces\n%v", string(runes), whole, cut)
+			r.Fatalf("%q gives\n%v, in pieces\n%v", string(text), whole, cut)
 		}
 	})
 }

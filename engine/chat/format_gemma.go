@@ -36,7 +36,7 @@ func (g gemma) open(mark int) step {
 		if ok && brace < 0 && !last && len(name) <= longestName {
 			return nil
 		}
-		if !ok || brace <= 0 || brace > longestName {
+		if !ok || brace < 0 || brace > longestName || strings.TrimSpace(name[:brace]) == "" {
 			return g.marked().refuse(p, mark)
 		}
 		p.take(len(p.rest) - len(name) + brace)

@@ -28,29 +28,29 @@ func (harmony) parse(want) step { return new(harmonyAnswer).header }
 // header reads up to the text of a message, and learns what it is.
 func (h *harmonyAnswer) header(p *Parser, last bool) step {
 	p.rest = strings.TrimLeft(p.rest, blanks)
-	at := strings.Index(p.rest, harmonyMessage)
-	if at < 0 {
-		known := p.rest == ""
-		for _, begin := range []string{harmonyStart, harmonyChannel, "to="} {
-			known = known || strings.HasPrefix(p.rest, begin) || strings.HasPrefix(begin, p.rest)
-		}
-		if known && !last {
-			return nil
-		}
-		if p.rest == "" || known {
-			p.rest = ""
-			return nil
-		}
+	known, begun := false, false
+	for _, begin := range []string{harmonyStart, harmonyChannel, harmonyMessage, "to="} {
+		begun = begun || strings.HasPrefix(p.rest, begin)
+		known = known || begun || strings.HasPrefix(begin, p.rest)
+	}
+	if !known {
 		h.kind = Content
 		return h.body
 	}
+	at := strings.Index(p.rest, harmonyMessage)
+	if at < 0 || !begun {
+		if last {
+			p.rest = ""
+		}
+		return nil
+	}
 	header := p.take(at)
 	p.take(len(harmonyMessage))
-	to := after(header, "to=")
+	to := strings.TrimPrefix(after(header, "to="), harmonySpace)
 	switch {
 	case to != "":
 		h.kind = Call
-		p.begin(strings.TrimPrefix(to, harmonySpace))
+		p.begin(to)
 		return h.body
 	case after(header, harmonyChannel) == "analysis":
 		h.kind = Reasoning

@@ -58,10 +58,10 @@ func (m markup) open(mark int, tools []callable) step {
 			ends = []string{"\n", m.key, m.end}
 		}
 		at, _, _ := find(name, ends...)
-		if ok && at < 0 && !last && len(name) <= longestName {
+		if ok && at < 0 && !last && len(name) < longestName+len(slices.MaxFunc(ends, byLength)) {
 			return nil
 		}
-		if !ok || at <= 0 || at > longestName {
+		if !ok || at < 0 || at > longestName || strings.TrimSpace(name[:at]) == "" {
 			return m.marked(tools).refuse(p, mark)
 		}
 		p.take(len(p.rest) - len(name) + at + len(m.nameEnd))
@@ -76,6 +76,8 @@ func (m markup) open(mark int, tools []callable) step {
 		return call.next
 	}
 }
+
+func byLength(a, b string) int { return len(a) - len(b) }
 
 // markupCall is a call that is being read.
 type markupCall struct {

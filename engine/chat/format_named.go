@@ -86,15 +86,18 @@ func (n named) name(mark int) step {
 	return func(p *Parser, last bool) step {
 		ahead := p.rest[mark:]
 		at := strings.Index(ahead, n.separator)
-		if at < 0 && len(ahead) <= longestName && !last {
+		if at < 0 && len(ahead) < longestName+len(n.separator) && !last {
 			return nil
 		}
 		if at < 0 || at > longestName {
 			return n.marked().refuse(p, mark)
 		}
 		name, _, _ := strings.Cut(ahead[:at], callID)
+		if name = strings.TrimSpace(name); name == "" {
+			return n.marked().refuse(p, mark)
+		}
 		p.take(mark + at + len(n.separator))
-		p.begin(strings.TrimSpace(name))
+		p.begin(name)
 		var value jsonScan
 		return skip(blanks, stream(&value, (*Parser).argue, n.closing))
 	}

@@ -39,7 +39,7 @@ func (k keys) head(text string) (head, verdict) {
 		switch {
 		case key == k.name:
 			h.name, v = c.str()
-			named = true
+			named = h.name != ""
 		case key == k.arguments && named:
 			if _, v = c.char(`{["-0123456789tfn`); v == yes {
 				h.at = c.at - 1

@@ -140,7 +140,7 @@ func (r *rules) embed(gbnf string) string {
 	for i := 0; i < len(gbnf); {
 		n := tokenLength(gbnf[i:])
 		token := gbnf[i : i+n]
-		if isLetter(token[0]) || token[0] == '-' || token[0] >= '0' && token[0] <= '9' {
+		if isNameByte(token[0]) {
 			out.WriteString(prefix)
 		}
 		out.WriteString(token)
@@ -174,13 +174,15 @@ func tokenLength(s string) int {
 			i++
 		}
 		return min(i+1, len(s))
-	case isLetter(s[0]):
-		for i < len(s) && (isLetter(s[i]) || s[i] == '-' || s[i] >= '0' && s[i] <= '9') {
+	case isNameByte(s[0]):
+		for i < len(s) && isNameByte(s[i]) {
 			i++
 		}
 	}
 	return i
 }
+
+func isNameByte(c byte) bool { return isLetter(c) || c == '-' || c >= '0' && c <= '9' }
 
 func isLetter(c byte) bool {
 	return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c == '_'

@@ -39,21 +39,23 @@ func (t *Template) Prepare(c Conversation) (*Plan, error) {
 	}
 	p := &Plan{format: t.format}
 	messages, tools := c.Messages, jinja.None()
+	native := true // calls are written as the template writes them
 	if callable := t.callable(c); len(callable) > 0 {
 		p.want.tools = callable
 		p.want.must = c.ToolChoice.Mode == ToolRequired || c.ToolChoice.Mode == ToolFunction
 		p.want.many = c.ParallelCalls && c.ToolChoice.Mode != ToolFunction
 		with := t.manners()
-		if p.Special = t.known && (with.tools || with.calls); !p.Special {
+		if native = t.known && (with.tools || with.calls); !native {
 			p.format = generic()
 		}
-		if tools = t.tools(c.Tools); !p.Special || !with.tools {
+		p.Special = native
+		if tools = t.tools(c.Tools); !native || !with.tools {
 			tools = jinja.None()
 			messages = explained(messages, explanation(c.Tools, p.format), with.system)
 		}
 	}
 	if slices.ContainsFunc(messages, func(m Message) bool { return m.Role == "tool" || len(m.ToolCalls) > 0 }) {
-		if with := t.manners(); p.format == t.format && with.calls {
+		if with := t.manners(); native && with.calls {
 			messages = mannered(messages, with)
 		} else {
 			messages = spoken(messages, p.format)

@@ -47,7 +47,7 @@ func TestReasoning(t *testing.T) {
 // TestAnswerGrammar: what the answer must keep to is asked of what comes behind
 // the reasoning, and of what is no call.
 func TestAnswerGrammar(t *testing.T) {
-	const gbnf = "# root ::= no\nroot ::= calls-1 [\"#\\]]? # end\ncalls-1 ::=\n  \"yes {}\" | # or\n  \"no\" {2}\n"
+	const gbnf = "# root ::= no\nroot ::= 1-calls [\"#\\]]? # end\n1-calls ::=\n  \"yes {}\" | # or\n  \"no\" {2}\n"
 	c := Conversation{Messages: []Message{{Role: "user", Content: "Hi"}}, Grammar: gbnf}
 	first, open := load(t, "tools/hermes.jinja"), load(t, "tools/qwencoder.jinja")
 	tools := exchange(t)
@@ -262,6 +262,22 @@ func TestGeneric(t *testing.T) {
 	}
 	if !strings.Contains(plan.Prompt, "</tool_response>\n\nThanks") {
 		t.Errorf("roles do not alternate in %q", plan.Prompt)
+	}
+	// A template with tools whose way of calling nobody knows: no mixture.
+	unknown, err := Parse("{{ tools | tojson }}{% for m in messages %}{{ m.role }}: {{ m.content }}"+
+		"{% for call in m.tool_calls or [] %}CALL {{ call | tojson }}{% endfor %}\n{% endfor %}", "m", "", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	prompt = prepared(t, unknown, c).Prompt
+	if strings.Contains(prompt, "CALL") || !strings.HasPrefix(prompt, "nullsystem: You can call") ||
+		!strings.Contains(prompt, "user: <tool_response>") {
+		t.Errorf("prompt %q", prompt)
+	}
+	plain := c
+	plain.Tools = nil
+	if prompt = prepared(t, unknown, plain).Prompt; strings.Count(prompt, "CALL") != 2 || strings.Contains(prompt, "<tool_") {
+		t.Errorf("prompt %q", prompt)
 	}
 	// An answer that is none is told by tool_choice.
 	c.ToolChoice.Mode = ToolNone
