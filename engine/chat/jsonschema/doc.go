@@ -23,3 +23,5 @@
 // recursive schemas finite. Then goals without any finite value are found, and
 // the rest is written out.
 package jsonschema
+
+//go:generate go run ./internal/gen ../../../docs/structured-output.md
