@@ -51,11 +51,11 @@ func vocabulary(size int) (*Trie, []string) {
 	return NewTrie(size, func(dst []byte, token int32) []byte { return append(dst, pieces[token]...) }), pieces
 }
 
-func at(b *testing.B, gbnf, text string) *Matcher {
-	b.Helper()
-	m := mustParse(b, gbnf).Matcher()
+func at(t testing.TB, gbnf, text string) *Matcher {
+	t.Helper()
+	m := mustParse(t, gbnf).Matcher()
 	if !m.Accept([]byte(text)) {
-		b.Fatalf("%.80q is refused", text)
+		t.Fatalf("%.80q is refused", text)
 	}
 	return m
 }
