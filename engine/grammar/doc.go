@@ -19,7 +19,7 @@
 // The pushdown automaton of a grammar is made deterministic as texts visit it, and
 // shared by all matchers of the grammar: a byte costs a look-up where any text has
 // been before, about a microsecond elsewhere. What is known is forgotten beyond
-// 8 MiB, except what the matchers need: their nesting, some 50 bytes a level.
+// 8 MiB, except what the matchers need, which is how deep they are nested.
 //
 // Ambiguity cannot multiply states: continuations of the same instruction are
 // merged, so a step takes at most polynomial time in the text's length, and beyond
