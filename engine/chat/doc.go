@@ -27,7 +27,7 @@
 //
 //   - with tools, a call is always one of a tool that there is, and its arguments
 //     are a JSON object; they keep to the tool's schema if it is strict or the
-//     call is enforced;
+//     call is enforced; there are at most 16;
 //   - with tool_choice required or a function, there is nothing but reasoning
 //     before the call; with none, the template is not told of the tools;
 //   - with an answer's grammar, what is said keeps to it. A call is still

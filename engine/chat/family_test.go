@@ -368,6 +368,11 @@ func TestFamilyCalls(t *testing.T) {
 					continue
 				}
 				accepts(c, f.several, choice.Mode != ToolFunction)
+				if strings.HasPrefix(f.single, "<tool_call>") {
+					many := strings.Repeat(f.single+"\n", 15) + f.single
+					accepts(c, many, choice.Mode != ToolFunction)
+					accepts(c, many+"\n"+f.single, false)
+				}
 				c.ParallelCalls = false
 				accepts(c, f.several, false)
 			}

@@ -65,7 +65,7 @@ func (a array) calls(r *rules, tools []callable, many bool) (string, error) {
 	}
 	list := object
 	if many {
-		list += " (" + space + ` "," ` + space + " " + object + ")*"
+		list += " (" + space + ` "," ` + space + " " + object + ")" + more
 	}
 	calls := literal(a.begin) + " " + space + ` "[" ` + space + " " + list + " " + space + ` "]"`
 	if a.end != "" {

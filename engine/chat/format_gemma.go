@@ -147,7 +147,7 @@ func (g gemma) calls(r *rules, tools []callable, many bool) (string, error) {
 	if !many {
 		return call, nil
 	}
-	return call + "+", nil
+	return call + " (" + call + ")" + more, nil
 }
 
 const (

@@ -74,7 +74,7 @@ func (l llama) calls(r *rules, tools []callable, many bool) (string, error) {
 	}
 	calls := literal(pythonTag) + "? " + object
 	if many {
-		calls += ` (";" ` + space + " " + object + ")*"
+		calls += ` (";" ` + space + " " + object + ")" + more
 	}
 	return calls, nil
 }

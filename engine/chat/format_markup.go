@@ -209,7 +209,7 @@ func (m markup) calls(r *rules, tools []callable, many bool) (string, error) {
 	if !many {
 		return call, nil
 	}
-	return call + " (" + space + " " + call + ")*", nil
+	return call + " (" + space + " " + call + ")" + more, nil
 }
 
 // arguments is an expression of all arguments of a tool.

@@ -136,7 +136,7 @@ func (n named) calls(r *rules, tools []callable, many bool) (string, error) {
 	call = r.add("call", call)
 	calls := call
 	if many {
-		calls += " (" + space + " " + call + ")*"
+		calls += " (" + space + " " + call + ")" + more
 	}
 	if n.section != "" {
 		calls = literal(n.section) + " " + calls + " " + space + " " + literal(n.sectionEnd)

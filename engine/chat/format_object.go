@@ -189,7 +189,7 @@ func (t tagged) calls(r *rules, tools []callable, many bool) (string, error) {
 	if !many {
 		return call, nil
 	}
-	return call + " (" + space + " " + call + ")*", nil
+	return call + " (" + space + " " + call + ")" + more, nil
 }
 
 func (t tagged) write(calls []ToolCall) string {

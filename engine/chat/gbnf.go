@@ -37,6 +37,10 @@ func (r *rules) whole(root string) string {
 // blanks for ever does.
 const space = `[ \n]{0,4}`
 
+// more is how many more calls there can be behind the first: an answer has an
+// end, also where a small model is in love with a call.
+const more = "{0,15}"
+
 // literal quotes text.
 func literal(text string) string {
 	var b strings.Builder
