@@ -80,8 +80,8 @@ func (c *call) statusLabel(sent int) string { return strconv.Itoa(c.status(sent)
 // attrs are the request's attributes for its last log line.
 func (c *call) attrs(r *http.Request, sent int, took time.Duration) []slog.Attr {
 	attrs := []slog.Attr{
-		slog.String(keyMethod, r.Method),
-		slog.String(keyPath, r.URL.Path),
+		slog.String(keyMethod, shown(r.Method)),
+		slog.String(keyPath, shown(r.URL.Path)),
 		slog.String(keyRoute, c.route),
 		slog.Int(keyStatus, c.status(sent)),
 		slog.Duration(keyDuration, took),
@@ -94,7 +94,6 @@ func (c *call) attrs(r *http.Request, sent int, took time.Duration) []slog.Attr 
 	}
 	optional(keyCode, string(c.code))
 	optional(keyOwner, c.owner)
-	optional(keyJob, c.job)
 	optional(keyModel, c.model)
 	optional(keyClass, string(c.class))
 	if c.events > 0 {
