@@ -152,7 +152,7 @@ func (e *Engine) preempt(s *Sequence) {
 	if s.span != nil {
 		s.span.AddEvent("preempted")
 	}
-	e.logger.Debug("preempted", "request", s.request.ID, "tokens", len(s.tokens))
+	s.logger.Debug("preempted", "tokens", len(s.tokens))
 	e.mu.Lock()
 	e.totals.Preemptions++
 	e.mu.Unlock()
@@ -273,7 +273,7 @@ func (e *Engine) generate(s *Sequence, row int, now time.Time) {
 	}
 	e.end(s, now)
 	s.output.finish(s.last(finish, now))
-	e.logger.Debug("finished", "request", s.request.ID, "finish", finish, "tokens", len(s.generated()))
+	s.logger.Debug("finished", "finish", finish, "tokens", len(s.generated()))
 }
 
 // rollBack drops what an interrupted step may have written.
@@ -346,7 +346,7 @@ func (e *Engine) fail(s *Sequence, err error) {
 	}
 	e.end(s, time.Now())
 	s.output.fail(err)
-	e.logger.Debug("ended", "request", s.request.ID, "error", err)
+	s.logger.Debug("ended", "error", err)
 }
 
 // end takes a sequence out of the engine.

@@ -1,6 +1,9 @@
 package engine
 
-import "time"
+import (
+	"log/slog"
+	"time"
+)
 
 // Sampling chooses tokens from logits. The zero value is greedy.
 type Sampling struct {
@@ -20,7 +23,7 @@ type Sampling struct {
 
 // Request is one sequence to generate.
 type Request struct {
-	// ID is the caller's name for it, for logs and snapshots; unique among the
+	// ID is the caller's name for it, for logs (under the key sequence_id) and snapshots; unique among the
 	// running ones.
 	ID string
 	// Prompt is the rendered and tokenized prompt; at least one token.
@@ -40,6 +43,8 @@ type Request struct {
 	MaxTokens int
 	// Stop ends generation before any of these strings.
 	Stop []string
+	// Logger gets the lines about this sequence; nil means the engine's.
+	Logger *slog.Logger
 }
 
 // Finish says why a sequence ended by itself.

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"log/slog"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -25,7 +26,8 @@ type Sequence struct {
 	arrival   uint64
 	submitted time.Time
 	// limit is how many tokens it may generate, Emitted included.
-	limit int
+	limit  int
+	logger *slog.Logger
 	// parent is the parent of its spans.
 	parent trace.SpanContext
 

@@ -112,7 +112,7 @@ func (g *Gateway) serveJob(w http.ResponseWriter, r *http.Request, sub queue.Sub
 	c := callOf(r)
 	x := &exchange{g: g, call: c, owner: sub.Owner, job: sub.JobID}
 	x.deadline = time.Duration(sub.Job.DeadlineMS) * time.Millisecond
-	c.job = sub.JobID
+	c.job, c.log = sub.JobID, c.log.With(keyJob, sub.JobID)
 	w.Header().Set(headerJob, sub.JobID)
 
 	// Not on the request's context: a client that leaves now would leave it

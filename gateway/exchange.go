@@ -189,7 +189,7 @@ func (y *expiry) fire(ctx context.Context) *failure {
 	defer cancel()
 	if err := x.g.queue.Expire(bounded, x.owner, x.job, x.deadline); err != nil {
 		x.call.log.WarnContext(ctx, "the end of an expired job could not be written; its worker or the next gateway will",
-			keyJob, x.job, keyError, err)
+			keyError, err)
 		return deadlineExceeded(x.deadline, x.started)
 	}
 	y.timer.Reset(x.g.config.QueueTimeout)
@@ -207,7 +207,7 @@ func (x *exchange) cancel(ctx context.Context) {
 	defer cancel()
 	if err := x.g.queue.Cancel(bounded, x.owner, x.job, reasonDisconnected); err != nil {
 		x.call.log.WarnContext(ctx, "a job whose client left could not be cancelled; it runs to its end or deadline",
-			keyJob, x.job, keyError, err)
+			keyError, err)
 	}
 }
 

@@ -70,7 +70,7 @@ func (q *Queue) end(
 		}
 		running := l.running()
 		if running != nil {
-			q.tell(running.Worker, ControlMessage{Kind: ControlCancel, Owner: owner, JobID: jobID, Reason: reason})
+			q.tell(ctx, running.Worker, ControlMessage{Kind: ControlCancel, Owner: owner, JobID: jobID, Reason: reason})
 		}
 		if running == nil || time.Since(begin) >= grace {
 			err := q.appendTerminal(ctx, owner, jobID, l, terminal(l))

@@ -282,7 +282,9 @@ func (c *Claimer) try(ctx context.Context, l lane) (*Delivery, error) {
 // the message gets lost, AckWait does the same.
 func (c *Claimer) giveBack(ctx context.Context, m jetstream.Msg, cause error) {
 	if !errors.Is(cause, ErrClosed) && ctx.Err() == nil {
-		c.q.log.Warn("claimed job cannot be taken, handed back", slog.String("subject", m.Subject()), slog.Any("error", cause))
+		jobID, _ := claimedID(m) // fails for no message of a consumer
+		c.q.logOfMessage(ctx, m, jobID).WarnContext(ctx, "claimed job cannot be taken, handed back",
+			slog.String("subject", m.Subject()), slog.Any("error", cause))
 		_ = m.NakWithDelay(giveBackPause)
 		return
 	}

@@ -36,10 +36,11 @@ type Delivery struct {
 	// Redelivered is set when the server had offered the job before.
 	Redelivered bool
 
-	q    *Queue
-	o    ClaimOptions
-	body []byte
-	log  jobLog // as read at the claim
+	q      *Queue
+	logger *slog.Logger
+	o      ClaimOptions
+	body   []byte
+	log    jobLog // as read at the claim
 
 	// lost is closed when the job is known to be another's.
 	lost     chan struct{}
@@ -79,13 +80,15 @@ func (q *Queue) newDelivery(ctx context.Context, m jetstream.Msg, o ClaimOptions
 		StoredAt: meta.Timestamp, Sequence: meta.Sequence.Stream, Redelivered: meta.NumDelivered > 1,
 		q: q, o: o, body: m.Data(), lost: make(chan struct{}), messages: []jetstream.Msg{m}, writer: NewJobID(),
 	}
+	ctx = WithRequestID(ctx, d.RequestID)
+	d.logger = q.logOf(ctx, d.JobID)
 	if replyTo := header.Get(schemas.HeaderReplyTo); replyTo != "" {
 		if replyAllowed(replyTo, d.Owner, q.config.ReplyPrefixes) {
 			d.ReplyTo = replyTo
 		} else {
 			q.metrics.repliesRefused.Inc()
-			q.log.Warn("reply_to is not under the owner's inbox and is not used",
-				slog.String("job", d.JobID), slog.String("owner", d.Owner), slog.String("reply_to", replyTo))
+			d.logger.WarnContext(ctx, "reply_to is not under the owner's inbox and is not used",
+				slog.String("owner", d.Owner), slog.String("reply_to", replyTo))
 		}
 	}
 	ctx, cancel := context.WithTimeout(ctx, q.config.AckWait/2)
@@ -161,6 +164,7 @@ func (d *Delivery) Lost() <-chan struct{} { return d.lost }
 func (d *Delivery) Append(ctx context.Context, e schemas.Event) error {
 	d.appendMu.Lock()
 	defer d.appendMu.Unlock()
+	ctx = WithRequestID(ctx, d.RequestID)
 	for {
 		if err := d.settle(ctx); err != nil {
 			return err
@@ -271,7 +275,7 @@ func (d *Delivery) publishReply(sequence uint64, data []byte) {
 		Header: nats.Header{headerSequence: {strconv.FormatUint(sequence, 10)}},
 	})
 	if err != nil {
-		d.q.log.Debug("reply not sent", slog.String("job", d.JobID), slog.Any("error", err))
+		d.logger.Debug("reply not sent", slog.Any("error", err))
 	}
 }
 
@@ -337,7 +341,7 @@ func (d *Delivery) HandBack(ctx context.Context) error {
 	}
 	// The server rings for new jobs only.
 	if err := d.q.nc.Publish(wakeSubject(d.Model, d.Class, d.Flow, d.Owner), nil); err != nil {
-		d.q.log.Debug("bell not rung", slog.String("job", d.JobID), slog.Any("error", err))
+		d.logger.DebugContext(ctx, "bell not rung", slog.Any("error", err))
 	}
 	return nil
 }

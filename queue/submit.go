@@ -120,7 +120,7 @@ func (q *Queue) submit(ctx context.Context, s Submission) (Ticket, error) {
 	if err != nil {
 		return Ticket{}, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, q.config.SubmitTimeout)
+	ctx, cancel := context.WithTimeout(WithRequestID(ctx, s.RequestID), q.config.SubmitTimeout)
 	defer cancel()
 	if err := q.pressure.check(ctx, q, s.Class); err != nil {
 		return Ticket{}, err
@@ -364,6 +364,6 @@ func (q *Queue) removeJob(ctx context.Context, owner, jobID string, l jobLog) {
 	}()
 	q.recent.drop(owner, jobID)
 	if err != nil {
-		q.log.Debug("ended job's message stays until it is claimed", slog.String("job", jobID), slog.Any("error", err))
+		q.logOf(ctx, jobID).DebugContext(ctx, "ended job's message stays until it is claimed", slog.Any("error", err))
 	}
 }

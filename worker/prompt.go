@@ -47,6 +47,7 @@ func (r *run) request() (engine.Request, error) {
 		},
 		MaxTokens: value(r.job.MaxTokens, 0),
 		Stop:      r.job.Stop,
+		Logger:    r.log,
 	}
 	return request, nil
 }

@@ -292,9 +292,17 @@ func (w *Worker) watchControl(ctx context.Context, feed *queue.ControlFeed) {
 		if err != nil {
 			return
 		}
+		r := w.find(message.Owner, message.JobID)
 		if message.Kind != queue.ControlCancel {
-			w.log.Warn("control message of an unknown kind", "kind", message.Kind, keyJobID, message.JobID)
+			log := w.log.With(keyRequestID, "", keyJobID, message.JobID)
+			if r != nil {
+				log = r.log
+			}
+			log.Warn("control message of an unknown kind", "kind", message.Kind)
 			continue
+		}
+		if r == nil {
+			continue // it has ended, or moved
 		}
 		var cause error
 		switch message.Reason {
@@ -306,14 +314,20 @@ func (w *Worker) watchControl(ctx context.Context, feed *queue.ControlFeed) {
 		default:
 			cause = &cancelError{reason: message.Reason}
 		}
-		w.mu.Lock()
-		for _, r := range w.runs {
-			if r.delivery.JobID == message.JobID && r.delivery.Owner == message.Owner {
-				r.stop(cause)
-			}
-		}
-		w.mu.Unlock()
+		r.stop(cause)
 	}
+}
+
+// find returns the run of a job, or nil.
+func (w *Worker) find(owner, jobID string) *run {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, r := range w.runs {
+		if r.delivery.JobID == jobID && r.delivery.Owner == owner {
+			return r
+		}
+	}
+	return nil
 }
 
 // activeAgents counts distinct agents with a job here.

@@ -51,21 +51,6 @@ func TestOneJob(t *testing.T) {
 	}
 }
 
-func TestEveryLineOfARequestCarriesItsIDs(t *testing.T) {
-	t.Parallel()
-	h := newHouse(t)
-	w := h.start()
-	ticket := h.submit(prompt("words=5"))
-	h.result(ticket).done()
-	requireNoError(t, w.drained())
-	for _, msg := range []string{"claimed", "started", "claim ended"} {
-		lines := w.logs.lines(t, msg)
-		if len(lines) != 1 || lines[0]["request_id"] != "req-1" || lines[0]["job_id"] != ticket.JobID {
-			t.Errorf("lines %q: %v", msg, lines)
-		}
-	}
-}
-
 func TestEightTogether(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
