@@ -225,6 +225,40 @@ func TestHandBack(t *testing.T) {
 	}
 }
 
+// TestHandBackOutlivesTheBroker: a job that was handed back before the broker
+// stopped need not wait until its claim has run out.
+func TestHandBackOutlivesTheBroker(t *testing.T) {
+	patient := func(o *queue.Options) { o.Config.AckWait = 10 * time.Minute }
+	srv := queuetest.Start(t)
+	q := queuetest.Open(t, srv, patient)
+	d := claimed(t, q)
+	add(t, d, started("w", "w-1", 1), requeued("w", "w-1"))
+	if err := d.HandBack(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	srv.Restart(t)
+	again := claim(t, claimer(t, queuetest.Open(t, srv, patient), "w2"))
+	if again.Key() != d.Key() {
+		t.Fatalf("claimed %s", again.Key())
+	}
+}
+
+// TestHandBackAfter: nobody is offered the job before the delay is over.
+func TestHandBackAfter(t *testing.T) {
+	const delay = 700 * time.Millisecond
+	srv := queuetest.Start(t)
+	q := queuetest.Open(t, srv, fast)
+	d := claimed(t, q)
+	begin := time.Now()
+	if err := d.HandBackAfter(t.Context(), delay); err != nil {
+		t.Fatal(err)
+	}
+	again := claim(t, claimer(t, q, "w2"))
+	if waited := time.Since(begin); again.Key() != d.Key() || waited < delay {
+		t.Fatalf("claimed %s after %v", again.Key(), waited)
+	}
+}
+
 // TestAdopt: a worker is offered a job that it is running.
 func TestAdopt(t *testing.T) {
 	q := queuetest.Open(t, queuetest.Start(t), fast)

@@ -288,7 +288,9 @@ func (c *Claimer) giveBack(ctx context.Context, m jetstream.Msg, cause error) {
 		_ = m.NakWithDelay(giveBackPause)
 		return
 	}
-	_ = m.Nak()
+	for _, kind := range handBack() {
+		_ = c.q.nc.Publish(m.Reply(), []byte(kind))
+	}
 	if a, err := parseJobSubject(m.Subject()); err == nil {
 		_ = c.q.nc.Publish(wakeSubject(a.Model, a.Class, a.Flow, a.Owner), nil)
 	}

@@ -333,11 +333,13 @@ func (d *Delivery) Ack(ctx context.Context) error {
 	return d.answer(ctx, "+ACK")
 }
 
-// HandBack gives the job to others at once and rings their bell. Append
-// `requeued` first.
+// HandBack gives the job to others at once and rings their bell; also to those
+// that come after the broker was restarted. Append `requeued` first.
 func (d *Delivery) HandBack(ctx context.Context) error {
-	if err := d.answer(ctx, "-NAK"); err != nil {
-		return err
+	for _, kind := range handBack() {
+		if err := d.answer(ctx, kind); err != nil {
+			return err
+		}
 	}
 	// The server rings for new jobs only.
 	if err := d.q.nc.Publish(wakeSubject(d.Model, d.Class, d.Flow, d.Owner), nil); err != nil {
@@ -345,6 +347,23 @@ func (d *Delivery) HandBack(ctx context.Context) error {
 	}
 	return nil
 }
+
+// HandBackAfter gives the job to whoever asks after delay, this worker included.
+// Nobody is told then: claimers find it by their poll. A broker that was restarted
+// meanwhile may offer it up to a second early.
+func (d *Delivery) HandBackAfter(ctx context.Context, delay time.Duration) error {
+	return d.answer(ctx, nak(delay))
+}
+
+// nak is the answer that hands a message back for after delay. Unlike one
+// without delay, the server keeps it over a restart.
+func nak(delay time.Duration) string { return fmt.Sprintf(`-NAK {"delay":%d}`, max(delay, 1)) }
+
+// handBack are the answers that hand a message back at once. The second alone
+// would be forgotten when the server stops: after its start the claim would have
+// to run out, as if its holder had died. The first alone takes effect a little
+// later.
+func handBack() [2]string { return [2]string{nak(0), "-NAK"} }
 
 // answer sends an acknowledgement of the given kind for every message and
 // waits for the server's confirmation. Repeating one does no harm.
