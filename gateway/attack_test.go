@@ -97,14 +97,29 @@ func TestDisconnectFreesTheJob(t *testing.T) {
 	})
 	t.Run("half-closed", func(t *testing.T) {
 		// A client that closes its sending side is gone: HTTP/1.1 gives no other
-		// way to notice one that left.
-		b := startBench(t, expectM)
+		// way to notice one that left. In case it still reads, it is told.
+		for _, stream := range []bool{false, true} {
+			b := startBench(t, expectM)
+			conn := b.dial(rawPost(chatBody("", stream)))
+			eventually(t, "the job is stored", func() bool { return b.stored() == 1 })
+			if err := conn.CloseWrite(); err != nil {
+				t.Fatal(err)
+			}
+			wantError(t, status(t, conn), schemas.CodeCancelled)
+			eventually(t, "the job is gone", func() bool { return b.stored() == 0 })
+		}
+	})
+	t.Run("half-closed in mid-stream", func(t *testing.T) {
+		b := startBench(t, expectM, func(o *benchOptions) { o.Config.StatusHold = 0 })
 		conn := b.dial(rawPost(chatBody("", true)))
-		eventually(t, "the job is stored", func() bool { return b.stored() == 1 })
+		resp := status(t, conn)
 		if err := conn.CloseWrite(); err != nil {
 			t.Fatal(err)
 		}
-		eventually(t, "the job is gone", func() bool { return b.stored() == 0 })
+		events := newSSEReader(t, resp.Body).rest()
+		if last := events[len(events)-1]; !strings.Contains(last.data, `"cancelled"`) {
+			t.Errorf("the stream ends with %+v", last)
+		}
 	})
 }
 

@@ -59,10 +59,10 @@ func withCall(r *http.Request, c *call) *http.Request {
 // (zero: none).
 func (c *call) status(sent int) int {
 	switch {
-	case c.code != "":
-		return answerFor(c.code).status
 	case c.gone:
 		return statusClientClosedRequest
+	case c.code != "":
+		return answerFor(c.code).status
 	case sent == 0:
 		return http.StatusOK
 	}
@@ -113,7 +113,7 @@ func (c *call) attrs(r *http.Request, sent int, took time.Duration) []slog.Attr 
 
 func (c *call) level() slog.Level {
 	switch {
-	case c.code != "" && answerFor(c.code).status >= http.StatusInternalServerError:
+	case c.code != "" && c.status(0) >= http.StatusInternalServerError:
 		return slog.LevelWarn
 	case c.quiet:
 		return slog.LevelDebug

@@ -139,13 +139,14 @@ func (g *Gateway) serveJob(w http.ResponseWriter, r *http.Request, sub queue.Sub
 		to = &wholeResponder{w: w, r: r, sub: sub}
 	}
 	f, err := x.run(r.Context(), to)
+	if err != nil {
+		x.left(r.Context(), to, err)
+		return
+	}
 	if f != nil {
 		to.fail(f)
 	}
-	if err != nil {
-		c.leave(err)
-	}
-	if err != nil || f != nil && f.abandoned {
+	if f != nil && f.abandoned {
 		_ = http.NewResponseController(w).Flush()
 		x.cancel(r.Context())
 	}
@@ -177,6 +178,9 @@ func (p *wholeResponder) event(e schemas.Event) error {
 	return nil
 }
 
+// begin: the status is that of the end.
+func (p *wholeResponder) begin() error { return nil }
+
 // idle: there is no way to keep a plain response alive.
 func (p *wholeResponder) idle() error { return nil }
 
@@ -202,6 +206,10 @@ func streamOptions(sub queue.Submission) openai.StreamOptions {
 	return openai.StreamOptions{Model: sub.Job.Model, API: sub.Job.API}
 }
 
+// begin tells the client its job's id, so that one which is cut off early can
+// look for its answer.
+func (p *streamResponder) begin() error { return p.sse.begin() }
+
 func (p *streamResponder) event(e schemas.Event) error {
 	if end := openai.EndError(e); end != nil {
 		f := endFailure(end)
@@ -217,7 +225,13 @@ func (p *streamResponder) event(e schemas.Event) error {
 	if e.Type == schemas.EventDone {
 		p.sse.data("", []byte(openai.DoneData))
 	}
-	return p.sse.flush()
+	if e.Type == schemas.EventSubmitted {
+		return nil // our own; only a worker's first event says that it was not refused
+	}
+	if err := p.sse.flush(); err != nil {
+		return err
+	}
+	return p.sse.begin()
 }
 
 func (p *streamResponder) idle() error {
