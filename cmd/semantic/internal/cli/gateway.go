@@ -39,7 +39,8 @@ func newGatewayCommand(a *app) *cobra.Command {
 the answers that workers write there. Any number of gateways may serve one queue.
 
 SIGTERM or Ctrl-C stops it: open streams get --drain-timeout to end, then they
-are told that the server restarts; their jobs go on. A second signal ends it at once.`,
+are told that the server restarts; their jobs go on. A second signal tells them
+at once.`,
 		Example: `  semantic gateway --nats nats://mac-mini.local:4222 --nats-token-file token
   semantic gateway --host 0.0.0.0 --allow-remote --api-key-file keys --tls-cert cert.pem --tls-key key.pem`,
 		Args: args(cobra.NoArgs),
@@ -171,6 +172,8 @@ func (f *front) serve(q *queue.Queue, r prometheus.Registerer, g prometheus.Gath
 			f.failed <- fmt.Errorf("gateway: %w", err)
 		}
 	}()
+	cut := f.cut
+	f.app.lastWords.Store(&cut)
 	f.app.Log.Info("gateway listening", "url", f.url(), "auth", len(f.keys) > 0)
 	return nil
 }
@@ -211,6 +214,16 @@ func (f *front) drain(ctx context.Context) error {
 	defer cancel()
 	f.gateway.Drain(soft)
 	return f.close(ctx)
+}
+
+// cut ends every open stream with its error, and sends what is written, before
+// a forced end of the process. Safe beside a drain; a process does it once.
+func (f *front) cut() {
+	ctx, cancel := context.WithTimeout(context.Background(), gateway.CutTimeout)
+	defer cancel()
+	f.gateway.Cut(ctx)
+	// Its error is that the time was not enough; the process ends anyway.
+	_ = f.server.Shutdown(ctx)
 }
 
 // close stops the server, or frees the port if it never served. Streams are

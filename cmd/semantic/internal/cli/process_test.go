@@ -186,7 +186,13 @@ func openStream(t *testing.T, url string) io.ReadCloser {
 // openStreamOf is openStream of a model.
 func openStreamOf(t *testing.T, url, model string) io.ReadCloser {
 	t.Helper()
-	body := `{"model":"` + model + `","stream":true,"messages":[{"role":"user","content":"words=4000 please"}]}`
+	return openAnswer(t, url, model, "words=4000 please")
+}
+
+// openAnswer asks a model and returns once the answer has begun.
+func openAnswer(t *testing.T, url, model, prompt string) io.ReadCloser {
+	t.Helper()
+	body := `{"model":"` + model + `","stream":true,"messages":[{"role":"user","content":"` + prompt + `"}]}`
 	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, url+"/v1/chat/completions", strings.NewReader(body))
 	if err != nil {
 		t.Fatal(err)

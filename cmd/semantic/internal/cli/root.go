@@ -39,7 +39,7 @@ type Options struct {
 }
 
 // app is what every command needs. Its fields are set before a command runs
-// and not changed afterwards, except interrupt.
+// and not changed afterwards, except interrupt and lastWords.
 type app struct {
 	In       io.Reader
 	Out, Err io.Writer
@@ -58,6 +58,9 @@ type app struct {
 	// interrupt, where a command has set it, gets the interrupt signals
 	// instead of the default handling (`chat` stops the answer, not itself).
 	interrupt atomic.Pointer[func()]
+	// lastWords, where a command has set it, is said before a second signal ends
+	// the process: open streams hear why they end. It must be quick.
+	lastWords atomic.Pointer[func()]
 }
 
 // Run executes one command line and returns the process's exit code.
@@ -110,6 +113,9 @@ func (a *app) watchSignals(signals <-chan os.Signal, cancel context.CancelCauseF
 				continue
 			}
 			if stopping {
+				if say := a.lastWords.Load(); say != nil {
+					(*say)()
+				}
 				exit(exitInterrupted)
 				continue
 			}

@@ -69,7 +69,7 @@ network that you trust.`,
 		},
 	}
 	keys := append(gatewayFlags(), "nats-host", "nats-port", "nats-token-file", "no-nats-auth", "reply-prefixes",
-		"sync", "sync-interval", "data-dir")
+		"sync", "sync-interval", "data-dir", "step-timeout", "hang-timeout")
 	addConfigFlags(cmd, append(keys, modelFlags()...)...)
 	addReadyFlag(cmd, &readyFile)
 	return cmd
@@ -209,6 +209,7 @@ func (s *serveProcess) supervise(ctx context.Context) error {
 	}
 	sc := supervisor.DefaultConfig()
 	sc.StopTimeout = s.config.DrainTimeout + stopMargin
+	sc.HangTimeout = s.config.HangTimeout
 	child, err := supervisor.New(supervisor.Options{
 		Name: "worker", Path: self, Args: s.workerArgs(), Stderr: s.app.Err, Logger: s.app.Log,
 		Registerer: s.registry, OnMessage: s.onMessage, OnExit: func() { s.metrics.Set("", "", "") }, Config: sc,
@@ -319,6 +320,7 @@ func (s *serveProcess) workerArgs() []string {
 		"--data-dir", s.dataDir, "--drain-timeout", c.DrainTimeout.String(),
 		"--reply-prefixes", strings.Join(prefixes, ","),
 		"--default-deadline", c.DefaultDeadline.String(), "--metrics-listen", "",
+		"--step-timeout", c.StepTimeout.String(),
 		"--log-level", c.LogLevel, "--log-format", c.LogFormat,
 		"--model", c.Model, "--backend", c.Backend, "--ctx", strconv.Itoa(c.Context), "--parallel", strconv.Itoa(c.Parallel),
 		"--kv-type", c.KVType, "--gpu-layers", strconv.Itoa(c.GPULayers), "--threads", strconv.Itoa(c.Threads),
