@@ -227,7 +227,7 @@ func (c *Claimer) poll(ctx context.Context) error {
 		for subject := range subjects {
 			flow, ok := flowOf(subject)
 			if !ok {
-				continue // no consumer matches it
+				continue // stored by topology 1.0; no consumer matches it
 			}
 			if h := &c.hints[i][flow]; !h.active {
 				*h = hint{active: true}
