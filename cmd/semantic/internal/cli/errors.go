@@ -3,8 +3,11 @@ package cli
 import (
 	"errors"
 	"fmt"
+	"strconv"
+	"syscall"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/semantic-worker/semantic/cmd/semantic/internal/config"
 )
@@ -19,6 +22,8 @@ const (
 	exitUsage = 2
 	// exitInterrupted: a signal ended what was not finished.
 	exitInterrupted = 130
+	// exitPipe: who read the output went away, like `head`; nobody is told.
+	exitPipe = 141
 )
 
 // usageError is an error of the command line or the configuration: exit 2.
@@ -31,6 +36,26 @@ func (e *usageError) Unwrap() error { return e.err }
 // the command's help.
 func usagef(format string, args ...any) error {
 	return &usageError{err: fmt.Errorf(format, args...)}
+}
+
+// flagError is the usage error of a command line that cannot be read. A value
+// is told in the words of the configuration, not of the parser.
+func flagError(err error) error {
+	invalid := new(pflag.InvalidValueError)
+	if !errors.As(err, &invalid) {
+		return &usageError{err: err}
+	}
+	want := map[string]string{
+		"int": "a whole number", "int64": "a whole number", "float64": "a number", "bool": "true or false",
+		"duration": "a time with its unit like 30s or 10m",
+	}[invalid.GetFlag().Value.Type()]
+	switch {
+	case want == "":
+		return &usageError{err: err}
+	case errors.Is(err, strconv.ErrRange):
+		want += " of 64 bits"
+	}
+	return usagef("--%s: want %s, got %q", invalid.GetFlag().Name, want, invalid.GetValue())
 }
 
 // hintError carries what the user can do about an error.
@@ -96,6 +121,9 @@ func (a *app) report(cmd *cobra.Command, err error) int {
 	var coded *codeError
 	if errors.As(err, &coded) {
 		code = coded.code
+	}
+	if unwritten := new(outputError); errors.As(err, &unwritten) && errors.Is(unwritten, syscall.EPIPE) {
+		return exitPipe
 	}
 	if errors.Is(err, errSilent) {
 		return code

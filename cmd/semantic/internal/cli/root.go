@@ -90,9 +90,13 @@ func Run(ctx context.Context, arguments []string, o Options) int {
 		defer close(done)
 	}
 
-	root := newRootCommand(a) //nolint:contextcheck // the commands get theirs from ExecuteContextC
+	help := &helpOutput{w: a.Out}
+	root := newRootCommand(a, help) //nolint:contextcheck // the commands get theirs from ExecuteContextC
 	root.SetArgs(arguments)
 	cmd, err := root.ExecuteContextC(cmdCtx)
+	if err == nil {
+		err = help.err
+	}
 	return a.report(cmd, err)
 }
 
@@ -199,7 +203,7 @@ func commands(a *app) []*cobra.Command {
 	}
 }
 
-func newRootCommand(a *app) *cobra.Command {
+func newRootCommand(a *app, help io.Writer) *cobra.Command {
 	root := group(&cobra.Command{
 		Use:   "semantic",
 		Short: "A message-queue driven inference worker",
@@ -217,8 +221,8 @@ fast as they have room, and a stream survives the process that produced it.`,
 	config.Flags(flags, "log-level", "log-format")
 	root.PersistentPreRun = func(cmd *cobra.Command, _ []string) { a.setUp(cmd) }
 	root.SetIn(a.In)
-	root.SetOut(a.Out)
+	root.SetOut(help)
 	root.SetErr(a.Err)
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err: err} })
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return flagError(err) })
 	return root
 }
