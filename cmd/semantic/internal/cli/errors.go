@@ -100,6 +100,11 @@ func withCode(err error, code int) error {
 	return &codeError{err: err, code: code}
 }
 
+// isUsage is whether the command line or the configuration is wrong.
+func isUsage(err error) bool {
+	return errors.As(err, new(*usageError)) || errors.As(err, new(*config.Error))
+}
+
 // errSilent ends a command with exit code 1 that has already said why, like
 // `doctor` with its table.
 var errSilent = &codeError{err: errors.New("failed"), code: exitError}
@@ -110,9 +115,7 @@ func (a *app) report(cmd *cobra.Command, err error) int {
 		return exitOK
 	}
 	code := exitError
-	var usage *usageError
-	var setting *config.Error
-	if errors.As(err, &usage) || errors.As(err, &setting) {
+	if isUsage(err) {
 		code = exitUsage
 	}
 	if stopped := new(stoppedError); errors.As(err, &stopped) {
@@ -133,7 +136,7 @@ func (a *app) report(cmd *cobra.Command, err error) int {
 	switch {
 	case errors.As(err, &hint):
 		a.notef("  %s\n", hint.Hint())
-	case usage != nil && cmd != nil:
+	case errors.As(err, new(*usageError)) && cmd != nil:
 		a.notef("  Run '%s --help' for usage.\n", cmd.CommandPath())
 	}
 	return code

@@ -58,6 +58,9 @@ at once.`,
 }
 
 func (a *app) runGateway(ctx context.Context, c *config.Loaded, readyFile string) error {
+	if err := checkReadyFile(readyFile); err != nil {
+		return err
+	}
 	a.Log = a.Log.With("role", "gateway")
 	down := teardown{log: a.Log}
 	defer func() { down.run(ctx) }()
@@ -66,6 +69,9 @@ func (a *app) runGateway(ctx context.Context, c *config.Loaded, readyFile string
 		return err
 	}
 	down.add("stop listening", time.Second, front.close)
+	if err := removeReadyFile(readyFile); err != nil {
+		return err
+	}
 	registry := telemetry.NewRegistry()
 	q, err := a.openQueue(ctx, c, "semantic gateway", registry)
 	if ctx.Err() != nil {

@@ -121,6 +121,9 @@ func (s *serveProcess) unlessStopped(ctx context.Context, err error) error {
 // accepted, and wait.
 func (s *serveProcess) start(ctx context.Context) error {
 	c := s.config
+	if err := checkReadyFile(s.readyFile); err != nil {
+		return err
+	}
 	if err := c.CheckBackend(); err != nil {
 		return err
 	}
@@ -153,6 +156,9 @@ func (s *serveProcess) start(ctx context.Context) error {
 		return err
 	}
 	s.down.add("unlock the data directory", time.Second, func(context.Context) error { return unlock(lock) })
+	if err := removeReadyFile(s.readyFile); err != nil {
+		return err
+	}
 
 	s.nats, err = embedded.Start(ctx, embedded.Options{
 		Host: c.NATSHost, Port: natsPort(c.NATSPort), StoreDir: filepath.Join(s.dataDir, "jetstream"), Token: token,

@@ -87,7 +87,7 @@ func (w *workerProcess) finish(err error) error {
 		code = supervisor.ExitPermanent
 	}
 	if !w.supervised {
-		if usage := new(config.Error); errors.As(err, &usage) {
+		if isUsage(err) {
 			return err
 		}
 		return withCode(err, code)
@@ -117,6 +117,9 @@ func (w *workerProcess) run(ctx context.Context) error {
 	if err := c.CheckBackend(); err != nil {
 		return err
 	}
+	if err := checkReadyFile(w.readyFile); err != nil {
+		return err
+	}
 	a.Log = a.Log.With("role", "worker")
 	down := teardown{log: a.Log}
 	defer func() { down.run(ctx) }()
@@ -126,6 +129,9 @@ func (w *workerProcess) run(ctx context.Context) error {
 		return err
 	}
 	down.add("give up the worker's id", time.Second, place.leave)
+	if err := removeReadyFile(w.readyFile); err != nil {
+		return err
+	}
 
 	registry := telemetry.NewRegistry()
 	if err := w.serveMetrics(ctx, c, registry, &down); err != nil {
