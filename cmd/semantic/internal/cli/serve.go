@@ -130,6 +130,9 @@ func (s *serveProcess) start(ctx context.Context) error {
 	if err := c.CheckEmbeddedNATS(); err != nil {
 		return err
 	}
+	if err := c.CheckPorts(); err != nil {
+		return err
+	}
 	token, err := c.NATSToken()
 	if err != nil {
 		return err
