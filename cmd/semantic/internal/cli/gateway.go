@@ -81,7 +81,7 @@ func (a *app) runGateway(ctx context.Context, c *config.Loaded, readyFile string
 		return err
 	}
 	down.add("leave NATS", closeBound, q.Close)
-	if err := front.serve(q, registry, registry, nil); err != nil {
+	if err := front.serve(ctx, q, registry, registry, nil); err != nil {
 		return err
 	}
 	if err := a.printf("semantic %s gateway: %s, queue %s\n", a.Release, front.url(), config.MaskURL(c.NATS)); err != nil {
@@ -152,7 +152,7 @@ func (a *app) listenHTTP(ctx context.Context, c *config.Loaded) (*front, error) 
 }
 
 // serve starts the gateway on the listener.
-func (f *front) serve(q *queue.Queue, r prometheus.Registerer, g prometheus.Gatherer, expect []string) error {
+func (f *front) serve(ctx context.Context, q *queue.Queue, r prometheus.Registerer, g prometheus.Gatherer, expect []string) error {
 	gc := gateway.DefaultConfig()
 	gc.APIKeys = f.keys
 	gc.AllowedHosts = append(slices.Clone(f.config.AllowedHosts), f.ownNames()...)
@@ -181,7 +181,30 @@ func (f *front) serve(q *queue.Queue, r prometheus.Registerer, g prometheus.Gath
 	cut := f.cut
 	f.app.lastWords.Store(&cut)
 	f.app.Log.Info("gateway listening", "url", f.url(), "auth", len(f.keys) > 0)
+	f.checkAliases(ctx, q, expect)
 	return nil
+}
+
+// checkAliases warns of aliases that lead nowhere. No more than that: a worker
+// for the model may yet come.
+func (f *front) checkAliases(ctx context.Context, q *queue.Queue, expect []string) {
+	if len(f.config.Aliases) == 0 {
+		return
+	}
+	known, err := q.Models(ctx)
+	if err != nil {
+		f.app.Log.Warn("cannot check the aliases", "error", err)
+		return
+	}
+	known = append(known, expect...)
+	slices.Sort(known)
+	known = slices.Compact(known)
+	for _, alias := range f.config.Aliases {
+		if !slices.Contains(known, alias.Model) {
+			f.app.Log.Warn("an alias leads to a model that no worker has announced",
+				"alias", alias.Pattern, "model", alias.Model, "known", known)
+		}
+	}
 }
 
 // ownNames are the names under which other machines reach a gateway that

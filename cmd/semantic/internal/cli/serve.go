@@ -182,7 +182,7 @@ func (s *serveProcess) start(ctx context.Context) error {
 	}
 	s.down.add("leave NATS", closeBound, s.queue.Close)
 	s.metrics = telemetry.NewChild()
-	if err := s.front.serve(s.queue, registry, telemetry.WithChild(registry, s.metrics, queueDepthMetric), expect); err != nil {
+	if err := s.front.serve(ctx, s.queue, registry, telemetry.WithChild(registry, s.metrics, queueDepthMetric), expect); err != nil {
 		return err
 	}
 	// However the run ends: streams hear of the stop before the queue leaves
