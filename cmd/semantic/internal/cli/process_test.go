@@ -233,7 +233,8 @@ func TestCtrlCTwice(t *testing.T) {
 	if _, err := io.WriteString(screen, ctrlC); err != nil {
 		t.Fatal(err)
 	}
-	p.stderr.wait(t, 0, "Stopping: waiting up to 30s for 1 running request.")
+	p.stderr.wait(t, 0, "Stopping: waiting up to 30s for ")
+	p.stderr.wait(t, 0, "Still waiting for 1 running request, ")
 	// The stream goes on while the server drains.
 	if n, err := stream.Read(make([]byte, 1)); n != 1 {
 		t.Errorf("the stream ended at the first Ctrl-C: %v", err)

@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -92,9 +94,11 @@ type serveProcess struct {
 	// Both are safe for concurrent use.
 	registry *prometheus.Registry
 	metrics  *telemetry.Child
-	// workerID and metricsAddr belong to the goroutine of onMessage.
-	workerID, metricsAddr string
-	announced             bool
+	// workerID is the worker's, once it was ready; safe for concurrent use.
+	workerID atomic.Pointer[string]
+	// metricsAddr and announced belong to the goroutine of onMessage.
+	metricsAddr string
+	announced   bool
 }
 
 func (s *serveProcess) run(ctx context.Context) error {
@@ -294,25 +298,25 @@ func (s *serveProcess) drain(ctx context.Context, stopWorker context.CancelFunc,
 	s.app.Log.Info("stopped serving", "took", time.Since(began).Round(time.Millisecond))
 }
 
-// waitingFor says in words what a stop waits for.
+// waitingFor says in words what a stop waits for: the requests that this
+// server's own worker runs. Others' go on without it.
 func (s *serveProcess) waitingFor(ctx context.Context) string {
+	const unknown = "the worker"
+	id := s.workerID.Load()
+	if id == nil {
+		return unknown
+	}
 	bounded, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
-	depth, err := s.queue.Depth(bounded)
+	workers, err := s.queue.Workers(bounded)
 	if err != nil {
-		return "the worker"
+		return unknown
 	}
-	var running int64
-	for _, d := range depth {
-		running += d.Running
+	own := slices.IndexFunc(workers, func(w schemas.WorkerStatus) bool { return w.ID == *id })
+	if own < 0 || workers[own].Running == 0 {
+		return unknown
 	}
-	switch running {
-	case 0:
-		return "the worker"
-	case 1:
-		return "1 running request"
-	}
-	return strconv.FormatInt(running, 10) + " running requests"
+	return things(workers[own].Running, "running request")
 }
 
 // workerArgs are the arguments of the child: every setting that the worker
@@ -346,12 +350,16 @@ func (s *serveProcess) onMessage(m supervisor.Message) {
 	switch {
 	case m.Metrics != "":
 		s.metricsAddr = m.Metrics
-		s.metrics.Set(m.Metrics, "worker", s.workerID)
+		id := ""
+		if known := s.workerID.Load(); known != nil {
+			id = *known
+		}
+		s.metrics.Set(m.Metrics, "worker", id)
 	case m.Ready != nil:
-		s.workerID = m.Ready.ID
-		s.metrics.Set(s.metricsAddr, "worker", s.workerID)
+		s.workerID.Store(&m.Ready.ID)
+		s.metrics.Set(s.metricsAddr, "worker", m.Ready.ID)
 		if s.announced {
-			s.app.Log.Info("worker is back", "worker", s.workerID)
+			s.app.Log.Info("worker is back", "worker", m.Ready.ID)
 			return
 		}
 		s.announced = true
