@@ -21,9 +21,11 @@ type call struct {
 	// quiet routes are asked every few seconds by probes; they log at debug.
 	quiet bool
 
-	owner    string
-	job      string
-	model    string
+	owner string
+	job   string
+	model string
+	// alias is the name the client used, where it is not model.
+	alias    string
 	class    schemas.Class
 	warnings []string
 	// events is how many events of the job were read.
@@ -95,6 +97,7 @@ func (c *call) attrs(r *http.Request, sent int, took time.Duration) []slog.Attr 
 	optional(keyCode, string(c.code))
 	optional(keyOwner, c.owner)
 	optional(keyModel, c.model)
+	optional(keyAlias, c.alias)
 	optional(keyClass, string(c.class))
 	if c.events > 0 {
 		attrs = append(attrs, slog.Int(keyEvents, c.events))

@@ -72,8 +72,7 @@ func (g *Gateway) chatSubmission(r *http.Request, body []byte) (queue.Submission
 		return queue.Submission{}, queueFailure(err)
 	}
 	if model != requested {
-		job.Model = model
-		job.API.RequestedModel = requested
+		job.Model, c.alias = model, requested
 	}
 
 	class, f := classFrom(r, req.Class)

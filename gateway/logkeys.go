@@ -9,6 +9,7 @@ const (
 	keyJob       = schemas.LogJobID
 	keyOwner     = "owner"
 	keyModel     = "model"
+	keyAlias     = "alias"
 	keyClass     = "class"
 	keyMethod    = "method"
 	keyPath      = "path"
