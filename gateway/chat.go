@@ -88,7 +88,7 @@ func (g *Gateway) chatSubmission(r *http.Request, body []byte) (queue.Submission
 		job.Agent = agent
 	}
 	if err := job.Validate(); err != nil {
-		return queue.Submission{}, fieldFailure(err)
+		return queue.Submission{}, jobFailure(err)
 	}
 
 	c.model, c.class = model, class
@@ -104,6 +104,23 @@ func fieldFailure(err error) *failure {
 		return &failure{code: schemas.CodeInternal, message: "The request could not be read.", cause: err}
 	}
 	return endFailure(e)
+}
+
+// jobFailure maps a refused field of the job. What only a header sets is named
+// as that header.
+func jobFailure(err error) *failure {
+	var e *schemas.FieldError
+	if !errors.As(err, &e) {
+		return fieldFailure(err)
+	}
+	named := *e
+	switch e.Field {
+	case "agent":
+		named.Field = headerAgent
+	case "deadline_ms":
+		named.Field = headerDeadline
+	}
+	return fieldFailure(&named)
 }
 
 // serveJob stores the job and carries its events to the client.

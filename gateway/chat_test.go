@@ -321,9 +321,27 @@ func TestBadHeadersAreRefusedByName(t *testing.T) {
 			}
 		}
 	}
-	got := wantError(t, b.post(chatBody("x", false), headerAgent, strings.Repeat("x", 300)), schemas.CodeInvalidRequest)
-	if got.Param == nil || *got.Param != "agent" {
-		t.Errorf("param %v", got.Param)
+	for _, agent := range []string{strings.Repeat("x", 300), "\xff"} {
+		got := wantError(t, b.post(chatBody("x", false), headerAgent, agent), schemas.CodeInvalidRequest)
+		if got.Param == nil || *got.Param != headerAgent {
+			t.Errorf("param %v", got.Param)
+		}
+	}
+}
+
+// A deadline that the queue refuses is the client's fault, and named.
+func TestDeadlineBeyondTheLog(t *testing.T) {
+	b := startBench(t, expectM, func(o *benchOptions) {
+		o.queue = append(o.queue, func(q *queue.Options) {
+			q.Config.EventsMaxAge = 3 * time.Hour
+			for class := range q.Config.DefaultDeadline {
+				q.Config.DefaultDeadline[class] = time.Hour
+			}
+		})
+	})
+	got := wantError(t, b.post(chatBody("x", false), headerDeadline, "5h"), schemas.CodeInvalidRequest)
+	if got.Param == nil || *got.Param != headerDeadline {
+		t.Errorf("param %v: %s", got.Param, got.Message)
 	}
 }
 

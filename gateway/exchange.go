@@ -273,5 +273,8 @@ func queueFailureOf(err error) *failure {
 			message: "The job queue cannot be reached at the moment. Send the request again later.",
 		}
 	}
+	if e := new(schemas.FieldError); errors.As(err, &e) {
+		return jobFailure(err)
+	}
 	return faulty()
 }
