@@ -39,7 +39,7 @@ func (t EventType) Terminal() bool {
 // Event is one entry of a job's log. Exactly the payload that belongs to Type
 // is set.
 type Event struct {
-	// Version is the schema version, 1 … [Version].
+	// Version is the schema version that the document was written in.
 	Version int `json:"v"`
 	// Job is the job's id.
 	Job string `json:"job" jsonschema:"minLength=1,maxLength=128,pattern=^[A-Za-z0-9_-]*$"`
@@ -94,15 +94,24 @@ type Started struct {
 // holds back what could be the start of a stop string or an incomplete UTF-8
 // sequence; it is a pure function of all token ids so far.
 type Delta struct {
+	// Tokens are the new tokens' ids.
 	Tokens []int32 `json:"tokens"`
-	Text   string  `json:"text"`
+	// Text is the new text; it may be empty.
+	Text string `json:"text"`
 }
 
-// Requeued says that a worker gave the job back unharmed. It costs no attempt.
+// ReasonPreparing is the reason of a [Requeued] that gives nothing back.
+const ReasonPreparing = "preparing"
+
+// Requeued says that a worker gave the job back unharmed; it costs no attempt.
+// With the reason "preparing" a worker says that it begins with a job that had
+// been offered before: if it dies before it can say more, that is counted.
 type Requeued struct {
-	Worker      string `json:"worker" jsonschema:"minLength=1"`
+	// Worker is the worker's id, kept over its restarts.
+	Worker string `json:"worker" jsonschema:"minLength=1"`
+	// Incarnation is drawn anew at each start of the worker process.
 	Incarnation string `json:"incarnation" jsonschema:"minLength=1"`
-	// Reason is "draining", "shutdown" or "unsupported".
+	// Reason is "shutdown", "unsupported", "busy", "slow_consumer" or "preparing".
 	Reason string `json:"reason" jsonschema:"minLength=1"`
 }
 
@@ -119,7 +128,9 @@ const (
 
 // Usage counts tokens over the whole stream, all attempts together.
 type Usage struct {
-	PromptTokens     int `json:"prompt_tokens" jsonschema:"minimum=0"`
+	// PromptTokens is the length of the rendered prompt.
+	PromptTokens int `json:"prompt_tokens" jsonschema:"minimum=0"`
+	// CompletionTokens is how many tokens were generated.
 	CompletionTokens int `json:"completion_tokens" jsonschema:"minimum=0"`
 	// CachedTokens is how many prompt tokens were not computed for this job.
 	CachedTokens int `json:"cached_tokens" jsonschema:"minimum=0"`
@@ -139,19 +150,29 @@ type Timings struct {
 // output (text that was held back), in the same event as the end so that no
 // crash can fall between them.
 type Done struct {
-	Tokens       []int32      `json:"tokens,omitempty"`
-	Text         string       `json:"text,omitempty"`
+	// Tokens are the last tokens' ids.
+	Tokens []int32 `json:"tokens,omitempty"`
+	// Text is the last text.
+	Text string `json:"text,omitempty"`
+	// FinishReason is "stop" where the model ended its turn or a stop string
+	// matched, "length" where max_tokens or the context was reached.
 	FinishReason FinishReason `json:"finish_reason" jsonschema:"enum=stop,enum=length"`
-	Usage        Usage        `json:"usage"`
-	Timings      Timings      `json:"timings"`
+	// Usage is what the whole stream took.
+	Usage Usage `json:"usage"`
+	// Timings are those of the last attempt.
+	Timings Timings `json:"timings"`
 }
 
 // Failed ends a job that cannot be answered.
 type Failed struct {
-	Code    Code   `json:"code" jsonschema:"minLength=1"`
+	// Code is the stable error code; a newer release may write one that is not in
+	// the table.
+	Code Code `json:"code" jsonschema:"minLength=1"`
+	// Message is a sentence for people.
 	Message string `json:"message" jsonschema:"minLength=1"`
 	// Param is the JSON path of the field at fault, if one is.
 	Param string `json:"param,omitempty"`
+	// Usage is what the job took until then, if a worker had begun.
 	Usage *Usage `json:"usage,omitempty"`
 }
 
@@ -159,7 +180,8 @@ type Failed struct {
 type Cancelled struct {
 	// Reason is "client_disconnected" or "requested".
 	Reason string `json:"reason" jsonschema:"minLength=1"`
-	Usage  *Usage `json:"usage,omitempty"`
+	// Usage is what the job took until then, if a worker had begun.
+	Usage *Usage `json:"usage,omitempty"`
 }
 
 // Expired ends a job whose deadline passed.
@@ -167,6 +189,7 @@ type Expired struct {
 	// DeadlineMS is the deadline that applied, in milliseconds.
 	DeadlineMS int64 `json:"deadline_ms" jsonschema:"minimum=0"`
 	// Started tells whether a worker had begun.
-	Started bool   `json:"started"`
-	Usage   *Usage `json:"usage,omitempty"`
+	Started bool `json:"started"`
+	// Usage is what the job took until then, if a worker had begun.
+	Usage *Usage `json:"usage,omitempty"`
 }

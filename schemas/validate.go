@@ -111,7 +111,7 @@ func (a *API) validate(field string) error {
 	if a.Format != FormatOpenAIChat {
 		return invalid(field+".format", "must be %q", FormatOpenAIChat)
 	}
-	return checkText(field+".requested_model", a.RequestedModel)
+	return nil
 }
 
 // Validate reports the first field that cannot be accepted, as a
