@@ -171,7 +171,7 @@ func TestRedelivery(t *testing.T) {
 	}
 	begin := time.Now()
 	again := claim(t, other)
-	if again.Key() != d.Key() || !again.Redelivered {
+	if again.Key() != d.Key() || again.Deliveries != 2 {
 		t.Fatalf("claimed %+v", again)
 	}
 	if waited, most := time.Since(begin), q.Config().AckWait+q.Config().PollInterval; waited > most+time.Second {

@@ -2,6 +2,7 @@ package queue
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -33,8 +34,8 @@ type Delivery struct {
 	StoredAt time.Time
 	// Sequence is the job's sequence in the stream of its class.
 	Sequence uint64
-	// Redelivered is set when the server had offered the job before.
-	Redelivered bool
+	// Deliveries is how often the server has offered the job, this time included.
+	Deliveries uint64
 
 	q      *Queue
 	logger *slog.Logger
@@ -77,7 +78,7 @@ func (q *Queue) newDelivery(ctx context.Context, m jetstream.Msg, o ClaimOptions
 		JobID: deliveredID(header.Get(schemas.HeaderJobID), address.Class, meta.Sequence.Stream),
 		Owner: address.Owner, Model: address.Model, Class: address.Class, Flow: address.Flow,
 		RequestID: header.Get(schemas.HeaderRequestID), TraceParent: header.Get(schemas.HeaderTraceParent),
-		StoredAt: meta.Timestamp, Sequence: meta.Sequence.Stream, Redelivered: meta.NumDelivered > 1,
+		StoredAt: meta.Timestamp, Sequence: meta.Sequence.Stream, Deliveries: meta.NumDelivered,
 		q: q, o: o, body: m.Data(), lost: make(chan struct{}), messages: []jetstream.Msg{m}, writer: NewJobID(),
 	}
 	ctx = WithRequestID(ctx, d.RequestID)
@@ -114,39 +115,32 @@ func (d *Delivery) Job() (schemas.Job, error) {
 	return schemas.DecodeJob(d.body)
 }
 
+// PeekDeadline is how long a job that this release cannot read may wait, from
+// its StoredAt: what its body says under deadline_ms, as far as that can be read
+// and a log lives, else the class's default.
+func (d *Delivery) PeekDeadline() time.Duration {
+	otherwise := d.q.config.DefaultDeadline[d.Class]
+	var body map[string]json.RawMessage
+	if err := json.Unmarshal(d.body, &body); err != nil {
+		return otherwise
+	}
+	var ms float64
+	if err := json.Unmarshal(body["deadline_ms"], &ms); err != nil || !(ms >= 1) {
+		return otherwise
+	}
+	return time.Duration(min(ms, float64(d.q.longestDeadline().Milliseconds())) * float64(time.Millisecond))
+}
+
 // Log returns the events read at the claim. A copy: change it freely.
 func (d *Delivery) Log() []schemas.Event { return d.log.events() }
 
-// Deaths counts the attempts in the log, as read at the claim, that nothing
-// took back and whose incarnation is not alive in the registry. Right after an
-// outage of the broker, when every entry may have run out, only incarnations
-// that were replaced count.
+// Deaths counts the workers that died on the job by its log, as read at the
+// claim, and by the registry as it is now. Right after an outage of the broker,
+// when every entry may have run out, only incarnations that were replaced count.
 func (d *Delivery) Deaths() int {
-	deaths := 0
-	for i, e := range d.log.Entries {
-		if e.Event.Type != schemas.EventStarted || d.handedBack(i) {
-			continue
-		}
-		if s := e.Event.Started; s.Incarnation != d.o.Incarnation && d.q.registry.dead(s.Worker, s.Incarnation) {
-			deaths++
-		}
-	}
-	return deaths
-}
-
-// handedBack reports whether the attempt that starts at entry i ended in
-// `requeued`.
-func (d *Delivery) handedBack(i int) bool {
-	for _, e := range d.log.Entries[i+1:] {
-		switch e.Event.Type {
-		case schemas.EventRequeued:
-			return true
-		case schemas.EventStarted:
-			return false
-		default:
-		}
-	}
-	return false
+	return deaths(d.log.events(), func(worker, incarnation string) bool {
+		return incarnation != d.o.Incarnation && d.q.registry.dead(worker, incarnation)
+	})
 }
 
 // Lost is closed when an append was fenced: the job is another's now.
@@ -158,13 +152,18 @@ func (d *Delivery) Lost() <-chan struct{} { return d.lost }
 // the event is also published to ReplyTo.
 //
 // Errors: ErrFenced (the job is another's now: stop), ErrTerminal (the job has
-// ended), ErrStorageFull (not stored), *schemas.FieldError (not stored). When
+// ended), ErrStorageFull (not stored), *schemas.FieldError (not stored),
+// schemas.ErrNewerVersion (a newer release writes this log: its events cannot be
+// numbered here). When
 // ctx ends first: ErrUnavailable, and the event may or may not be in the log;
 // the next Append finds out before it stores anything.
 func (d *Delivery) Append(ctx context.Context, e schemas.Event) error {
 	d.appendMu.Lock()
 	defer d.appendMu.Unlock()
 	ctx = WithRequestID(ctx, d.RequestID)
+	if d.log.Newer {
+		return fmt.Errorf("queue: log of %s: %w", d.JobID, schemas.ErrNewerVersion)
+	}
 	for {
 		if err := d.settle(ctx); err != nil {
 			return err
@@ -318,84 +317,4 @@ func (d *Delivery) KeepAlive(ctx context.Context) error {
 			_ = m.InProgress() // a lost beat is made up by the next
 		}
 	}
-}
-
-// Ack removes the job from the queue and waits for the server to confirm. Only
-// after the terminal event is in the log: else ErrNotTerminal. If it fails
-// (ErrUnavailable), the next claimer finds the end and acks.
-func (d *Delivery) Ack(ctx context.Context) error {
-	d.appendMu.Lock()
-	ended := d.ended
-	d.appendMu.Unlock()
-	if !ended {
-		return ErrNotTerminal
-	}
-	return d.answer(ctx, "+ACK")
-}
-
-// HandBack gives the job to others at once and rings their bell; also to those
-// that come after the broker was restarted. Append `requeued` first.
-func (d *Delivery) HandBack(ctx context.Context) error {
-	for _, kind := range handBack() {
-		if err := d.answer(ctx, kind); err != nil {
-			return err
-		}
-	}
-	// The server rings for new jobs only.
-	if err := d.q.nc.Publish(wakeSubject(d.Model, d.Class, d.Flow, d.Owner), nil); err != nil {
-		d.logger.DebugContext(ctx, "bell not rung", slog.Any("error", err))
-	}
-	return nil
-}
-
-// HandBackAfter gives the job to whoever asks after delay, this worker included.
-// Nobody is told then: claimers find it by their poll. A broker that was restarted
-// meanwhile may offer it up to a second early.
-func (d *Delivery) HandBackAfter(ctx context.Context, delay time.Duration) error {
-	return d.answer(ctx, nak(delay))
-}
-
-// nak is the answer that hands a message back for after delay. Unlike one
-// without delay, the server keeps it over a restart.
-func nak(delay time.Duration) string { return fmt.Sprintf(`-NAK {"delay":%d}`, max(delay, 1)) }
-
-// handBack are the answers that hand a message back at once. The second alone
-// would be forgotten when the server stops: after its start the claim would have
-// to run out, as if its holder had died. The first alone takes effect a little
-// later.
-func handBack() [2]string { return [2]string{nak(0), "-NAK"} }
-
-// answer sends an acknowledgement of the given kind for every message and
-// waits for the server's confirmation. Repeating one does no harm.
-func (d *Delivery) answer(ctx context.Context, kind string) error {
-	for _, m := range d.held() {
-		err := d.q.retry(ctx, func(ctx context.Context) error {
-			if _, err := d.q.nc.RequestWithContext(ctx, m.Reply(), []byte(kind)); err != nil {
-				return fmt.Errorf("queue: %s: %w", kind, err)
-			}
-			return nil
-		})
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// Adopt makes d, which is being run, answer also for newer, which is the same
-// job offered again (its claim ran out, or it was published twice). newer must
-// not be used afterwards. ErrInvalid if it is another job.
-func (d *Delivery) Adopt(newer *Delivery) error {
-	if newer == d || newer.Key() != d.Key() {
-		return fmt.Errorf("%w: adopt %s for %s", ErrInvalid, newer.Key(), d.Key())
-	}
-	adopted := newer.held()
-	d.messagesMu.Lock()
-	defer d.messagesMu.Unlock()
-	if newer.Class == d.Class && newer.Sequence == d.Sequence {
-		d.messages = adopted
-		return nil
-	}
-	d.messages = append(d.messages, adopted...)
-	return nil
 }
