@@ -318,11 +318,11 @@ func (r record) check() {
 	}
 }
 
-// types lists the events, deltas in a row as one.
+// types lists the events, deltas and requeued in a row as one.
 func (r record) types() string {
 	var out []string
 	for _, event := range r.events {
-		if name := string(event.Type); len(out) == 0 || name != "delta" || out[len(out)-1] != name {
+		if name := string(event.Type); len(out) == 0 || name != "delta" && name != "requeued" || out[len(out)-1] != name {
 			out = append(out, name)
 		}
 	}

@@ -64,6 +64,7 @@ type Worker struct {
 	log      *slog.Logger
 	tracer   trace.Tracer
 	metrics  *metrics
+	told     *told // jobs that this worker said it cannot serve
 	started  time.Time
 
 	ran     atomic.Bool
@@ -112,6 +113,7 @@ func New(o Options) (*Worker, error) {
 		config:   o.Config,
 		model:    o.Engine.Info(),
 		tracer:   o.TracerProvider.Tracer(tracerName),
+		told:     newTold(),
 		started:  time.Now(),
 		ready:    make(chan struct{}),
 		changed:  make(chan struct{}, 1),
@@ -210,12 +212,7 @@ func unlessStopped(ctx context.Context, err error) error {
 func (w *Worker) status() schemas.WorkerStatus {
 	limits, snapshot := w.engine.Limits(), w.engine.Snapshot()
 	w.mu.Lock()
-	running, draining := 0, w.draining
-	for _, r := range w.runs {
-		if r.occupies() {
-			running++
-		}
-	}
+	running, draining := len(w.runs), w.draining
 	w.mu.Unlock()
 	return schemas.WorkerStatus{
 		Version:        schemas.Version,

@@ -238,28 +238,6 @@ func (h *house) publish(name, body string, change ...func(*nats.Msg)) queue.Tick
 	return queue.Ticket{JobID: id, Owner: "local"}
 }
 
-// A job of a newer release goes back, again and again but not in a hurry, and
-// its neighbours are served meanwhile.
-func TestNewerSchemaIsHandedBack(t *testing.T) {
-	t.Parallel()
-	h := newHouse(t)
-	w := h.start()
-	ticket := h.publish("newer", `{"v":99,"model":"sim","messages":[],"novelty":true}`)
-	eventually(t, "handed back twice", func() bool { return w.metric("semantic_worker_jobs_total", "handed_back") >= 2 })
-	h.result(h.submit(prompt("words=3"))).done()
-	requireNoError(t, w.drained())
-	events, err := h.queue.Log(t.Context(), ticket.Owner, ticket.JobID)
-	requireNoError(t, err)
-	if len(events) != 1 || events[0].Requeued == nil || events[0].Requeued.Reason != "unsupported" {
-		t.Errorf("the log is %+v, want one requeued event", events)
-	}
-	depths, err := h.queue.Depth(t.Context())
-	requireNoError(t, err)
-	if !slices.ContainsFunc(depths, func(d queue.Depth) bool { return d.Queued+d.Running == 1 }) {
-		t.Errorf("the job is gone: %+v", depths)
-	}
-}
-
 func TestDeadlineWhileWaiting(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
