@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -224,7 +223,7 @@ func (s *serveProcess) supervise(ctx context.Context) error {
 	sc.StopTimeout = s.config.DrainTimeout + stopMargin
 	sc.HangTimeout = s.config.HangTimeout
 	child, err := supervisor.New(supervisor.Options{
-		Name: "worker", Path: self, Args: s.workerArgs(), Stderr: s.app.Err, Logger: s.app.Log,
+		Name: "worker", Path: self, Args: s.workerArgs(), Env: s.app.childEnviron(), Stderr: s.app.Err, Logger: s.app.Log,
 		Registerer: s.registry, OnMessage: s.onMessage, OnExit: func() { s.metrics.Set("", "", "") }, Config: sc,
 	})
 	if err != nil {
@@ -327,7 +326,7 @@ func (s *serveProcess) workerArgs() []string {
 	for i, p := range c.ReplyPrefixes { // the flag reads CSV
 		prefixes[i] = `"` + strings.ReplaceAll(p, `"`, `""`) + `"`
 	}
-	return []string{
+	return append([]string{
 		"worker", "--" + supervisedFlag, "--config", os.DevNull,
 		"--nats", s.natsURL(), "--nats-token-file", c.NATSTokenFile, "--nats-creds", "", "--nats-ca", "",
 		"--data-dir", s.dataDir, "--drain-timeout", c.DrainTimeout.String(),
@@ -335,10 +334,7 @@ func (s *serveProcess) workerArgs() []string {
 		"--default-deadline", c.DefaultDeadline.String(), "--metrics-listen", "",
 		"--step-timeout", c.StepTimeout.String(),
 		"--log-level", c.LogLevel, "--log-format", c.LogFormat,
-		"--model", c.Model, "--backend", c.Backend, "--ctx", strconv.Itoa(c.Context), "--parallel", strconv.Itoa(c.Parallel),
-		"--kv-type", c.KVType, "--gpu-layers", strconv.Itoa(c.GPULayers), "--threads", strconv.Itoa(c.Threads),
-		"--sim-step", c.SimStep.String(), "--sim-prefill-rate", strconv.Itoa(c.SimPrefillRate),
-	}
+	}, modelArgs(c)...)
 }
 
 func (s *serveProcess) natsURL() string {
