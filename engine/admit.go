@@ -97,7 +97,7 @@ func (e *Engine) setback(s *Sequence, what string, err error) {
 		e.breakDown(err)
 		return
 	}
-	e.logger.Warn("cells are computed again", "call", what, "request", s.request.ID, "error", err)
+	s.logger.Warn("cells are computed again", "call", what, "error", err)
 }
 
 // advance takes the next n tokens of a sequence as resident, in cells of its

@@ -274,7 +274,7 @@ func (e *Engine) generate(s *Sequence, row int, now time.Time) {
 	e.end(s, now, nil)
 	last := s.last(finish, now)
 	s.output.put(&last, s.released, chosen...)
-	e.logger.Debug("finished", "request", s.request.ID, "finish", finish, "tokens", len(s.generated()))
+	s.logger.Debug("finished", "finish", finish, "tokens", len(s.generated()))
 }
 
 // rollBack drops what an interrupted step may have written.
@@ -325,7 +325,7 @@ func (e *Engine) fail(s *Sequence, err error) {
 	}
 	e.end(s, time.Now(), err)
 	s.output.fail(err)
-	e.logger.Debug("ended", "request", s.request.ID, "error", err)
+	s.logger.Debug("ended", "error", err)
 }
 
 // end takes a sequence out of the engine; err is nil if it ended by itself.

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"log/slog"
 	"time"
 
 	"github.com/semantic-worker/semantic/engine/grammar"
@@ -8,7 +9,7 @@ import (
 
 // Request is one sequence to generate.
 type Request struct {
-	// ID is the caller's name for it, for logs and snapshots; unique among the
+	// ID is the caller's name for it, for logs (under the key sequence_id) and snapshots; unique among the
 	// running ones.
 	ID string
 	// Prompt is the rendered and tokenized prompt; at least one token.
@@ -43,6 +44,8 @@ type Request struct {
 	TopLogprobs int
 	// Class orders who is preempted first: a higher number before a lower one.
 	Class int
+	// Logger gets the lines about this sequence; nil means the engine's.
+	Logger *slog.Logger
 }
 
 // Finish says why a sequence ended by itself.

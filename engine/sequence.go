@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"log/slog"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -29,7 +30,8 @@ type Sequence struct {
 	// ends are the tokens that end it.
 	ends []Token
 	// limit is how many tokens it may generate, Emitted included.
-	limit int
+	limit  int
+	logger *slog.Logger
 	// parent is the parent of its spans.
 	parent trace.SpanContext
 

@@ -46,7 +46,7 @@ func (e *Engine) preempt(s *Sequence) {
 		s.span.AddEvent("preempted")
 	}
 	e.metrics.preempted(state.state != nil)
-	e.logger.Debug("preempted", "request", s.request.ID, "tokens", len(s.tokens), "kept", len(state.state))
+	s.logger.Debug("preempted", "tokens", len(s.tokens), "kept", len(state.state))
 	e.mu.Lock()
 	e.totals.Preemptions++
 	e.mu.Unlock()
@@ -149,7 +149,7 @@ func (e *Engine) squeeze(err error) {
 func (e *Engine) refused(plan *plan, err error) {
 	if len(plan.spans) == 1 {
 		s := e.loop.planned[plan.spans[0].sequence]
-		e.logger.Error("rows refused", "request", s.request.ID, "error", err)
+		s.logger.Error("rows refused", "error", err)
 		e.fail(s, err)
 		return
 	}

@@ -97,14 +97,29 @@ func TestDisconnectFreesTheJob(t *testing.T) {
 	})
 	t.Run("half-closed", func(t *testing.T) {
 		// A client that closes its sending side is gone: HTTP/1.1 gives no other
-		// way to notice one that left.
-		b := startBench(t, expectM)
+		// way to notice one that left. In case it still reads, it is told.
+		for _, stream := range []bool{false, true} {
+			b := startBench(t, expectM)
+			conn := b.dial(rawPost(chatBody("", stream)))
+			eventually(t, "the job is stored", func() bool { return b.stored() == 1 })
+			if err := conn.CloseWrite(); err != nil {
+				t.Fatal(err)
+			}
+			wantError(t, status(t, conn), schemas.CodeCancelled)
+			eventually(t, "the job is gone", func() bool { return b.stored() == 0 })
+		}
+	})
+	t.Run("half-closed in mid-stream", func(t *testing.T) {
+		b := startBench(t, expectM, func(o *benchOptions) { o.Config.StatusHold = 0 })
 		conn := b.dial(rawPost(chatBody("", true)))
-		eventually(t, "the job is stored", func() bool { return b.stored() == 1 })
+		resp := status(t, conn)
 		if err := conn.CloseWrite(); err != nil {
 			t.Fatal(err)
 		}
-		eventually(t, "the job is gone", func() bool { return b.stored() == 0 })
+		events := newSSEReader(t, resp.Body).rest()
+		if last := events[len(events)-1]; !strings.Contains(last.data, `"cancelled"`) {
+			t.Errorf("the stream ends with %+v", last)
+		}
 	})
 }
 
@@ -195,8 +210,13 @@ func TestContentTypes(t *testing.T) {
 		{"Content-Type", "text/plain; application/json"},
 		{"Content-Type", "application/json; charset=utf-16"},
 		{"Content-Encoding", "gzip"},
+		{"Content-Encoding", "identity, gzip"},
 	} {
 		wantError(t, b.post(chatBody("x", false), headers...), schemas.CodeUnsupportedMediaType)
+	}
+	// A second line of a header counts, too.
+	for _, line := range []string{"Content-Type: text/plain\r\n", "Content-Encoding: identity\r\nContent-Encoding: gzip\r\n"} {
+		wantError(t, status(t, b.dial(rawPost(chatBody("x", false), line))), schemas.CodeUnsupportedMediaType)
 	}
 	b.work(echo)
 	resp := b.post(chatBody("x", false), "Content-Type", "Application/JSON; charset=UTF-8", "Content-Encoding", "identity")
@@ -267,6 +287,10 @@ func TestSlowHeadersAndBodies(t *testing.T) {
 	t.Run("client leaves in its body", func(t *testing.T) {
 		whole := rawPost(chatBody("x", false), "X-Request-Id: left-body\r\n")
 		conn := b.dial(whole[:len(whole)-5])
+		// Without a farewell (RST): nothing can be said any more.
+		if err := conn.SetLinger(0); err != nil {
+			t.Fatal(err)
+		}
 		if err := conn.Close(); err != nil {
 			t.Fatal(err)
 		}
@@ -274,6 +298,43 @@ func TestSlowHeadersAndBodies(t *testing.T) {
 			t.Errorf("logged %v", line)
 		}
 	})
+}
+
+// A body that is no HTTP is refused as such, and never taken for an empty one.
+func TestMalformedBodies(t *testing.T) {
+	b := startBench(t, expectM)
+	chunked := func(chunks string) string {
+		return "POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n" +
+			"Transfer-Encoding: chunked\r\n\r\n" + chunks
+	}
+	good := chatBody("x", false)
+	whole := rawPost(good)
+	for name, text := range map[string]string{
+		"no chunk size":     chunked("zz\r\n{}\r\n0\r\n\r\n"),
+		"chunk too short":   chunked("2\r\n{}0\r\n\r\n"),
+		"chunk size of all": chunked("fffffffffffffffff\r\n{}\r\n0\r\n\r\n"),
+		"bad trailer":       chunked(fmt.Sprintf("%x\r\n%s\r\n0\r\nno trailer\r\n\r\n", len(good), good)),
+		// These end the sending side.
+		"ends in a chunk":     chunked("5\r\n{}"),
+		"ends before a chunk": chunked(""),
+		"ends too soon":       whole[:len(whole)-5],
+	} {
+		t.Run(name, func(t *testing.T) {
+			conn := b.dial(text)
+			if strings.HasPrefix(name, "ends") {
+				if err := conn.CloseWrite(); err != nil {
+					t.Fatal(err)
+				}
+			}
+			got := wantError(t, status(t, conn), schemas.CodeInvalidRequest)
+			if !strings.Contains(got.Message, "request body") {
+				t.Errorf("message %q", got.Message)
+			}
+			if n := b.stored(); n != 0 {
+				t.Errorf("%d jobs stored", n)
+			}
+		})
+	}
 }
 
 // Drain does not wait for a body that trickles in.

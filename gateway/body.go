@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"mime"
+	"net"
 	"net/http"
 	"os"
 	"strings"
@@ -13,7 +14,7 @@ import (
 )
 
 // readJSON reads a request's body within the limits of size and time. A
-// *clientGoneError means that the client left before it was complete.
+// *clientGoneError means that the connection broke before it was complete.
 func (g *Gateway) readJSON(w http.ResponseWriter, r *http.Request) ([]byte, *failure, error) {
 	if f := checkContentType(r); f != nil {
 		return nil, f, nil
@@ -27,23 +28,42 @@ func (g *Gateway) readJSON(w http.ResponseWriter, r *http.Request) ([]byte, *fai
 	t := callOf(r).tracked
 	t.armRead(g.config.BodyTimeout)
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, g.config.MaxBodyBytes))
-	var limit *http.MaxBytesError
-	switch {
-	case err == nil:
+	if err == nil {
 		t.disarmRead()
 		return body, nil, nil
-	case errors.As(err, &limit):
+	}
+	var limit *http.MaxBytesError
+	if errors.As(err, &limit) {
 		return nil, tooLarge, nil
+	}
+	f, err := g.unreadable(r, err)
+	return nil, f, err
+}
+
+// unreadable tells what kept a body from being read. A client whose body ends
+// too soon may have closed its sending side only, and still read an answer.
+func (g *Gateway) unreadable(r *http.Request, err error) (*failure, error) {
+	bad := func(format string, args ...any) (*failure, error) {
+		return &failure{code: schemas.CodeInvalidRequest, cause: err, message: fmt.Sprintf(format, args...)}, nil
+	}
+	var broken *net.OpError
+	switch {
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		select {
-		case <-t.cut:
-			return nil, restarting(), nil
+		case <-callOf(r).tracked.cut:
+			return restarting(), nil
 		default:
 		}
-		return nil, &failure{code: schemas.CodeInvalidRequest, message: fmt.Sprintf(
-			"The request body did not arrive within %v.", g.config.BodyTimeout)}, nil
+		return bad("The request body did not arrive within %v.", g.config.BodyTimeout)
+	case errors.As(err, &broken):
+		return nil, &clientGoneError{cause: err}
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		return bad("The request body ended before it was complete.")
+	case r.Context().Err() != nil: // a stream of HTTP/2 that was reset
+		return nil, &clientGoneError{cause: err}
 	}
-	return nil, nil, &clientGoneError{cause: err}
+	// net/http says what is wrong with the chunks or the trailer.
+	return bad("The request body could not be read: %s.", shown(err.Error()))
 }
 
 // checkContentType insists on JSON. This is also what forces a browser to ask
@@ -52,7 +72,8 @@ func checkContentType(r *http.Request) *failure {
 	unsupported := func(format string, args ...any) *failure {
 		return &failure{code: schemas.CodeUnsupportedMediaType, message: fmt.Sprintf(format, args...)}
 	}
-	given := r.Header.Get("Content-Type")
+	// Several lines of a header mean what one does with commas between them.
+	given := strings.Join(r.Header.Values("Content-Type"), ", ")
 	kind, params, err := mime.ParseMediaType(given)
 	if err != nil || kind != "application/json" {
 		return unsupported("The Content-Type must be application/json, not %q.", shown(given))
@@ -60,7 +81,7 @@ func checkContentType(r *http.Request) *failure {
 	if charset := params["charset"]; charset != "" && !strings.EqualFold(charset, "utf-8") {
 		return unsupported("The charset must be utf-8, not %q.", shown(charset))
 	}
-	if encoding := r.Header.Get("Content-Encoding"); encoding != "" && !strings.EqualFold(encoding, "identity") {
+	if encoding := strings.Join(r.Header.Values("Content-Encoding"), ", "); encoding != "" && !strings.EqualFold(encoding, "identity") {
 		return unsupported("Content-Encoding %q is not supported: send the body as it is.", shown(encoding))
 	}
 	return nil

@@ -21,9 +21,11 @@ type call struct {
 	// quiet routes are asked every few seconds by probes; they log at debug.
 	quiet bool
 
-	owner    string
-	job      string
-	model    string
+	owner string
+	job   string
+	model string
+	// alias is the name the client used, where it is not model.
+	alias    string
 	class    schemas.Class
 	warnings []string
 	// events is how many events of the job were read.
@@ -59,10 +61,10 @@ func withCall(r *http.Request, c *call) *http.Request {
 // (zero: none).
 func (c *call) status(sent int) int {
 	switch {
-	case c.code != "":
-		return answerFor(c.code).status
 	case c.gone:
 		return statusClientClosedRequest
+	case c.code != "":
+		return answerFor(c.code).status
 	case sent == 0:
 		return http.StatusOK
 	}
@@ -80,8 +82,8 @@ func (c *call) statusLabel(sent int) string { return strconv.Itoa(c.status(sent)
 // attrs are the request's attributes for its last log line.
 func (c *call) attrs(r *http.Request, sent int, took time.Duration) []slog.Attr {
 	attrs := []slog.Attr{
-		slog.String(keyMethod, r.Method),
-		slog.String(keyPath, r.URL.Path),
+		slog.String(keyMethod, shown(r.Method)),
+		slog.String(keyPath, shown(r.URL.Path)),
 		slog.String(keyRoute, c.route),
 		slog.Int(keyStatus, c.status(sent)),
 		slog.Duration(keyDuration, took),
@@ -94,8 +96,8 @@ func (c *call) attrs(r *http.Request, sent int, took time.Duration) []slog.Attr 
 	}
 	optional(keyCode, string(c.code))
 	optional(keyOwner, c.owner)
-	optional(keyJob, c.job)
 	optional(keyModel, c.model)
+	optional(keyAlias, c.alias)
 	optional(keyClass, string(c.class))
 	if c.events > 0 {
 		attrs = append(attrs, slog.Int(keyEvents, c.events))
@@ -114,7 +116,7 @@ func (c *call) attrs(r *http.Request, sent int, took time.Duration) []slog.Attr 
 
 func (c *call) level() slog.Level {
 	switch {
-	case c.code != "" && answerFor(c.code).status >= http.StatusInternalServerError:
+	case c.code != "" && c.status(0) >= http.StatusInternalServerError:
 		return slog.LevelWarn
 	case c.quiet:
 		return slog.LevelDebug

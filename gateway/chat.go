@@ -72,8 +72,7 @@ func (g *Gateway) chatSubmission(r *http.Request, body []byte) (queue.Submission
 		return queue.Submission{}, queueFailure(err)
 	}
 	if model != requested {
-		job.Model = model
-		job.API.RequestedModel = requested
+		job.Model, c.alias = model, requested
 	}
 
 	class, f := classFrom(r, req.Class)
@@ -89,7 +88,7 @@ func (g *Gateway) chatSubmission(r *http.Request, body []byte) (queue.Submission
 		job.Agent = agent
 	}
 	if err := job.Validate(); err != nil {
-		return queue.Submission{}, fieldFailure(err)
+		return queue.Submission{}, jobFailure(err)
 	}
 
 	c.model, c.class = model, class
@@ -107,12 +106,29 @@ func fieldFailure(err error) *failure {
 	return endFailure(e)
 }
 
+// jobFailure maps a refused field of the job. What only a header sets is named
+// as that header.
+func jobFailure(err error) *failure {
+	var e *schemas.FieldError
+	if !errors.As(err, &e) {
+		return fieldFailure(err)
+	}
+	named := *e
+	switch e.Field {
+	case "agent":
+		named.Field = headerAgent
+	case "deadline_ms":
+		named.Field = headerDeadline
+	}
+	return fieldFailure(&named)
+}
+
 // serveJob stores the job and carries its events to the client.
 func (g *Gateway) serveJob(w http.ResponseWriter, r *http.Request, sub queue.Submission) {
 	c := callOf(r)
 	x := &exchange{g: g, call: c, owner: sub.Owner, job: sub.JobID}
 	x.deadline = time.Duration(sub.Job.DeadlineMS) * time.Millisecond
-	c.job = sub.JobID
+	c.job, c.log = sub.JobID, c.log.With(keyJob, sub.JobID)
 	w.Header().Set(headerJob, sub.JobID)
 
 	// Not on the request's context: a client that leaves now would leave it
@@ -139,13 +155,14 @@ func (g *Gateway) serveJob(w http.ResponseWriter, r *http.Request, sub queue.Sub
 		to = &wholeResponder{w: w, r: r, sub: sub}
 	}
 	f, err := x.run(r.Context(), to)
+	if err != nil {
+		x.left(r.Context(), to, err)
+		return
+	}
 	if f != nil {
 		to.fail(f)
 	}
-	if err != nil {
-		c.leave(err)
-	}
-	if err != nil || f != nil && f.abandoned {
+	if f != nil && f.abandoned {
 		_ = http.NewResponseController(w).Flush()
 		x.cancel(r.Context())
 	}
@@ -177,6 +194,9 @@ func (p *wholeResponder) event(e schemas.Event) error {
 	return nil
 }
 
+// begin: the status is that of the end.
+func (p *wholeResponder) begin() error { return nil }
+
 // idle: there is no way to keep a plain response alive.
 func (p *wholeResponder) idle() error { return nil }
 
@@ -202,6 +222,10 @@ func streamOptions(sub queue.Submission) openai.StreamOptions {
 	return openai.StreamOptions{Model: sub.Job.Model, API: sub.Job.API}
 }
 
+// begin tells the client its job's id, so that one which is cut off early can
+// look for its answer.
+func (p *streamResponder) begin() error { return p.sse.begin() }
+
 func (p *streamResponder) event(e schemas.Event) error {
 	if end := openai.EndError(e); end != nil {
 		f := endFailure(end)
@@ -217,7 +241,13 @@ func (p *streamResponder) event(e schemas.Event) error {
 	if e.Type == schemas.EventDone {
 		p.sse.data("", []byte(openai.DoneData))
 	}
-	return p.sse.flush()
+	if e.Type == schemas.EventSubmitted {
+		return nil // our own; only a worker's first event says that it was not refused
+	}
+	if err := p.sse.flush(); err != nil {
+		return err
+	}
+	return p.sse.begin()
 }
 
 func (p *streamResponder) idle() error {

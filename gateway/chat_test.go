@@ -150,15 +150,52 @@ func TestErrorInMidStream(t *testing.T) {
 	b.wantMetric(t, `semantic_request_total{code="500",route="/v1/chat/completions"} 1`)
 }
 
-func TestErrorBeforeFirstTokenHasItsStatus(t *testing.T) {
+// What a worker refuses without starting it has the status of its error.
+func TestRefusedByTheWorkerHasItsStatus(t *testing.T) {
 	b := startBench(t)
-	b.work(func(_ context.Context, j *claimed) {
-		j.start()
-		j.fail(schemas.CodeContextLengthExceeded, "too long")
-	})
+	b.work(func(_ context.Context, j *claimed) { j.fail(schemas.CodeContextLengthExceeded, "too long") })
 	for _, stream := range []bool{true, false} {
 		wantError(t, b.post(chatBody("", stream)), schemas.CodeContextLengthExceeded)
 	}
+}
+
+// The head of a stream does not wait for a token or a keep-alive: a client that
+// is cut off has the id of its job.
+func TestStreamHeadComesEarly(t *testing.T) {
+	silent := func(o *benchOptions) { o.Config.KeepAlive = time.Hour }
+	head := func(t *testing.T, b *bench) reply {
+		t.Helper()
+		resp := b.post(chatBody("", true))
+		id := resp.Header.Get(headerJob)
+		if resp.StatusCode != http.StatusOK || resp.Header.Get("Content-Type") != "text/event-stream" || id == "" {
+			t.Fatalf("status %d, headers %v", resp.StatusCode, resp.Header)
+		}
+		if log, err := b.q.Log(b.context(), ownerLocal, id); err != nil || len(log) == 0 {
+			t.Errorf("the job %s has no log: %v", id, err)
+		}
+		return resp
+	}
+	t.Run("waiting", func(t *testing.T) {
+		for _, hold := range []time.Duration{0, time.Millisecond} {
+			head(t, startBench(t, expectM, silent, func(o *benchOptions) { o.Config.StatusHold = hold }))
+		}
+	})
+	t.Run("taken up", func(t *testing.T) {
+		b := startBench(t, silent, func(o *benchOptions) { o.Config.StatusHold = time.Hour })
+		failing := make(chan struct{})
+		b.work(func(_ context.Context, j *claimed) {
+			j.start()
+			<-failing
+			j.fail(schemas.CodeEngineFailed, "the engine broke")
+		})
+		resp := head(t, b)
+		close(failing)
+		events := newSSEReader(t, resp.Body).rest()
+		if len(events) != 1 || !strings.Contains(events[0].data, `"engine_failed"`) || events[0].id == "" {
+			t.Errorf("got %+v, want one error event", events)
+		}
+		b.wantMetric(t, `semantic_request_total{code="500",route="/v1/chat/completions"} 1`)
+	})
 }
 
 func TestDeadline(t *testing.T) {
@@ -284,9 +321,27 @@ func TestBadHeadersAreRefusedByName(t *testing.T) {
 			}
 		}
 	}
-	got := wantError(t, b.post(chatBody("x", false), headerAgent, strings.Repeat("x", 300)), schemas.CodeInvalidRequest)
-	if got.Param == nil || *got.Param != "agent" {
-		t.Errorf("param %v", got.Param)
+	for _, agent := range []string{strings.Repeat("x", 300), "\xff"} {
+		got := wantError(t, b.post(chatBody("x", false), headerAgent, agent), schemas.CodeInvalidRequest)
+		if got.Param == nil || *got.Param != headerAgent {
+			t.Errorf("param %v", got.Param)
+		}
+	}
+}
+
+// A deadline that the queue refuses is the client's fault, and named.
+func TestDeadlineBeyondTheLog(t *testing.T) {
+	b := startBench(t, expectM, func(o *benchOptions) {
+		o.queue = append(o.queue, func(q *queue.Options) {
+			q.Config.EventsMaxAge = 3 * time.Hour
+			for class := range q.Config.DefaultDeadline {
+				q.Config.DefaultDeadline[class] = time.Hour
+			}
+		})
+	})
+	got := wantError(t, b.post(chatBody("x", false), headerDeadline, "5h"), schemas.CodeInvalidRequest)
+	if got.Param == nil || *got.Param != headerDeadline {
+		t.Errorf("param %v: %s", got.Param, got.Message)
 	}
 }
 

@@ -68,9 +68,13 @@ type Config struct {
 	// Default: 2 min.
 	IdleTimeout time.Duration
 	// KeepAlive is the longest silence on a stream: after it a comment is sent.
-	// It is also how long the status of a stream is held back for the sake of
-	// an early error. Default: 10 s.
+	// Default: 10 s.
 	KeepAlive time.Duration
+	// StatusHold is how long the head of a stream (its status, and the job's id)
+	// waits for a worker to take up the job, so that a job which a worker refuses
+	// at once has the HTTP status of its error. 0 sends the head as soon as the
+	// job is stored. Default: 500 ms.
+	StatusHold time.Duration
 	// DefaultDeadline is a job's deadline where the request names none.
 	// Default: 10 min.
 	DefaultDeadline time.Duration
@@ -105,6 +109,7 @@ func DefaultConfig() Config {
 		WriteTimeout:         30 * time.Second,
 		IdleTimeout:          2 * time.Minute,
 		KeepAlive:            10 * time.Second,
+		StatusHold:           500 * time.Millisecond,
 		DefaultDeadline:      10 * time.Minute,
 		DefaultBatchDeadline: 24 * time.Hour,
 		MaxDeadline:          24 * time.Hour,
@@ -173,6 +178,9 @@ func (c Config) Validate() error {
 		if d.value <= 0 {
 			bad("%s: %v is not positive", d.name, d.value)
 		}
+	}
+	if c.StatusHold < 0 {
+		bad("StatusHold: %v is negative", c.StatusHold)
 	}
 	if c.DefaultDeadline > c.MaxDeadline {
 		bad("DefaultDeadline: %v is longer than MaxDeadline %v", c.DefaultDeadline, c.MaxDeadline)

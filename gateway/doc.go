@@ -25,11 +25,16 @@
 //   - the gateway stops and its time to drain is over: the client is told
 //     server_restarting, and the job goes on without it.
 //
-// A stream's status is held back until there is something to send, or for
-// Config.KeepAlive: until then an error has a real HTTP status, after it an
+// A stream's head (200, and the job's id) is sent once a worker has taken the job
+// up, or after Config.StatusHold. Until then an error has a real HTTP status:
+// all that the gateway refuses, and what a worker refuses at once. After it an
 // error is an event in the stream, which then ends without [DONE]. During
 // silence, comments keep the connection alive. A request that is not streamed
 // waits, and always has a real status.
+//
+// A client that closes its sending side counts as gone: HTTP/1.1 knows no other
+// sign of one that left. In case it still reads, it is told that its job was
+// cancelled.
 //
 // # Who owns what
 //
@@ -42,5 +47,6 @@
 //     handler's read and write deadlines, when it cuts.
 //   - Options.Queue is the caller's, to be closed after [Gateway.Drain].
 //
-// Errors have one table, in errors.go, from codes to statuses.
+// Errors have one table, in errors.go, from codes to statuses. What net/http
+// refuses before there is a request (see [NewHTTPServer]) is not among them.
 package gateway

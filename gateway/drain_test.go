@@ -102,6 +102,55 @@ func TestDrainCutsAndCancelsNothing(t *testing.T) {
 	}
 }
 
+// Cut ends at once what a Drain waits for, wherever it is, and leaves the jobs.
+func TestCutEndsADrain(t *testing.T) {
+	b := startBench(t, func(o *benchOptions) { o.Expect = []string{"waiting"} })
+	goOn := make(chan struct{})
+	b.work(func(ctx context.Context, j *claimed) {
+		j.start()
+		j.delta("half ")
+		select {
+		case <-goOn:
+		case <-ctx.Done():
+			t.Error("a job was cancelled by a stopping gateway")
+			return
+		}
+		j.done()
+	})
+	begun := b.post(chatBody("", true))
+	stream := newSSEReader(t, begun.Body)
+	if first, _ := stream.next(); first.data == "" {
+		t.Fatalf("the stream begins with %+v", first)
+	}
+	var held reply
+	var wg sync.WaitGroup
+	wg.Go(func() { held = b.post(strings.Replace(chatBody("", true), `"m"`, `"waiting"`, 1)) })
+	eventually(t, "both jobs are stored", func() bool { return b.stored() == 2 })
+
+	drained := make(chan struct{})
+	go func() {
+		defer close(drained)
+		b.g.Drain(context.Background())
+	}()
+	b.draining()
+	b.g.Cut(b.context())
+	<-drained
+	wg.Wait()
+	b.g.Cut(b.context())
+
+	events := stream.rest()
+	last, job := events[len(events)-1], begun.Header.Get(headerJob)
+	if !strings.Contains(last.data, string(schemas.CodeServerRestarting)) || !strings.Contains(last.data, job) {
+		t.Errorf("the stream ends with %+v", last)
+	}
+	if got := wantError(t, held, schemas.CodeServerRestarting); !strings.Contains(got.Message, held.Header.Get(headerJob)) {
+		t.Errorf("%q does not name the job", got.Message)
+	}
+	close(goOn)
+	b.wantEnd(job, schemas.EventDone)
+	eventually(t, "only the job that nobody had taken is left", func() bool { return b.stored() == 1 })
+}
+
 // A client that leaves because the gateway stops does not lose its job.
 func TestDisconnectWhileDrainingCancelsNothing(t *testing.T) {
 	b := startBench(t)

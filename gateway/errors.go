@@ -29,6 +29,24 @@ const (
 	retryNo
 )
 
+// What Retry-After says, in whole seconds, where the cause passes by itself.
+// OpenAI's SDKs wait exactly that long, and ask three times in all: so a value
+// is about the length of what it waits for.
+const (
+	// retryQueueFull: the shortest there is. A place is free as soon as one job of
+	// the class ends, and a client that waits longer may find it taken again.
+	retryQueueFull = 1 * time.Second
+	// retryQueueAway: a broker that was started again is found within
+	// queue.Config.ReconnectWait; the rest is its own start.
+	retryQueueAway = 2 * time.Second
+	// retryRestarting: another gateway answers at once, this one when it is up
+	// again, before its worker has loaded the model.
+	retryRestarting = 2 * time.Second
+	// retryStorageFull: room comes back as logs grow old, or by an operator's
+	// hand; neither is a matter of a second.
+	retryStorageFull = 10 * time.Second
+)
+
 // answer is how one error code looks over HTTP. The "type" in the body is a
 // matter of the API's dialect, so it is not here: openai.TypeOf has OpenAI's.
 type answer struct {
@@ -65,10 +83,10 @@ func answers() map[schemas.Code]answer {
 		schemas.CodeUnsupportedMediaType:  {status: http.StatusUnsupportedMediaType},
 		schemas.CodeCancelled:             {status: statusClientClosedRequest, retry: retryNo},
 
-		schemas.CodeQueueFull:        {status: http.StatusTooManyRequests, retry: retryYes, after: time.Second},
-		schemas.CodeStorageFull:      {status: http.StatusServiceUnavailable, retry: retryYes, after: 10 * time.Second},
-		schemas.CodeQueueUnavailable: {status: http.StatusServiceUnavailable, retry: retryYes, after: 2 * time.Second},
-		schemas.CodeServerRestarting: {status: http.StatusServiceUnavailable, retry: retryYes, after: 2 * time.Second},
+		schemas.CodeQueueFull:        {status: http.StatusTooManyRequests, retry: retryYes, after: retryQueueFull},
+		schemas.CodeStorageFull:      {status: http.StatusServiceUnavailable, retry: retryYes, after: retryStorageFull},
+		schemas.CodeQueueUnavailable: {status: http.StatusServiceUnavailable, retry: retryYes, after: retryQueueAway},
+		schemas.CodeServerRestarting: {status: http.StatusServiceUnavailable, retry: retryYes, after: retryRestarting},
 
 		schemas.CodeDeadlineExceeded: {status: http.StatusGatewayTimeout, retry: retryNo},
 		schemas.CodeWorkerLost:       {status: http.StatusInternalServerError, retry: retryNo},

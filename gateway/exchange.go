@@ -17,6 +17,8 @@ const reasonDisconnected = "client_disconnected"
 // responder turns a job's events into one client's response. Its errors are
 // all *clientGoneError, and end the exchange.
 type responder interface {
+	// begin sends what can be said before anything is known of the answer.
+	begin() error
 	// event takes the next event; the terminal one completes the response.
 	event(e schemas.Event) error
 	// idle is called after each silence of Config.KeepAlive.
@@ -52,7 +54,7 @@ func (x *exchange) run(ctx context.Context, to responder) (*failure, error) {
 	follower, err := x.g.queue.Follow(ctx, x.owner, x.job, 0)
 	if err != nil {
 		if ctx.Err() != nil {
-			return nil, &clientGoneError{cause: context.Cause(ctx)}
+			return nil, leftError(ctx)
 		}
 		return lost(err), nil
 	}
@@ -67,6 +69,8 @@ func (x *exchange) run(ctx context.Context, to responder) (*failure, error) {
 	defer func() { <-joined }()
 	defer stop()
 
+	hold := time.NewTimer(x.g.config.StatusHold)
+	defer hold.Stop()
 	silence := time.NewTimer(x.g.config.KeepAlive)
 	defer silence.Stop()
 	expiry := newExpiry(x)
@@ -77,7 +81,7 @@ func (x *exchange) run(ctx context.Context, to responder) (*failure, error) {
 		case got := <-events:
 			if got.err != nil {
 				if ctx.Err() != nil {
-					return nil, &clientGoneError{cause: context.Cause(ctx)}
+					return nil, leftError(ctx)
 				}
 				return lost(got.err), nil
 			}
@@ -86,6 +90,10 @@ func (x *exchange) run(ctx context.Context, to responder) (*failure, error) {
 				return nil, err
 			}
 			silence.Reset(x.g.config.KeepAlive)
+		case <-hold.C:
+			if err := to.begin(); err != nil {
+				return nil, err
+			}
 		case <-silence.C:
 			if err := to.idle(); err != nil {
 				return nil, err
@@ -96,12 +104,22 @@ func (x *exchange) run(ctx context.Context, to responder) (*failure, error) {
 				return f, nil
 			}
 		case <-x.call.tracked.cut:
-			return &failure{code: schemas.CodeServerRestarting, message: fmt.Sprintf(
-				"This gateway is stopping. The job %s goes on without it.", x.job)}, nil
+			return x.cut(), nil
 		case <-ctx.Done():
-			return nil, &clientGoneError{cause: context.Cause(ctx)}
+			return nil, leftError(ctx)
 		}
 	}
+}
+
+// leftError is the error of a request whose connection ended.
+func leftError(ctx context.Context) error {
+	return &clientGoneError{cause: context.Cause(ctx), mayRead: true}
+}
+
+// cut is said to a client whose job goes on without this gateway.
+func (x *exchange) cut() *failure {
+	return &failure{code: schemas.CodeServerRestarting, message: fmt.Sprintf(
+		"This gateway is stopping. The job %s goes on without it.", x.job)}
 }
 
 // lost is the failure of a job that can be read no more: its client is told so,
@@ -189,19 +207,40 @@ func (y *expiry) fire(ctx context.Context) *failure {
 	defer cancel()
 	if err := x.g.queue.Expire(bounded, x.owner, x.job, x.deadline); err != nil {
 		x.call.log.WarnContext(ctx, "the end of an expired job could not be written; its worker or the next gateway will",
-			keyJob, x.job, keyError, err)
+			keyError, err)
 		return deadlineExceeded(x.deadline, x.started)
 	}
 	y.timer.Reset(x.g.config.QueueTimeout)
 	return nil
 }
 
-// cancel gives up the job of a client that left. A stopping gateway does not:
-// its clients leave because it stops, and their jobs go on. The request's
-// context has ended, so the call runs on one of its own.
-func (x *exchange) cancel(ctx context.Context) {
+// left ends an exchange whose client is gone: the job is cancelled, and a client
+// that may read all the same is told so, in the time that a cut stream has.
+func (x *exchange) left(ctx context.Context, to responder, err error) {
+	cancelled := x.cancel(ctx)
+	var gone *clientGoneError
+	if errors.As(err, &gone) && gone.mayRead {
+		x.call.tracked.cutNow()
+		to.fail(x.farewell(cancelled))
+	}
+	x.call.leave(err)
+}
+
+// farewell is for a client that closed its sending side only.
+func (x *exchange) farewell(cancelled bool) *failure {
+	if !cancelled {
+		return x.cut()
+	}
+	return &failure{code: schemas.CodeCancelled, message: fmt.Sprintf(
+		"The client closed its side of the connection, which counts as leaving: the job %s is cancelled.", x.job)}
+}
+
+// cancel gives up the job of a client that left. A stopping gateway does not,
+// and says false: its clients leave because it stops, and their jobs go on. The
+// request's context has ended, so the call runs on one of its own.
+func (x *exchange) cancel(ctx context.Context) bool {
 	if x.g.tracker.isStopping() {
-		return
+		return false
 	}
 	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), x.g.config.QueueTimeout)
 	defer cancel()
@@ -209,6 +248,7 @@ func (x *exchange) cancel(ctx context.Context) {
 		x.call.log.WarnContext(ctx, "a job whose client left could not be cancelled; it runs to its end or deadline",
 			keyJob, x.job, keyError, err)
 	}
+	return true
 }
 
 // queueFailure maps the queue's errors to codes.
@@ -232,6 +272,9 @@ func queueFailureOf(err error) *failure {
 			code:    schemas.CodeQueueUnavailable,
 			message: "The job queue cannot be reached at the moment. Send the request again later.",
 		}
+	}
+	if e := new(schemas.FieldError); errors.As(err, &e) {
+		return jobFailure(err)
 	}
 	return faulty()
 }

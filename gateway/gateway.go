@@ -20,6 +20,10 @@ import (
 // to return once it was cut.
 const cutGrace = 2 * time.Second
 
+// CutTimeout is how long [Gateway.Cut] takes at most to end the streams of
+// clients that do not read; those of clients that read end at once.
+const CutTimeout = cutWriteTimeout + cutGrace
+
 // Options are what a gateway is made of.
 type Options struct {
 	// Queue is where jobs go; the caller opens it and closes it after Drain.
@@ -106,10 +110,9 @@ func (g *Gateway) Refuse() { g.tracker.stop() }
 
 // Drain stops the gateway. At once, as by Refuse, readiness turns 503 and new API requests
 // get 503 server_restarting; from now on no job is cancelled, whatever clients
-// do. Open requests go on until they end or ctx does; then each is ended with
-// server_restarting, inside its stream where it has begun, and its job goes on
-// without it. Drain returns when every API handler has returned, and may be
-// called again.
+// do. Open requests go on until they end or ctx does; then the rest is ended as
+// by Cut. Drain returns when every API handler has returned, and may be called
+// again.
 //
 // The HTTP server is the caller's: shut it down afterwards.
 func (g *Gateway) Drain(ctx context.Context) {
@@ -119,13 +122,27 @@ func (g *Gateway) Drain(ctx context.Context) {
 	if g.tracker.wait(ctx) {
 		return
 	}
-	cut := g.tracker.cutAll()
-	g.log.InfoContext(ctx, "gateway: the time to drain is over, requests are cut and their jobs go on", keyCut, cut)
 	// Everything a handler still does is bounded, by cutWriteTimeout or by
 	// QueueTimeout; the bound here is for faults.
 	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), g.config.QueueTimeout+cutGrace)
 	defer cancel()
-	if !g.tracker.wait(last) {
+	g.Cut(last)
+}
+
+// Cut ends what is open without waiting for it: each request is ended with
+// server_restarting and the id of its job, inside its stream where it has begun,
+// and its job goes on without it. Cut returns when every API handler has
+// returned or ctx ends; [CutTimeout] is enough, but for a queue that does not
+// answer. It may be called during a Drain, and again.
+//
+// A whole answer's last bytes are the HTTP server's to send: shut it down
+// afterwards.
+func (g *Gateway) Cut(ctx context.Context) {
+	g.tracker.stop()
+	if cut := g.tracker.cutAll(); cut > 0 {
+		g.log.InfoContext(ctx, "gateway: requests are cut, their jobs go on", keyCut, cut)
+	}
+	if !g.tracker.wait(ctx) {
 		g.log.ErrorContext(ctx, "gateway: handlers did not return", keyActive, g.tracker.stop())
 	}
 }

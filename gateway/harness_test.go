@@ -52,6 +52,8 @@ func startBench(t *testing.T, change ...func(*benchOptions)) *bench {
 		Gatherer:   b.reg,
 		Config:     DefaultConfig(),
 	}}
+	// However slow the machine: what a worker refuses at once has its status.
+	o.Config.StatusHold = patience
 	for _, c := range change {
 		c(&o)
 	}

@@ -1,12 +1,15 @@
 package gateway
 
+import "github.com/semantic-worker/semantic/schemas"
+
 // Keys of log attributes. They are part of the contract with whoever searches
-// the logs: request_id is the same on a request's lines in every process.
+// the logs: the ids of request and job are on their lines in every process.
 const (
-	keyRequestID = "request_id"
-	keyJob       = "job"
+	keyRequestID = schemas.LogRequestID
+	keyJob       = schemas.LogJobID
 	keyOwner     = "owner"
 	keyModel     = "model"
+	keyAlias     = "alias"
 	keyClass     = "class"
 	keyMethod    = "method"
 	keyPath      = "path"

@@ -11,6 +11,7 @@ import (
 	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/trace"
 
+	"github.com/semantic-worker/semantic/queue"
 	"github.com/semantic-worker/semantic/schemas"
 )
 
@@ -32,7 +33,7 @@ func (g *Gateway) identify(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		id := requestIDFrom(r.Header.Get(headerRequestID))
 		w.Header().Set(headerRequestID, id)
-		ctx := propagator.Extract(r.Context(), propagation.HeaderCarrier(r.Header))
+		ctx := queue.WithRequestID(propagator.Extract(r.Context(), propagation.HeaderCarrier(r.Header)), id)
 		c := &call{id: id, log: g.log.With(keyRequestID, id), start: time.Now(), route: routeOther}
 		next.ServeHTTP(w, withCall(r.WithContext(ctx), c))
 	})
@@ -119,7 +120,7 @@ func (g *Gateway) guard(next http.Handler) http.Handler {
 		if !g.origins.hostAllowed(r.Host) {
 			refuse(w, r, &failure{code: schemas.CodeForbidden, message: fmt.Sprintf(
 				"The host name %q is not served here (protection against DNS rebinding). "+
-					"Use localhost or an IP address, or allow the name in the gateway's configuration.", shown(hostOf(r.Host)))})
+					"Use localhost or an IP address, or start the gateway with --allowed-hosts and this name.", shown(hostOf(r.Host)))})
 			return
 		}
 		if len(g.origins.origins) > 0 {
@@ -128,7 +129,8 @@ func (g *Gateway) guard(next http.Handler) http.Handler {
 		switch g.origins.verdict(r) {
 		case originForeign:
 			refuse(w, r, &failure{code: schemas.CodeForbidden, message: fmt.Sprintf(
-				"Requests from the web origin %q are not served. Allow it in the gateway's configuration.", shown(r.Header.Get("Origin")))})
+				"Requests from the web origin %q are not served. To serve them, start the gateway with --allowed-origins and this origin.",
+				shown(r.Header.Get("Origin")))})
 			return
 		case originListed:
 			if isPreflight(r) {

@@ -90,8 +90,11 @@ func TestAliasAnswersAsTheRealModel(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if s := log[0].Submitted; s == nil || s.Model != "m" || s.API == nil || s.API.RequestedModel != "gpt-4o" {
+	if s := log[0].Submitted; s == nil || s.Model != "m" {
 		t.Errorf("submitted %+v", s)
+	}
+	if line := b.endLine(t, resp.Header.Get(headerRequestID)); line[keyModel] != "m" || line[keyAlias] != "gpt-4o" {
+		t.Errorf("logged model %v, alias %v", line[keyModel], line[keyAlias])
 	}
 }
 

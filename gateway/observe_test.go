@@ -211,11 +211,3 @@ func TestNew(t *testing.T) {
 		t.Errorf("/metrics without a gatherer: %d", rec.Code)
 	}
 }
-
-func TestNoRouteHintsAtV1(t *testing.T) {
-	b := startBench(t)
-	hint := wantError(t, b.do(http.MethodPost, "/chat/completions", chatBody("x", false)), schemas.CodeNotFound)
-	if !strings.Contains(hint.Message, "/v1/chat/completions") {
-		t.Errorf("message %q", hint.Message)
-	}
-}

@@ -3,6 +3,7 @@ package gateway
 import (
 	"fmt"
 	"net/http"
+	"path"
 	"slices"
 	"strings"
 	"time"
@@ -52,8 +53,33 @@ func (g *Gateway) handler() http.Handler {
 	for _, rt := range routes {
 		mux.Handle(rt.path, g.routeHandler(rt))
 	}
-	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) { noRoute(w, r, routes) })
-	return g.identify(g.observe(g.recoverPanic(g.guard(mux))))
+	none := noRoute(routes)
+	mux.Handle("/", none)
+	mux.Handle("/v1/models/{$}", none) // no model has an empty name
+	return g.identify(g.observe(g.recoverPanic(g.guard(plainTargets(mux, none)))))
+}
+
+// plainTargets keeps from the mux what it would answer by itself, with a
+// redirect or in plain text: paths that have a shorter form (//, /./, /../),
+// and targets that are none ("*", an authority).
+func plainTargets(mux, none http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		target := r.URL.EscapedPath()
+		if r.RequestURI == "*" || !strings.HasPrefix(target, "/") || shortest(target) != target {
+			none.ServeHTTP(w, r)
+			return
+		}
+		mux.ServeHTTP(w, r)
+	})
+}
+
+// shortest cleans a path as the mux does: a slash at the end stays.
+func shortest(target string) string {
+	short := path.Clean(target)
+	if strings.HasSuffix(target, "/") && short != "/" {
+		short += "/"
+	}
+	return short
 }
 
 // routeHandler labels the request with its route and picks the method. The mux
@@ -69,7 +95,7 @@ func (g *Gateway) routeHandler(rt route) http.Handler {
 		if !ok {
 			w.Header().Set("Allow", strings.Join(allow, ", "))
 			refuse(w, r, &failure{code: schemas.CodeMethodNotAllowed, message: fmt.Sprintf(
-				"%s does not answer %s; it answers %s.", rt.path, r.Method, strings.Join(allow, ", "))})
+				"%s does not answer %s; it answers %s.", shown(r.URL.Path), shown(r.Method), strings.Join(allow, ", "))})
 			return
 		}
 		h(w, r)
@@ -88,10 +114,29 @@ func (g *Gateway) routeHandler(rt route) http.Handler {
 	})
 }
 
-func noRoute(w http.ResponseWriter, r *http.Request, routes []route) {
-	message := fmt.Sprintf("There is no route %s %s.", r.Method, r.URL.Path)
-	if slices.ContainsFunc(routes, func(rt route) bool { return rt.path == "/v1"+r.URL.Path }) {
-		message += fmt.Sprintf(" Did you mean /v1%s? A client's base URL ends in /v1.", r.URL.Path)
+// noRoute refuses what has no route, and names the one that may be meant.
+func noRoute(routes []route) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		target := r.URL.Path
+		if target == "" {
+			target = r.RequestURI
+		}
+		message := fmt.Sprintf("There is no route %s %s.", shown(r.Method), shown(target))
+		if meant, ok := nearRoute(routes, target); ok {
+			message += fmt.Sprintf(" Did you mean %s? A client's base URL ends in /v1.", meant)
+		}
+		refuse(w, r, &failure{code: schemas.CodeNotFound, message: message})
+	})
+}
+
+// nearRoute mends what base URLs are often wrong in: slashes, and a /v1 that is
+// missing or there twice.
+func nearRoute(routes []route, target string) (string, bool) {
+	short := path.Clean("/" + target)
+	for _, meant := range []string{short, "/v1" + short, strings.TrimPrefix(short, "/v1")} {
+		if slices.ContainsFunc(routes, func(rt route) bool { return rt.path == meant }) {
+			return meant, true
+		}
 	}
-	refuse(w, r, &failure{code: schemas.CodeNotFound, message: message})
+	return "", false
 }

@@ -17,8 +17,15 @@ func newSSEWriter(w http.ResponseWriter, t *tracked) *sseWriter {
 	return &sseWriter{w: w, conn: http.NewResponseController(w), tracked: t}
 }
 
-// commit sets the status: after it errors travel inside the stream. The header
-// goes out with the first flush.
+// begin sends the status and the headers, if they were not sent: after it
+// errors travel inside the stream.
+func (s *sseWriter) begin() error {
+	if s.committed {
+		return nil
+	}
+	return s.send()
+}
+
 func (s *sseWriter) commit() {
 	if s.committed {
 		return
@@ -57,6 +64,11 @@ func (s *sseWriter) flush() error {
 	if len(s.buf) == 0 {
 		return nil
 	}
+	return s.send()
+}
+
+// send writes what is there, the head first.
+func (s *sseWriter) send() error {
 	s.commit()
 	s.tracked.armWrite()
 	defer s.tracked.disarmWrite()
@@ -73,7 +85,12 @@ func (s *sseWriter) flush() error {
 
 // clientGoneError: the client closed its connection, or did not read for the
 // length of the write timeout.
-type clientGoneError struct{ cause error }
+type clientGoneError struct {
+	cause error
+	// mayRead: no write has failed; what looks like a client that left may be one
+	// that closed its sending side.
+	mayRead bool
+}
 
 func (e *clientGoneError) Error() string { return "client gone: " + e.cause.Error() }
 func (e *clientGoneError) Unwrap() error { return e.cause }

@@ -10,7 +10,7 @@ import (
 // them. Messages are never among them.
 func spanAttrs(c *call, r *http.Request, sent int) []attribute.KeyValue {
 	attrs := []attribute.KeyValue{
-		attribute.String("http.request.method", r.Method),
+		attribute.String("http.request.method", shown(r.Method)),
 		attribute.String("http.route", c.route),
 		attribute.Int("http.response.status_code", c.status(sent)),
 		attribute.String("semantic.request_id", c.id),

@@ -3,6 +3,7 @@ package queue
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -17,8 +18,9 @@ const cancelRepeat = 250 * time.Millisecond
 // running job's worker is told until an end is in the log, and after
 // Config.CancelGrace the event is appended here, so that the worker's next
 // append is refused. Returns nil once the job has ended, however it ended;
-// ErrUnavailable or the context's error otherwise. reason is
-// "client_disconnected" or "requested".
+// ErrUnavailable, the context's error, or schemas.ErrNewerVersion (only a newer
+// release can write this log) otherwise. reason is "client_disconnected" or
+// "requested".
 func (q *Queue) Cancel(ctx context.Context, owner, jobID, reason string) error {
 	return q.end(ctx, owner, jobID, reason, q.config.CancelGrace, func(l jobLog) schemas.Event {
 		return schemas.Event{
@@ -64,13 +66,16 @@ func (q *Queue) end(
 		if err := q.readLog(ctx, owner, jobID, &l); err != nil {
 			return err
 		}
+		if l.Newer {
+			return fmt.Errorf("queue: log of %s: %w", jobID, schemas.ErrNewerVersion)
+		}
 		if l.ended() {
 			q.removeJob(ctx, owner, jobID, l)
 			return nil
 		}
 		running := l.running()
 		if running != nil {
-			q.tell(running.Worker, ControlMessage{Kind: ControlCancel, Owner: owner, JobID: jobID, Reason: reason})
+			q.tell(ctx, running.Worker, ControlMessage{Kind: ControlCancel, Owner: owner, JobID: jobID, Reason: reason})
 		}
 		if running == nil || time.Since(begin) >= grace {
 			err := q.appendTerminal(ctx, owner, jobID, l, terminal(l))

@@ -171,7 +171,7 @@ func TestRedelivery(t *testing.T) {
 	}
 	begin := time.Now()
 	again := claim(t, other)
-	if again.Key() != d.Key() || !again.Redelivered {
+	if again.Key() != d.Key() || again.Deliveries != 2 {
 		t.Fatalf("claimed %+v", again)
 	}
 	if waited, most := time.Since(begin), q.Config().AckWait+q.Config().PollInterval; waited > most+time.Second {
@@ -222,6 +222,40 @@ func TestHandBack(t *testing.T) {
 	}
 	if _, err := c.Next(t.Context()); !errors.Is(err, queue.ErrClosed) {
 		t.Errorf("closed claimer: %v", err)
+	}
+}
+
+// TestHandBackOutlivesTheBroker: a job that was handed back before the broker
+// stopped need not wait until its claim has run out.
+func TestHandBackOutlivesTheBroker(t *testing.T) {
+	patient := func(o *queue.Options) { o.Config.AckWait = 10 * time.Minute }
+	srv := queuetest.Start(t)
+	q := queuetest.Open(t, srv, patient)
+	d := claimed(t, q)
+	add(t, d, started("w", "w-1", 1), requeued("w", "w-1"))
+	if err := d.HandBack(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	srv.Restart(t)
+	again := claim(t, claimer(t, queuetest.Open(t, srv, patient), "w2"))
+	if again.Key() != d.Key() {
+		t.Fatalf("claimed %s", again.Key())
+	}
+}
+
+// TestHandBackAfter: nobody is offered the job before the delay is over.
+func TestHandBackAfter(t *testing.T) {
+	const delay = 700 * time.Millisecond
+	srv := queuetest.Start(t)
+	q := queuetest.Open(t, srv, fast)
+	d := claimed(t, q)
+	begin := time.Now()
+	if err := d.HandBackAfter(t.Context(), delay); err != nil {
+		t.Fatal(err)
+	}
+	again := claim(t, claimer(t, q, "w2"))
+	if waited := time.Since(begin); again.Key() != d.Key() || waited < delay {
+		t.Fatalf("claimed %s after %v", again.Key(), waited)
 	}
 }
 

@@ -227,7 +227,7 @@ func (c *Claimer) poll(ctx context.Context) error {
 		for subject := range subjects {
 			flow, ok := flowOf(subject)
 			if !ok {
-				continue // no consumer matches it
+				continue // stored by topology 1.0; no consumer matches it
 			}
 			if h := &c.hints[i][flow]; !h.active {
 				*h = hint{active: true}
@@ -282,11 +282,15 @@ func (c *Claimer) try(ctx context.Context, l lane) (*Delivery, error) {
 // the message gets lost, AckWait does the same.
 func (c *Claimer) giveBack(ctx context.Context, m jetstream.Msg, cause error) {
 	if !errors.Is(cause, ErrClosed) && ctx.Err() == nil {
-		c.q.log.Warn("claimed job cannot be taken, handed back", slog.String("subject", m.Subject()), slog.Any("error", cause))
+		jobID, _ := claimedID(m) // fails for no message of a consumer
+		c.q.logOfMessage(ctx, m, jobID).WarnContext(ctx, "claimed job cannot be taken, handed back",
+			slog.String("subject", m.Subject()), slog.Any("error", cause))
 		_ = m.NakWithDelay(giveBackPause)
 		return
 	}
-	_ = m.Nak()
+	for _, kind := range handBack() {
+		_ = c.q.nc.Publish(m.Reply(), []byte(kind))
+	}
 	if a, err := parseJobSubject(m.Subject()); err == nil {
 		_ = c.q.nc.Publish(wakeSubject(a.Model, a.Class, a.Flow, a.Owner), nil)
 	}
@@ -335,6 +339,8 @@ func (c *Claimer) consumer(ctx context.Context, l lane) (jetstream.Consumer, err
 			AckPolicy:     jetstream.AckExplicitPolicy,
 			AckWait:       c.q.config.AckWait,
 			MaxDeliver:    -1,
+			// Claimed jobs, and those that wait out a delay, are as many as the
+			// stream holds: Bounds.MaxJobs. A bound of its own would stop the flow.
 			MaxAckPending: -1,
 			Replicas:      c.q.config.Replicas,
 		})
@@ -370,30 +376,4 @@ func fetchOne(consumer jetstream.Consumer, wait bool) (jetstream.Msg, error) {
 		return nil, fmt.Errorf("queue: fetch: %w", err)
 	}
 	return nil, nil
-}
-
-// admit makes a Delivery of a message, or nil if it must be left to its owner.
-func (c *Claimer) admit(ctx context.Context, m jetstream.Msg) (*Delivery, error) {
-	if c.isClosed() {
-		return nil, ErrClosed
-	}
-	d, err := c.q.newDelivery(ctx, m, c.o)
-	if err != nil {
-		return nil, err
-	}
-	// After an outage every claim has run out, but the workers live: each gets
-	// one AckWait to take its jobs back (its heartbeats do), before others may.
-	since, lost := c.q.link.sinceReconnect()
-	running := d.log.running()
-	if lost && since < c.q.config.AckWait && running != nil && running.Incarnation != c.o.Incarnation {
-		_ = m.NakWithDelay(c.q.config.AckWait / 2)
-		return nil, nil
-	}
-	class := string(d.Class)
-	c.q.metrics.claims.WithLabelValues(class).Inc()
-	if d.Redelivered {
-		c.q.metrics.redeliveries.WithLabelValues(class).Inc()
-	}
-	d.repeatLast()
-	return d, nil
 }

@@ -87,13 +87,13 @@ func (f *ControlFeed) Close() {
 
 // tell sends a message to a worker, as far as the connection allows; senders
 // repeat it.
-func (q *Queue) tell(workerID string, m ControlMessage) {
+func (q *Queue) tell(ctx context.Context, workerID string, m ControlMessage) {
 	data, err := json.Marshal(m)
 	if err == nil {
 		err = q.nc.Publish(controlSubject(workerID), data)
 	}
 	if err != nil {
-		q.log.Debug("control message not sent", slog.String("worker", workerID), slog.Any("error", err))
+		q.logOf(ctx, m.JobID).DebugContext(ctx, "control message not sent", slog.String("worker", workerID), slog.Any("error", err))
 	}
 }
 

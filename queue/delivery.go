@@ -2,6 +2,7 @@ package queue
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -33,13 +34,14 @@ type Delivery struct {
 	StoredAt time.Time
 	// Sequence is the job's sequence in the stream of its class.
 	Sequence uint64
-	// Redelivered is set when the server had offered the job before.
-	Redelivered bool
+	// Deliveries is how often the server has offered the job, this time included.
+	Deliveries uint64
 
-	q    *Queue
-	o    ClaimOptions
-	body []byte
-	log  jobLog // as read at the claim
+	q      *Queue
+	logger *slog.Logger
+	o      ClaimOptions
+	body   []byte
+	log    jobLog // as read at the claim
 
 	// lost is closed when the job is known to be another's.
 	lost     chan struct{}
@@ -76,16 +78,18 @@ func (q *Queue) newDelivery(ctx context.Context, m jetstream.Msg, o ClaimOptions
 		JobID: deliveredID(header.Get(schemas.HeaderJobID), address.Class, meta.Sequence.Stream),
 		Owner: address.Owner, Model: address.Model, Class: address.Class, Flow: address.Flow,
 		RequestID: header.Get(schemas.HeaderRequestID), TraceParent: header.Get(schemas.HeaderTraceParent),
-		StoredAt: meta.Timestamp, Sequence: meta.Sequence.Stream, Redelivered: meta.NumDelivered > 1,
+		StoredAt: meta.Timestamp, Sequence: meta.Sequence.Stream, Deliveries: meta.NumDelivered,
 		q: q, o: o, body: m.Data(), lost: make(chan struct{}), messages: []jetstream.Msg{m}, writer: NewJobID(),
 	}
+	ctx = WithRequestID(ctx, d.RequestID)
+	d.logger = q.logOf(ctx, d.JobID)
 	if replyTo := header.Get(schemas.HeaderReplyTo); replyTo != "" {
 		if replyAllowed(replyTo, d.Owner, q.config.ReplyPrefixes) {
 			d.ReplyTo = replyTo
 		} else {
 			q.metrics.repliesRefused.Inc()
-			q.log.Warn("reply_to is not under the owner's inbox and is not used",
-				slog.String("job", d.JobID), slog.String("owner", d.Owner), slog.String("reply_to", replyTo))
+			d.logger.WarnContext(ctx, "reply_to is not under the owner's inbox and is not used",
+				slog.String("owner", d.Owner), slog.String("reply_to", replyTo))
 		}
 	}
 	ctx, cancel := context.WithTimeout(ctx, q.config.AckWait/2)
@@ -111,39 +115,32 @@ func (d *Delivery) Job() (schemas.Job, error) {
 	return schemas.DecodeJob(d.body)
 }
 
+// PeekDeadline is how long a job that this release cannot read may wait, from
+// its StoredAt: what its body says under deadline_ms, as far as that can be read
+// and a log lives, else the class's default.
+func (d *Delivery) PeekDeadline() time.Duration {
+	otherwise := d.q.config.DefaultDeadline[d.Class]
+	var body map[string]json.RawMessage
+	if err := json.Unmarshal(d.body, &body); err != nil {
+		return otherwise
+	}
+	var ms float64
+	if err := json.Unmarshal(body["deadline_ms"], &ms); err != nil || !(ms >= 1) {
+		return otherwise
+	}
+	return time.Duration(min(ms, float64(d.q.longestDeadline().Milliseconds())) * float64(time.Millisecond))
+}
+
 // Log returns the events read at the claim. A copy: change it freely.
 func (d *Delivery) Log() []schemas.Event { return d.log.events() }
 
-// Deaths counts the attempts in the log, as read at the claim, that nothing
-// took back and whose incarnation is not alive in the registry. Right after an
-// outage of the broker, when every entry may have run out, only incarnations
-// that were replaced count.
+// Deaths counts the workers that died on the job by its log, as read at the
+// claim, and by the registry as it is now. Right after an outage of the broker,
+// when every entry may have run out, only incarnations that were replaced count.
 func (d *Delivery) Deaths() int {
-	deaths := 0
-	for i, e := range d.log.Entries {
-		if e.Event.Type != schemas.EventStarted || d.handedBack(i) {
-			continue
-		}
-		if s := e.Event.Started; s.Incarnation != d.o.Incarnation && d.q.registry.dead(s.Worker, s.Incarnation) {
-			deaths++
-		}
-	}
-	return deaths
-}
-
-// handedBack reports whether the attempt that starts at entry i ended in
-// `requeued`.
-func (d *Delivery) handedBack(i int) bool {
-	for _, e := range d.log.Entries[i+1:] {
-		switch e.Event.Type {
-		case schemas.EventRequeued:
-			return true
-		case schemas.EventStarted:
-			return false
-		default:
-		}
-	}
-	return false
+	return deaths(d.log.events(), func(worker, incarnation string) bool {
+		return incarnation != d.o.Incarnation && d.q.registry.dead(worker, incarnation)
+	})
 }
 
 // Lost is closed when an append was fenced: the job is another's now.
@@ -155,12 +152,18 @@ func (d *Delivery) Lost() <-chan struct{} { return d.lost }
 // the event is also published to ReplyTo.
 //
 // Errors: ErrFenced (the job is another's now: stop), ErrTerminal (the job has
-// ended), ErrStorageFull (not stored), *schemas.FieldError (not stored). When
+// ended), ErrStorageFull (not stored), *schemas.FieldError (not stored),
+// schemas.ErrNewerVersion (a newer release writes this log: its events cannot be
+// numbered here). When
 // ctx ends first: ErrUnavailable, and the event may or may not be in the log;
 // the next Append finds out before it stores anything.
 func (d *Delivery) Append(ctx context.Context, e schemas.Event) error {
 	d.appendMu.Lock()
 	defer d.appendMu.Unlock()
+	ctx = WithRequestID(ctx, d.RequestID)
+	if d.log.Newer {
+		return fmt.Errorf("queue: log of %s: %w", d.JobID, schemas.ErrNewerVersion)
+	}
 	for {
 		if err := d.settle(ctx); err != nil {
 			return err
@@ -271,7 +274,7 @@ func (d *Delivery) publishReply(sequence uint64, data []byte) {
 		Header: nats.Header{headerSequence: {strconv.FormatUint(sequence, 10)}},
 	})
 	if err != nil {
-		d.q.log.Debug("reply not sent", slog.String("job", d.JobID), slog.Any("error", err))
+		d.logger.Debug("reply not sent", slog.Any("error", err))
 	}
 }
 
@@ -314,65 +317,4 @@ func (d *Delivery) KeepAlive(ctx context.Context) error {
 			_ = m.InProgress() // a lost beat is made up by the next
 		}
 	}
-}
-
-// Ack removes the job from the queue and waits for the server to confirm. Only
-// after the terminal event is in the log: else ErrNotTerminal. If it fails
-// (ErrUnavailable), the next claimer finds the end and acks.
-func (d *Delivery) Ack(ctx context.Context) error {
-	d.appendMu.Lock()
-	ended := d.ended
-	d.appendMu.Unlock()
-	if !ended {
-		return ErrNotTerminal
-	}
-	return d.answer(ctx, "+ACK")
-}
-
-// HandBack gives the job to others at once and rings their bell. Append
-// `requeued` first.
-func (d *Delivery) HandBack(ctx context.Context) error {
-	if err := d.answer(ctx, "-NAK"); err != nil {
-		return err
-	}
-	// The server rings for new jobs only.
-	if err := d.q.nc.Publish(wakeSubject(d.Model, d.Class, d.Flow, d.Owner), nil); err != nil {
-		d.q.log.Debug("bell not rung", slog.String("job", d.JobID), slog.Any("error", err))
-	}
-	return nil
-}
-
-// answer sends an acknowledgement of the given kind for every message and
-// waits for the server's confirmation. Repeating one does no harm.
-func (d *Delivery) answer(ctx context.Context, kind string) error {
-	for _, m := range d.held() {
-		err := d.q.retry(ctx, func(ctx context.Context) error {
-			if _, err := d.q.nc.RequestWithContext(ctx, m.Reply(), []byte(kind)); err != nil {
-				return fmt.Errorf("queue: %s: %w", kind, err)
-			}
-			return nil
-		})
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// Adopt makes d, which is being run, answer also for newer, which is the same
-// job offered again (its claim ran out, or it was published twice). newer must
-// not be used afterwards. ErrInvalid if it is another job.
-func (d *Delivery) Adopt(newer *Delivery) error {
-	if newer == d || newer.Key() != d.Key() {
-		return fmt.Errorf("%w: adopt %s for %s", ErrInvalid, newer.Key(), d.Key())
-	}
-	adopted := newer.held()
-	d.messagesMu.Lock()
-	defer d.messagesMu.Unlock()
-	if newer.Class == d.Class && newer.Sequence == d.Sequence {
-		d.messages = adopted
-		return nil
-	}
-	d.messages = append(d.messages, adopted...)
-	return nil
 }

@@ -32,7 +32,12 @@
 //   - Owner, model, class and flow are read from the subject of a job, never
 //     from its body. Events go to a job's reply_to only under its owner's inbox.
 //   - Entries of a log that are no event of the job are skipped by readers, and
-//     do not fence its writer.
+//     do not fence its writer. Entries of a newer release close the log for this
+//     one: it appends nothing, because it cannot number what it would append.
+//   - A claimed job that another worker has by its log is left to that worker
+//     while there is news of it: its heartbeats were late, or the job was stored
+//     twice. A job published under the id of a gateway's job with another body is
+//     dropped.
 //
 // # The connection
 //

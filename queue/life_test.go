@@ -18,7 +18,7 @@ func TestLife(t *testing.T) {
 	f := follow(t, q, "ada/α", ticket.JobID, 0)
 	d := claim(t, c)
 	if d.JobID != ticket.JobID || d.Owner != "ada/α" || d.Model != model || d.RequestID != "r-1" ||
-		d.Class != schemas.ClassNormal || d.Flow != ticket.Flow || d.Sequence != ticket.Sequence || d.Redelivered {
+		d.Class != schemas.ClassNormal || d.Flow != ticket.Flow || d.Sequence != ticket.Sequence || d.Deliveries != 1 {
 		t.Fatalf("delivery %+v does not match ticket %+v", d, ticket)
 	}
 	if age := time.Since(d.StoredAt); age < 0 || age > time.Minute {

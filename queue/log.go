@@ -94,7 +94,7 @@ func (l jobLog) usage() *schemas.Usage {
 }
 
 // accept adds a stored message to the log, if it is its next event.
-func (q *Queue) accept(l *jobLog, jobID string, m storedMessage) {
+func (q *Queue) accept(ctx context.Context, l *jobLog, jobID string, m storedMessage) {
 	if m.Sequence <= l.Last {
 		return
 	}
@@ -105,7 +105,7 @@ func (q *Queue) accept(l *jobLog, jobID string, m storedMessage) {
 		l.Newer = true
 	case err != nil, event.Job != jobID, event.N != l.n()+1, l.ended():
 		q.metrics.junk.Inc()
-		q.log.Warn("entry in a job's log is no event of it", slog.String("job", jobID), slog.Uint64("sequence", m.Sequence))
+		q.logOf(ctx, jobID).WarnContext(ctx, "entry in a job's log is no event of it", slog.Uint64("sequence", m.Sequence))
 	default:
 		l.Entries = append(l.Entries, logEntry{Sequence: m.Sequence, Event: event, Time: m.Time})
 	}
@@ -129,13 +129,13 @@ func (q *Queue) readSubjectOnce(ctx context.Context, subject, jobID string, l *j
 	}
 	// Most logs are read when they hold one event, or one more than before.
 	if event, err := schemas.DecodeEvent(end.Data); err == nil && event.N == l.n()+1 {
-		q.accept(l, jobID, end)
+		q.accept(ctx, l, jobID, end)
 		return nil
 	}
 	for l.Last < end.Sequence {
 		before := l.Last
 		_, _, err := q.directBatch(ctx, streamEvents, subject, l.Last+1, func(m storedMessage) bool {
-			q.accept(l, jobID, m)
+			q.accept(ctx, l, jobID, m)
 			return true
 		})
 		if err != nil {
@@ -152,7 +152,7 @@ func (q *Queue) readSubjectOnce(ctx context.Context, subject, jobID string, l *j
 		if !found {
 			return nil // purged meanwhile
 		}
-		q.accept(l, jobID, m)
+		q.accept(ctx, l, jobID, m)
 	}
 	return nil
 }

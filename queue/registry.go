@@ -204,6 +204,17 @@ func (r *registry) live() []registryEntry {
 	return list
 }
 
+// heard is how long ago an incarnation's entry was written; false if it has
+// none. An entry that was there before this cache counts from its filling.
+func (r *registry) heard(who incarnation) (time.Duration, bool) {
+	for _, e := range r.live() {
+		if e.status.ID == who.worker {
+			return time.Since(e.seen), e.status.Incarnation == who.id
+		}
+	}
+	return 0, false
+}
+
 // dead reports whether an incarnation is known to have ended: its worker's
 // entry is another's, or gone although the broker was there to be told.
 func (r *registry) dead(worker, incarnation string) bool {

@@ -135,7 +135,7 @@ func TestRegistryExpiry(t *testing.T) {
 	submit(t, reader, queue.Submission{Job: body("x")})
 	d := claim(t, claimer(t, reader, "b"))
 	// Three attempts by a, b and c: b is the claimer itself, c lives.
-	add(t, d, started("a", "a-1", 1), requeued("a", "a-1"), started("a", "a-1", 2), started("b", "b-1", 3), started("c", "c-1", 4))
+	add(t, d, started("a", "a-1", 1), requeued("a", "a-1"), started("a", "a-1", 2), started("c", "c-1", 3), started("b", "b-1", 4))
 	again := claim(t, claimer(t, reader, "b"))
 	if n := again.Deaths(); n != 0 {
 		t.Fatalf("%d deaths while all live", n)

@@ -18,24 +18,32 @@ import (
 // look for the log, under the token as it was written. An error means that the
 // broker did not answer, or has no room now: the job is to be offered again.
 func (c *Claimer) endStranger(ctx context.Context, m jetstream.Msg) error {
-	meta, err := m.Metadata()
+	jobID, err := claimedID(m)
 	if err != nil {
-		return fmt.Errorf("queue: claimed message: %w", err)
+		return err
 	}
-	// The consumer's filter has checked the tokens before the owner's.
-	token := strings.Split(strings.TrimPrefix(m.Subject(), prefixJobs), ".")
-	class, owner := schemas.Class(token[1]), token[len(token)-1]
-	jobID := deliveredID(m.Headers().Get(schemas.HeaderJobID), class, meta.Sequence.Stream)
+	owner := m.Subject()[strings.LastIndexByte(m.Subject(), '.')+1:]
 	ctx, cancel := context.WithTimeout(ctx, c.q.config.AckWait/2)
 	defer cancel()
 	err = c.failStranger(ctx, prefixEvents+owner+"."+jobID, jobID, owner)
 	if errors.Is(err, ErrUnavailable) || errors.Is(err, ErrStorageFull) {
 		return err
 	}
-	c.q.log.Warn("job under an owner token that is not allowed, ended",
-		slog.String("subject", m.Subject()), slog.String("job", jobID), slog.Any("error", err))
+	c.q.logOfMessage(ctx, m, jobID).Warn("job under an owner token that is not allowed, ended",
+		slog.String("subject", m.Subject()), slog.Any("error", err))
 	_ = m.Term() // if it gets lost, the job is offered again and its log has its end
 	return nil
+}
+
+// claimedID is the id of a claimed job, also where its owner token is no slug:
+// the consumer's filter has checked the tokens before it.
+func claimedID(m jetstream.Msg) (string, error) {
+	meta, err := m.Metadata()
+	if err != nil {
+		return "", fmt.Errorf("queue: claimed message: %w", err)
+	}
+	class := schemas.Class(strings.Split(strings.TrimPrefix(m.Subject(), prefixJobs), ".")[1])
+	return deliveredID(m.Headers().Get(schemas.HeaderJobID), class, meta.Sequence.Stream), nil
 }
 
 // failStranger appends the end to the log, unless it is there.

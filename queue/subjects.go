@@ -74,6 +74,17 @@ func modelFilter(model string, class schemas.Class) string {
 // classFilter matches all jobs of one class.
 func classFilter(class schemas.Class) string { return prefixJobs + "*." + string(class) + ".*.*" }
 
+// jobSubjects are the subjects under which jobs of one class are stored. A
+// publish to another flow has no stream: it is refused, instead of stored where
+// no claimer looks.
+func jobSubjects(class schemas.Class) []string {
+	subjects := make([]string, Flows)
+	for flow := range subjects {
+		subjects[flow] = prefixJobs + "*." + string(class) + "." + flowToken(flow) + ".*"
+	}
+	return subjects
+}
+
 // jobAddress is what a job's subject says.
 type jobAddress struct {
 	Model string

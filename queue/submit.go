@@ -69,10 +69,7 @@ const deadlineMargin = time.Hour
 // longer than Config.EventsMaxAge less an hour. The deadlines of Config.DefaultDeadline
 // always pass.
 func (q *Queue) CheckDeadline(job schemas.Job) error {
-	longest := q.config.EventsMaxAge - deadlineMargin
-	for _, d := range q.config.DefaultDeadline {
-		longest = max(longest, d)
-	}
+	longest := q.longestDeadline()
 	if job.DeadlineMS <= longest.Milliseconds() {
 		return nil
 	}
@@ -80,6 +77,14 @@ func (q *Queue) CheckDeadline(job schemas.Job) error {
 		Field: "deadline_ms", Code: schemas.CodeInvalidRequest,
 		Reason: fmt.Sprintf("is %d, more than the %d that this queue keeps a job's log for", job.DeadlineMS, longest.Milliseconds()),
 	}
+}
+
+func (q *Queue) longestDeadline() time.Duration {
+	longest := q.config.EventsMaxAge - deadlineMargin
+	for _, d := range q.config.DefaultDeadline {
+		longest = max(longest, d)
+	}
+	return longest
 }
 
 // Submit stores a job durably: first a `submitted` event, which takes the job
@@ -120,13 +125,12 @@ func (q *Queue) submit(ctx context.Context, s Submission) (Ticket, error) {
 	if err != nil {
 		return Ticket{}, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, q.config.SubmitTimeout)
+	ctx, cancel := context.WithTimeout(WithRequestID(ctx, s.RequestID), q.config.SubmitTimeout)
 	defer cancel()
 	if err := q.pressure.check(ctx, q, s.Class); err != nil {
 		return Ticket{}, err
 	}
-	sum := sha256.Sum256(body)
-	hash := hex.EncodeToString(sum[:])
+	hash := bodyHash(body)
 	fresh, err := q.takeID(ctx, &t, s.Job, hash)
 	if err != nil {
 		return Ticket{}, err
@@ -177,6 +181,12 @@ func (q *Queue) newTicket(s Submission) (Ticket, []byte, error) {
 		JobID: s.JobID, Owner: owner, Class: s.Class, Flow: flow,
 		Subject: JobSubject(s.Job.Model, s.Class, flow, owner),
 	}, body, nil
+}
+
+// bodyHash tells two jobs apart that came under one id.
+func bodyHash(body []byte) string {
+	sum := sha256.Sum256(body)
+	return hex.EncodeToString(sum[:])
 }
 
 // takeID appends the `submitted` event; false if the log has one already.
@@ -364,6 +374,6 @@ func (q *Queue) removeJob(ctx context.Context, owner, jobID string, l jobLog) {
 	}()
 	q.recent.drop(owner, jobID)
 	if err != nil {
-		q.log.Debug("ended job's message stays until it is claimed", slog.String("job", jobID), slog.Any("error", err))
+		q.logOf(ctx, jobID).DebugContext(ctx, "ended job's message stays until it is claimed", slog.Any("error", err))
 	}
 }

@@ -15,11 +15,14 @@ import (
 )
 
 // The topology's version, in each stream's metadata as "major.minor". A minor
-// step only adds, is applied in place by the newer release and tolerated by
-// the older; a major step needs a migration.
+// step is applied in place by the newer release and is one that the older can
+// live with; a major step needs a migration.
+//
+//	1.0  the first
+//	1.1  jobs are stored in the 16 flows only, not under any other token
 const (
 	topologyMajor = 1
-	topologyMinor = 0
+	topologyMinor = 1
 	metaTopology  = "semantic.topology"
 )
 
@@ -51,7 +54,7 @@ func (c Config) streams() []jetstream.StreamConfig {
 		list = append(list, jetstream.StreamConfig{
 			Name:                 jobsStream(class),
 			Description:          "semantic: jobs of class " + string(class),
-			Subjects:             []string{classFilter(class)},
+			Subjects:             jobSubjects(class),
 			Retention:            jetstream.WorkQueuePolicy,
 			Discard:              jetstream.DiscardNew,
 			DiscardNewPerSubject: true,
@@ -208,7 +211,7 @@ func compareStream(have, want jetstream.StreamConfig, applyBounds bool) (update 
 	case major != topologyMajor:
 		return false, problem
 	case minor > topologyMinor:
-		return false, nil // a newer release added to it; all that we need is there
+		return false, nil // a newer release changed it, in a way that we can live with
 	case minor < topologyMinor:
 		return true, nil
 	case len(problem.Differences) > 0:

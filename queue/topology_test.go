@@ -46,7 +46,7 @@ func TestEnsureMakesEverything(t *testing.T) {
 		"JOBS_INTERACTIVE", "JOBS_NORMAL", "JOBS_BATCH", "EVENTS", "DEAD", "KV_workers", "KV_models", "KV_agents", "KV_leases",
 	} {
 		c := streamConfig(t, js, name)
-		if c.Metadata["semantic.topology"] != "1.0" || c.Storage != jetstream.FileStorage || !c.AllowDirect {
+		if c.Metadata["semantic.topology"] != "1.1" || c.Storage != jetstream.FileStorage || !c.AllowDirect {
 			t.Errorf("%s: %+v", name, c)
 		}
 	}
@@ -103,14 +103,84 @@ func TestEnsureVersions(t *testing.T) {
 		}
 	}
 	put("0.9", nil)
-	check("0.9", "this release needs 1.0")
+	check("0.9", "this release needs 1.1")
 	put("2.0", nil)
-	check("2.0", "this release needs 1.0")
-	put("1.0", func(c *jetstream.StreamConfig) { c.Discard = jetstream.DiscardOld })
-	check("1.0", "changed by hand")
+	check("2.0", "this release needs 1.1")
+	put("1.1", func(c *jetstream.StreamConfig) { c.Discard = jetstream.DiscardOld })
+	check("1.1", "changed by hand")
 	put("1.7", func(c *jetstream.StreamConfig) { c.Description = "newer" })
 	if err := open(t, srv).Ensure(t.Context()); err != nil {
 		t.Fatalf("a newer minor version: %v", err)
+	}
+}
+
+// TestEnsureNarrowsFlows: the streams of topology 1.0 took jobs of any flow. The
+// step to 1.1 is made in place, under jobs that wait and a worker that claims,
+// and holds over a restart.
+func TestEnsureNarrowsFlows(t *testing.T) {
+	t.Parallel()
+	srv := queuetest.Start(t)
+	q := queuetest.Open(t, srv)
+	_, js := stranger(t, srv)
+	publish := func(flow string) error {
+		_, err := js.Publish(t.Context(), "semantic.jobs."+queue.Slug(model)+".normal."+flow+".local", encoded(t, body("x")),
+			jetstream.WithRetryAttempts(0))
+		return err
+	}
+	refused := func(flow string) {
+		t.Helper()
+		if err := publish(flow); !errors.Is(err, jetstream.ErrNoStreamResponse) {
+			t.Errorf("a job in flow %s: %v, want no stream", flow, err)
+		}
+	}
+	stored := func(flow string) {
+		t.Helper()
+		if err := publish(flow); err != nil {
+			t.Errorf("a job in flow %s: %v", flow, err)
+		}
+	}
+	refused("16")
+
+	old := streamConfig(t, js, "JOBS_NORMAL")
+	if len(old.Subjects) != queue.Flows {
+		t.Fatalf("subjects %v", old.Subjects)
+	}
+	old.Subjects, old.Metadata = []string{"semantic.jobs.*.normal.*.*"}, map[string]string{"semantic.topology": "1.0"}
+	if _, err := js.UpdateStream(t.Context(), old); err != nil {
+		t.Fatal(err)
+	}
+	stored("16")
+	stored("05")
+	c := claimer(t, q, "w")
+	before := claim(t, c)
+
+	if err := q.Ensure(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if c := streamConfig(t, js, "JOBS_NORMAL"); len(c.Subjects) != queue.Flows || c.Metadata["semantic.topology"] != "1.1" {
+		t.Fatalf("not narrowed: %+v", c)
+	}
+	for _, flow := range []string{"16", "ab", "5", "005", "-1"} {
+		refused(flow)
+	}
+	stored("00")
+	stored("15")
+	first, second := claim(t, c), claim(t, c)
+	if first.Flow+second.Flow != 15 {
+		t.Errorf("claimed flows %d and %d", first.Flow, second.Flow)
+	}
+	for _, d := range []*queue.Delivery{before, first, second} {
+		add(t, d, done())
+		if err := d.Ack(t.Context()); err != nil {
+			t.Error(err)
+		}
+	}
+	srv.Restart(t)
+	q = queuetest.Open(t, srv)
+	refused("16")
+	stored("07")
+	if d := claim(t, claimer(t, q, "w2")); d.Flow != 7 {
+		t.Errorf("claimed flow %d", d.Flow)
 	}
 }
 

@@ -6,12 +6,12 @@ type Code string
 
 // The codes. The gateway has the one table that maps them to HTTP statuses.
 const (
-	// CodeInvalidRequest: a field has a wrong type or value; Param names it.
+	// CodeInvalidRequest: a field has a wrong type or value; param names it.
 	CodeInvalidRequest Code = "invalid_request"
 	// CodeUnsupportedParameter: a known parameter that this release cannot
-	// honour; Param names it.
+	// honour; param names it.
 	CodeUnsupportedParameter Code = "unsupported_parameter"
-	// CodeUnknownParameter: a field that no release knows; Param names it.
+	// CodeUnknownParameter: a field that no release knows; param names it.
 	CodeUnknownParameter Code = "unknown_parameter"
 	// CodeModelNotFound: nobody ever announced the model.
 	CodeModelNotFound Code = "model_not_found"

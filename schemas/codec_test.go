@@ -94,6 +94,20 @@ func TestDecodeJobRefusals(t *testing.T) {
 	}
 }
 
+func TestJobBoundsAreNamed(t *testing.T) {
+	for doc, reason := range map[string]string{
+		`"max_tokens":3000000000`: "must be 1 … 2147483647, not 3000000000",
+		`"top_k":3000000000`:      "must be 0 (all) … 2147483647, not 3000000000",
+		`"temperature":3`:         "must be 0 … 2, not 3",
+	} {
+		_, err := schemas.DecodeJob([]byte(strings.Replace(goodJob, "{", "{"+doc+",", 1)))
+		var fe *schemas.FieldError
+		if !errors.As(err, &fe) || fe.Reason != reason {
+			t.Errorf("%s: got %v, want %q", doc, err, reason)
+		}
+	}
+}
+
 func wantField(t *testing.T, doc string, err error, field string, code schemas.Code) {
 	t.Helper()
 	var fe *schemas.FieldError

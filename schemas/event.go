@@ -39,7 +39,7 @@ func (t EventType) Terminal() bool {
 // Event is one entry of a job's log. Exactly the payload that belongs to Type
 // is set.
 type Event struct {
-	// Version is the schema version, 1 … [Version].
+	// Version is the schema version that the document was written in.
 	Version int `json:"v"`
 	// Job is the job's id.
 	Job string `json:"job" jsonschema:"minLength=1,maxLength=128,pattern=^[A-Za-z0-9_-]*$"`
@@ -144,11 +144,18 @@ type Delta struct {
 	FinishReason FinishReason `json:"finish_reason,omitempty" jsonschema:"enum=stop,enum=length,enum=tool_calls"`
 }
 
-// Requeued says that a worker gave the job back unharmed. It costs no attempt.
+// ReasonPreparing is the reason of a [Requeued] that gives nothing back.
+const ReasonPreparing = "preparing"
+
+// Requeued says that a worker gave the job back unharmed; it costs no attempt.
+// With the reason "preparing" a worker says that it begins with a job that had
+// been offered before: if it dies before it can say more, that is counted.
 type Requeued struct {
-	Worker      string `json:"worker" jsonschema:"minLength=1"`
+	// Worker is the worker's id, kept over its restarts.
+	Worker string `json:"worker" jsonschema:"minLength=1"`
+	// Incarnation is drawn anew at each start of the worker process.
 	Incarnation string `json:"incarnation" jsonschema:"minLength=1"`
-	// Reason is "draining", "shutdown" or "unsupported".
+	// Reason is "shutdown", "unsupported", "busy", "slow_consumer" or "preparing".
 	Reason string `json:"reason" jsonschema:"minLength=1"`
 }
 
@@ -167,7 +174,9 @@ const (
 
 // Usage counts tokens over the whole stream, all attempts together.
 type Usage struct {
-	PromptTokens     int `json:"prompt_tokens" jsonschema:"minimum=0"`
+	// PromptTokens is the length of the rendered prompt.
+	PromptTokens int `json:"prompt_tokens" jsonschema:"minimum=0"`
+	// CompletionTokens is how many tokens were generated.
 	CompletionTokens int `json:"completion_tokens" jsonschema:"minimum=0"`
 	// CachedTokens is how many prompt tokens were not computed for this job.
 	CachedTokens int `json:"cached_tokens" jsonschema:"minimum=0"`
@@ -188,17 +197,26 @@ type Timings struct {
 // between them.
 type Done struct {
 	Output
+	// FinishReason is "stop" where the model ended its turn or a stop string
+	// matched, "length" where max_tokens or the context was reached,
+	// "tool_calls" where it ended its turn with calls of tools.
 	FinishReason FinishReason `json:"finish_reason" jsonschema:"enum=stop,enum=length,enum=tool_calls"`
-	Usage        Usage        `json:"usage"`
-	Timings      Timings      `json:"timings"`
+	// Usage is what the whole stream took.
+	Usage Usage `json:"usage"`
+	// Timings are those of the last attempt.
+	Timings Timings `json:"timings"`
 }
 
 // Failed ends a job that cannot be answered.
 type Failed struct {
-	Code    Code   `json:"code" jsonschema:"minLength=1"`
+	// Code is the stable error code; a newer release may write one that is not in
+	// the table.
+	Code Code `json:"code" jsonschema:"minLength=1"`
+	// Message is a sentence for people.
 	Message string `json:"message" jsonschema:"minLength=1"`
 	// Param is the JSON path of the field at fault, if one is.
 	Param string `json:"param,omitempty"`
+	// Usage is what the job took until then, if a worker had begun.
 	Usage *Usage `json:"usage,omitempty"`
 }
 
@@ -206,7 +224,8 @@ type Failed struct {
 type Cancelled struct {
 	// Reason is "client_disconnected" or "requested".
 	Reason string `json:"reason" jsonschema:"minLength=1"`
-	Usage  *Usage `json:"usage,omitempty"`
+	// Usage is what the job took until then, if a worker had begun.
+	Usage *Usage `json:"usage,omitempty"`
 }
 
 // Expired ends a job whose deadline passed.
@@ -214,6 +233,7 @@ type Expired struct {
 	// DeadlineMS is the deadline that applied, in milliseconds.
 	DeadlineMS int64 `json:"deadline_ms" jsonschema:"minimum=0"`
 	// Started tells whether a worker had begun.
-	Started bool   `json:"started"`
-	Usage   *Usage `json:"usage,omitempty"`
+	Started bool `json:"started"`
+	// Usage is what the job took until then, if a worker had begun.
+	Usage *Usage `json:"usage,omitempty"`
 }

@@ -5,7 +5,7 @@ import (
 	"slices"
 )
 
-//go:generate go run ./internal/gen .
+//go:generate go run ./internal/gen . ../docs/job-and-event.md
 
 //go:embed job.schema.json
 var jobSchema []byte

@@ -46,7 +46,6 @@ func api() *rapid.Generator[schemas.API] {
 			Stream:          rapid.Bool().Draw(t, "stream"),
 			IncludeUsage:    rapid.Bool().Draw(t, "include_usage"),
 			ContinuousUsage: rapid.Bool().Draw(t, "continuous_usage"),
-			RequestedModel:  rapid.String().Draw(t, "requested_model"),
 		}
 	})
 }

@@ -45,12 +45,15 @@ const (
 // client sent as a list of text parts have been joined in order, without a
 // separator.
 type Message struct {
-	Role    Role   `json:"role" jsonschema:"enum=system,enum=developer,enum=user,enum=assistant,enum=tool"`
+	// Role is the author.
+	Role Role `json:"role" jsonschema:"enum=system,enum=developer,enum=user,enum=assistant,enum=tool"`
+	// Content is the text; it may be empty.
 	Content string `json:"content"`
 	// Name distinguishes participants of the same role. Templates that do not
 	// know it ignore it.
 	Name string `json:"name,omitempty" jsonschema:"maxLength=200"`
-	// ToolCallID names the call that a message of role tool answers.
+	// ToolCallID names the call that a message of role tool answers; no other
+	// message has one.
 	ToolCallID string `json:"tool_call_id,omitempty"`
 	// ToolCalls are the calls that a message of role assistant made. Its
 	// Content may be empty then.
@@ -124,7 +127,7 @@ type Prompt struct {
 // API says in which dialect a gateway answers a job, so that any gateway can
 // render (or resume) its stream from the log alone. Workers do not read it.
 type API struct {
-	// Format is "openai.chat" or "openai.completions".
+	// Format is the dialect.
 	Format string `json:"format" jsonschema:"enum=openai.chat,enum=openai.completions"`
 	// Stream is whether the client asked for server-sent events.
 	Stream bool `json:"stream,omitempty"`
@@ -133,9 +136,6 @@ type API struct {
 	// ContinuousUsage asks for usage on every chunk
 	// (stream_options.continuous_usage_stats).
 	ContinuousUsage bool `json:"continuous_usage,omitempty"`
-	// RequestedModel is the name the client used, where an alias mapped it to
-	// Job.Model.
-	RequestedModel string `json:"requested_model,omitempty"`
 }
 
 // The [API] formats of POST /v1/chat/completions and POST /v1/completions.
@@ -147,7 +147,7 @@ const (
 // Job is one request. Where an optional field is left out (nil in Go), the
 // default named in its comment applies.
 type Job struct {
-	// Version is the schema version, 1 … [Version].
+	// Version is the schema version that the document was written in.
 	Version int `json:"v"`
 	// Kind is what is asked; empty means "chat".
 	Kind JobKind `json:"kind,omitempty" jsonschema:"enum=chat,enum=completion,enum="`
@@ -238,7 +238,7 @@ type Job struct {
 	// Agent names the agent that asks, for fairness and cache affinity. The
 	// owner is never in the body: it is read from the subject.
 	Agent string `json:"agent,omitempty" jsonschema:"maxLength=200"`
-	// API is set by gateways.
+	// API is set by gateways only.
 	API *API `json:"api,omitempty"`
 }
 

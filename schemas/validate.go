@@ -63,10 +63,10 @@ func (j Job) validateSampling() error {
 		return err
 	}
 	if j.TopK != nil && (*j.TopK < 0 || *j.TopK > math.MaxInt32) {
-		return invalid("top_k", "must be 0 (all) or more, not %d", *j.TopK)
+		return invalid("top_k", "must be 0 (all) … %d, not %d", math.MaxInt32, *j.TopK)
 	}
 	if j.MaxTokens != nil && (*j.MaxTokens < 1 || *j.MaxTokens > math.MaxInt32) {
-		return invalid("max_tokens", "must be at least 1, not %d", *j.MaxTokens)
+		return invalid("max_tokens", "must be 1 … %d, not %d", math.MaxInt32, *j.MaxTokens)
 	}
 	if len(j.Stop) > MaxStop {
 		return invalid("stop", "must hold at most %d strings, not %d", MaxStop, len(j.Stop))
@@ -111,7 +111,7 @@ func (a *API) validate(field string) error {
 	if a.Format != FormatOpenAIChat {
 		return invalid(field+".format", "must be %q", FormatOpenAIChat)
 	}
-	return checkText(field+".requested_model", a.RequestedModel)
+	return nil
 }
 
 // Validate reports the first field that cannot be accepted, as a

@@ -8,9 +8,6 @@ import (
 	"github.com/semantic-worker/semantic/queue"
 )
 
-// maxHeld bounds the jobs that are held because this worker cannot serve them.
-const maxHeld = 256
-
 // claimLoop claims whenever there is a place, until ctx ends. Jobs run under
 // the context jobs.
 func (w *Worker) claimLoop(ctx, jobs context.Context, claimer *queue.Claimer) {
@@ -23,7 +20,7 @@ func (w *Worker) claimLoop(ctx, jobs context.Context, claimer *queue.Claimer) {
 			return
 		default:
 			w.log.Warn("claim refused; trying again", keyError, err, "delay", w.config.RetryDelay)
-			if !pause(ctx, w.config.RetryDelay, nil) {
+			if !pause(ctx, w.config.RetryDelay) {
 				return
 			}
 		}
@@ -48,20 +45,15 @@ func (w *Worker) awaitPlace(ctx context.Context) bool {
 // so a sequence that waits for cells makes it false.
 func (w *Worker) place() bool {
 	w.mu.Lock()
-	held := 0
 	for _, r := range w.runs {
-		switch r.currentPhase() {
-		case phaseClaimed:
+		if r.currentPhase() == phaseClaimed {
 			w.mu.Unlock()
 			return false
-		case phaseHeld:
-			held++
-		case phaseSubmitted, phaseStarted, phaseEnding:
 		}
 	}
 	w.mu.Unlock()
 	room := w.engine.Room()
-	return held < maxHeld && room.Sequences > 0 && room.Cells > 0
+	return room.Sequences > 0 && room.Cells > 0
 }
 
 // take starts the goroutine of a claimed job, or lets the run that already has
@@ -107,16 +99,14 @@ func (w *Worker) forget(r *run) {
 	}
 }
 
-// pause waits; false when ctx or stop ended first.
-func pause(ctx context.Context, d time.Duration, stop <-chan struct{}) bool {
+// pause waits; false when ctx ended first.
+func pause(ctx context.Context, d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
 	case <-timer.C:
 		return true
 	case <-ctx.Done():
-		return false
-	case <-stop:
 		return false
 	}
 }

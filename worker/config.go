@@ -20,12 +20,16 @@ type Config struct {
 	// refreshed when no job begins or ends. Positive. Default 2 s.
 	StatusInterval time.Duration
 	// RetryDelay is how long a job that this worker cannot serve (a newer
-	// schema, another fingerprint) is kept from being offered again, and how
-	// long a claim that the broker refused is not tried again. Positive.
-	// Default 1 s.
+	// schema, another fingerprint) is not offered again, the first time; it
+	// doubles each time. It is also how long a claim that the broker refused is
+	// not tried again. Positive. Default 1 s.
 	RetryDelay time.Duration
+	// MaxRetryDelay bounds the doubling; at least RetryDelay. A worker that can
+	// serve the job may find it that much later. Default 1 min.
+	MaxRetryDelay time.Duration
 	// MaxDeaths is how many workers may die on a job before it fails as
-	// worker_lost; at least 1. Default 3.
+	// worker_lost; at least 1. Default 3. A death before the job's first start
+	// is not counted if it is the first.
 	MaxDeaths int
 }
 
@@ -36,6 +40,7 @@ func DefaultConfig() Config {
 		FlushTimeout:   5 * time.Second,
 		StatusInterval: 2 * time.Second,
 		RetryDelay:     time.Second,
+		MaxRetryDelay:  time.Minute,
 		MaxDeaths:      3,
 	}
 }
@@ -57,6 +62,9 @@ func (c Config) Validate() error {
 		if field.value <= 0 {
 			return fmt.Errorf("%w: %s is %v, want more than 0", ErrConfig, field.name, field.value)
 		}
+	}
+	if c.MaxRetryDelay < c.RetryDelay {
+		return fmt.Errorf("%w: MaxRetryDelay is %v, want RetryDelay, %v, or more", ErrConfig, c.MaxRetryDelay, c.RetryDelay)
 	}
 	if c.MaxDeaths < 1 {
 		return fmt.Errorf("%w: MaxDeaths is %d, want 1 or more", ErrConfig, c.MaxDeaths)

@@ -15,8 +15,8 @@
 //	          │           │           │        │            │         │
 //	          │           │           └────────┴ hand back  └─────────┴ requeued, hand back
 //	          │           ├ the log has its end: ack
-//	          │           └ started under another fingerprint: wait, hand back
-//	          └ newer schema: requeued, wait, hand back
+//	          │           └ started under another fingerprint: hand back for later
+//	          └ newer schema: requeued, hand back for later
 //
 // The invariants:
 //
@@ -29,7 +29,12 @@
 //     started event, the tokens in the log are replayed and never emitted again,
 //     and the engine's text of them must equal the text in the log.
 //   - A job that a worker's death interrupted keeps its started event without a
-//     requeued one; after Config.MaxDeaths of these it fails as worker_lost.
+//     requeued one; after Config.MaxDeaths of these it fails as worker_lost. What
+//     comes before the start can kill, too (a prompt in the tokenizer): a worker
+//     that is offered a job again first appends requeued with the reason
+//     "preparing", which counts the same if nothing of that worker follows. Who
+//     gives such a job back says so by another requeued. A job's first delivery
+//     goes without, so the first death before a start is not counted.
 //   - A job that is offered again while it runs here is adopted: the run goes on
 //     and answers for both deliveries.
 //
@@ -42,8 +47,10 @@
 // the engine, heartbeating, and nothing is claimed until it has its cells.
 // There is thus at most one claimed, unstarted job without a place, of any class.
 //
-// Jobs that this worker cannot serve are held for Config.RetryDelay before they
-// go back, outside the engine and outside that rule.
+// A job that this worker cannot serve goes back at once, for the server to offer
+// it again after a delay that doubles from Config.RetryDelay to MaxRetryDelay. It
+// holds no place here meanwhile and does not keep its flow from moving. One that
+// nobody takes ends at its deadline, also where only that much of it can be read.
 //
 // # Deadlines and clocks
 //

@@ -17,7 +17,7 @@ func (w *Worker) startDraining(engineLost bool) {
 	w.draining = true
 	for _, r := range w.runs {
 		switch r.currentPhase() {
-		case phaseClaimed, phaseHeld:
+		case phaseClaimed:
 			r.stop(errHandover)
 		case phaseSubmitted:
 			if !engineLost {

@@ -246,7 +246,7 @@ func TestSlowConsumer(t *testing.T) {
 	}
 	reasons := make(map[string]int)
 	for _, event := range r.events {
-		if event.Requeued != nil {
+		if event.Requeued != nil && event.Requeued.Reason != schemas.ReasonPreparing {
 			reasons[event.Requeued.Reason]++
 		}
 	}

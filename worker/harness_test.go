@@ -117,7 +117,8 @@ func (h *house) launch(change ...func(*setup)) *instance {
 		f(&s)
 	}
 	i := &instance{t: h.t, registry: prometheus.NewRegistry(), logs: &logBuffer{}, ended: make(chan struct{})}
-	options := []func(*queue.Options){quick}
+	logger := slog.New(slog.NewJSONHandler(i.logs, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	options := []func(*queue.Options){quick, func(o *queue.Options) { o.Logger = logger }}
 	if s.queue != nil {
 		options = append(options, s.queue)
 	}
@@ -129,7 +130,6 @@ func (h *house) launch(change ...func(*setup)) *instance {
 	if s.backend != nil {
 		backend = s.backend(backend)
 	}
-	logger := slog.New(slog.NewJSONHandler(i.logs, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	i.engine, err = engine.New(engine.Options{Backend: backend, Config: s.engine, Logger: logger, TracerProvider: s.tracer})
 	requireNoError(h.t, err)
 	h.t.Cleanup(func() { requireNoError(h.t, i.engine.Close()) })
@@ -318,11 +318,11 @@ func (r record) check() {
 	}
 }
 
-// types lists the events, deltas in a row as one.
+// types lists the events, deltas and requeued in a row as one.
 func (r record) types() string {
 	var out []string
 	for _, event := range r.events {
-		if name := string(event.Type); len(out) == 0 || name != "delta" || out[len(out)-1] != name {
+		if name := string(event.Type); len(out) == 0 || name != "delta" && name != "requeued" || out[len(out)-1] != name {
 			out = append(out, name)
 		}
 	}

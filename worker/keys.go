@@ -1,9 +1,11 @@
 package worker
 
+import "github.com/semantic-worker/semantic/schemas"
+
 // Log keys. Every line about a request carries keyRequestID and keyJobID.
 const (
-	keyRequestID   = "request_id"
-	keyJobID       = "job_id"
+	keyRequestID   = schemas.LogRequestID
+	keyJobID       = schemas.LogJobID
 	keyOwner       = "owner"
 	keyModel       = "model"
 	keyClass       = "class"

@@ -3,6 +3,7 @@ package worker
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/semantic-worker/semantic/engine"
 	"github.com/semantic-worker/semantic/engine/chat"
@@ -14,6 +15,7 @@ import (
 const (
 	reasonShutdown     = "shutdown"
 	reasonUnsupported  = "unsupported"
+	reasonBusy         = "busy"
 	reasonSlowConsumer = "slow_consumer"
 )
 
@@ -63,9 +65,9 @@ func (r *run) notSubmitted(ctx context.Context, err error) outcome {
 	switch {
 	case errors.Is(err, engine.ErrBackend):
 		r.w.engineFailed()
-		return r.handBack(ctx)
+		return r.release(ctx, reasonShutdown)
 	case errors.Is(err, engine.ErrDraining), errors.Is(err, engine.ErrClosed), errors.Is(err, engine.ErrFull):
-		return r.hold(ctx, false)
+		return r.releaseAfter(ctx, reasonBusy, r.w.config.RetryDelay)
 	default:
 		return r.refuse(ctx, err)
 	}
@@ -76,17 +78,17 @@ func (r *run) interrupted(ctx context.Context, err error) outcome {
 	r.enter(phaseEnding)
 	switch {
 	case errors.Is(err, engine.ErrCancelled):
-		return r.conclude(ctx, r.stopCause(), true)
+		return r.conclude(ctx, r.stopCause())
 	case errors.Is(err, engine.ErrDrained), errors.Is(err, engine.ErrClosed):
-		return r.conclude(ctx, errHandover, true)
+		return r.conclude(ctx, errHandover)
 	case errors.Is(err, engine.ErrSlowConsumer):
 		// The broker took no events for long. That is not the job's fault: it goes
 		// on from the log, here or elsewhere.
 		r.log.Warn("the log took no more tokens for too long: handing the job back", keyError, err)
 		if cause := r.stopCause(); cause != nil {
-			return r.conclude(ctx, cause, true)
+			return r.conclude(ctx, cause)
 		}
-		return r.requeue(ctx, reasonSlowConsumer)
+		return r.release(ctx, reasonSlowConsumer)
 	case errors.Is(err, engine.ErrBackend):
 		// As a death of the process, which the worker's end makes of it: the
 		// started event stays without a requeued one.
@@ -103,9 +105,8 @@ func (r *run) interrupted(ctx context.Context, err error) outcome {
 	}
 }
 
-// conclude writes what a stop asks for. begun is whether this attempt has a
-// started event.
-func (r *run) conclude(ctx context.Context, cause error, begun bool) outcome {
+// conclude writes what a stop asks for.
+func (r *run) conclude(ctx context.Context, cause error) outcome {
 	var cancelled *cancelError
 	switch {
 	case errors.As(cause, &cancelled):
@@ -114,54 +115,68 @@ func (r *run) conclude(ctx context.Context, cause error, begun bool) outcome {
 		}})
 	case errors.Is(cause, errDeadline):
 		return r.expire(ctx)
-	case begun:
-		return r.requeue(ctx, reasonShutdown)
 	}
-	return r.handBack(ctx)
+	return r.release(ctx, reasonShutdown)
 }
 
-// requeue takes this attempt back, so that it does not count as a death, and
-// gives the job to others at once.
-func (r *run) requeue(ctx context.Context, reason string) outcome {
-	event := schemas.Event{Type: schemas.EventRequeued, Requeued: r.requeued(reason)}
-	if err := r.delivery.Append(ctx, event); err != nil {
+// release gives the job to others at once, unharmed.
+func (r *run) release(ctx context.Context, reason string) outcome {
+	if err := r.takeBack(ctx, reason); err != nil {
 		return r.lost(ctx, err)
 	}
 	return r.handBack(ctx)
 }
 
+// releaseAfter gives the job to others after delay, unharmed.
+func (r *run) releaseAfter(ctx context.Context, reason string, delay time.Duration) outcome {
+	if err := r.takeBack(ctx, reason); err != nil {
+		return r.lost(ctx, err)
+	}
+	return r.handBackAfter(ctx, delay)
+}
+
+// takeBack says that this worker has the job no more, where the log says that it
+// has, so that this attempt does not count as a death.
+func (r *run) takeBack(ctx context.Context, reason string) error {
+	if !r.open {
+		return nil
+	}
+	r.open = false
+	return r.requeue(ctx, reason)
+}
+
+// requeue appends a requeued event.
+func (r *run) requeue(ctx context.Context, reason string) error {
+	return r.delivery.Append(ctx, schemas.Event{Type: schemas.EventRequeued, Requeued: &schemas.Requeued{
+		Worker: r.w.identity.ID, Incarnation: r.w.identity.Incarnation, Reason: reason,
+	}})
+}
+
 // expire ends a job whose deadline has passed.
 func (r *run) expire(ctx context.Context) outcome {
 	return r.end(ctx, outcomeExpired, schemas.Event{Type: schemas.EventExpired, Expired: &schemas.Expired{
-		DeadlineMS: r.deadline().Milliseconds(),
+		DeadlineMS: r.deadline.Milliseconds(),
 		Started:    r.usage.PromptTokens > 0,
 		Usage:      r.partialUsage(),
 	}})
 }
 
-// hold keeps a job that this worker cannot serve from being offered again at
-// once, then gives it back. It costs no place in the engine. With announce the
-// log says so once.
-func (r *run) hold(ctx context.Context, announce bool) outcome {
-	r.enter(phaseHeld)
-	if announce {
-		event := schemas.Event{Type: schemas.EventRequeued, Requeued: r.requeued(reasonUnsupported)}
-		if err := r.delivery.Append(ctx, event); err != nil {
-			return r.lost(ctx, err)
-		}
-	}
-	pause(ctx, r.w.config.RetryDelay, r.stopped)
-	if cause := r.stopCause(); cause != nil {
-		return r.conclude(ctx, cause, false)
-	}
-	return r.handBack(ctx)
-}
-
 // handBack gives the job to others at once.
 func (r *run) handBack(ctx context.Context) outcome {
+	return r.handedBack(func() error { return r.delivery.HandBack(ctx) })
+}
+
+// handBackAfter gives the job to others after delay.
+func (r *run) handBackAfter(ctx context.Context, delay time.Duration) outcome {
+	return r.handedBack(func() error { return r.delivery.HandBackAfter(ctx, delay) })
+}
+
+// handedBack forgets the job before it is given back: it may be offered to this
+// very worker at once.
+func (r *run) handedBack(give func() error) outcome {
 	r.enter(phaseEnding)
 	r.w.forget(r)
-	if err := r.delivery.HandBack(ctx); err != nil {
+	if err := give(); err != nil {
 		r.log.Warn("not handed back; offered again after the acknowledgement wait", keyError, err)
 		return outcomeAbandoned
 	}
@@ -177,14 +192,14 @@ func (r *run) lost(ctx context.Context, err error) outcome {
 	case errors.Is(err, queue.ErrFenced):
 		r.log.Info("another writer has the job; dropped")
 		return outcomeFenced
+	case errors.Is(err, schemas.ErrNewerVersion):
+		// Its events cannot even be numbered here: a newer worker must end it.
+		r.quiet = true
+		return r.handBackAfter(ctx, r.w.config.MaxRetryDelay)
 	default:
 		r.log.Warn("event not logged; the job is left to another claim", keyError, err)
 		return outcomeAbandoned
 	}
-}
-
-func (r *run) requeued(reason string) *schemas.Requeued {
-	return &schemas.Requeued{Worker: r.w.identity.ID, Incarnation: r.w.identity.Incarnation, Reason: reason}
 }
 
 // engineFailed makes Run stop.

@@ -16,6 +16,10 @@ import (
 // two different texts.
 var errContradiction = errors.New("the job's log contradicts the model's text of its tokens")
 
+// errOtherPrompt: the log is of a job with another prompt. Two jobs were
+// published under one id, and this message is not the one that was begun.
+var errOtherPrompt = errors.New("the job's log began with another prompt")
+
 // request makes the sequence of a job: the rendered prompt, the tokens that
 // earlier attempts logged, and the job's parameters.
 func (r *run) request() (engine.Request, error) {
@@ -28,6 +32,9 @@ func (r *run) request() (engine.Request, error) {
 	prompt, err := r.w.engine.Vocabulary().Tokenize(text, true)
 	if err != nil {
 		return engine.Request{}, fmt.Errorf("tokenize the prompt: %w", err)
+	}
+	if first := r.history.first; first != nil && first.PromptTokens != len(prompt) {
+		return engine.Request{}, fmt.Errorf("%w: of %d tokens, this one has %d", errOtherPrompt, first.PromptTokens, len(prompt))
 	}
 	if err := r.checkLog(); err != nil {
 		return engine.Request{}, err
@@ -45,6 +52,7 @@ func (r *run) request() (engine.Request, error) {
 		},
 		MaxTokens: value(r.job.MaxTokens, 0),
 		Stop:      r.job.Stop,
+		Logger:    r.log,
 	}
 	return request, nil
 }

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/semantic-worker/semantic/engine"
+	"github.com/semantic-worker/semantic/engine/chat"
 	"github.com/semantic-worker/semantic/engine/sim"
 	"github.com/semantic-worker/semantic/queue"
 	"github.com/semantic-worker/semantic/schemas"
@@ -18,6 +19,7 @@ import (
 type mortal struct {
 	h           *house
 	vocabulary  engine.Vocabulary
+	template    *chat.Template
 	fingerprint string
 	incarnation string
 }
@@ -27,7 +29,11 @@ func (h *house) mortal(incarnation string) *mortal {
 	backend, err := sim.New(sim.Options{Name: modelName, Sequences: 8})
 	requireNoError(h.t, err)
 	h.t.Cleanup(func() { requireNoError(h.t, backend.Close()) })
-	return &mortal{h: h, vocabulary: backend.Vocabulary(), fingerprint: backend.Info().Fingerprint, incarnation: incarnation}
+	template, err := chat.Parse(chatTemplate, modelName, "", "")
+	requireNoError(h.t, err)
+	return &mortal{
+		h: h, template: template, vocabulary: backend.Vocabulary(), fingerprint: backend.Info().Fingerprint, incarnation: incarnation,
+	}
 }
 
 // claim takes the next job.
@@ -45,8 +51,14 @@ func (m *mortal) claim() *queue.Delivery {
 
 func (m *mortal) start(d *queue.Delivery, attempt int, seed int64) {
 	m.h.t.Helper()
+	job, err := d.Job()
+	requireNoError(m.h.t, err)
+	text, err := m.template.Render([]chat.Message{{Role: "user", Content: job.Messages[0].Content}})
+	requireNoError(m.h.t, err)
+	prompt, err := m.vocabulary.Tokenize(text, true)
+	requireNoError(m.h.t, err)
 	m.append(d, schemas.Event{Type: schemas.EventStarted, Started: &schemas.Started{
-		Attempt: attempt, Worker: "mortal", Incarnation: m.incarnation, Fingerprint: m.fingerprint, Seed: seed, PromptTokens: 7,
+		Attempt: attempt, Worker: "mortal", Incarnation: m.incarnation, Fingerprint: m.fingerprint, Seed: seed, PromptTokens: len(prompt),
 	}})
 }
 
@@ -197,8 +209,11 @@ func TestResumeNeverCrossesFingerprints(t *testing.T) {
 	m.start(d, 1, 1)
 	requireNoError(t, d.HandBack(t.Context()))
 	w := h.start()
-	eventually(t, "handed back", func() bool { return w.metric("semantic_worker_jobs_total", "handed_back") >= 1 })
+	eventually(t, "handed back", func() bool { return w.metric("semantic_worker_jobs_total", "handed_back") >= 2 })
 	r := h.result(ticket)
+	if lines := w.logs.lines(t, unfitLine); len(lines) != 1 {
+		t.Errorf("%d lines about it: %v", len(lines), lines)
+	}
 	if r.last().Expired == nil || !r.last().Expired.Started || r.types() != "submitted started expired" {
 		t.Errorf("events %q: %+v", r.types(), r.last())
 	}

@@ -20,13 +20,11 @@ type phase int
 const (
 	// phaseClaimed: its size is not known yet. No claim beside it.
 	phaseClaimed phase = iota
-	// phaseHeld: this worker cannot serve it; it waits to go back.
-	phaseHeld
 	// phaseSubmitted: the engine has it and counts its cells.
 	phaseSubmitted
 	// phaseStarted: its first row was in a step.
 	phaseStarted
-	// phaseEnding: the engine has it no more; last writes.
+	// phaseEnding: the engine has it no more, or never had it; last writes.
 	phaseEnding
 )
 
@@ -41,10 +39,13 @@ type run struct {
 	agent    string // for the agents gauge; set at the claim, the flow where the job names none
 
 	// Of the run's goroutine.
-	job     schemas.Job
-	history history
-	usage   schemas.Usage // of what is in the log
-	emitted bool          // whether this attempt appended a token
+	job      schemas.Job
+	history  history
+	deadline time.Duration // how long the job may wait and run, from StoredAt
+	usage    schemas.Usage // of what is in the log
+	open     bool          // the log says that this worker has the job; a death would be counted
+	emitted  bool          // whether this attempt appended a token
+	quiet    bool          // no line about this claim's end
 
 	mu      sync.Mutex // guards the rest; taken after Worker.mu
 	phase   phase
@@ -106,16 +107,6 @@ func (r *run) currentPhase() phase {
 	return r.phase
 }
 
-// occupies reports whether the run is what the registry calls running.
-func (r *run) occupies() bool {
-	switch r.currentPhase() {
-	case phaseClaimed, phaseSubmitted, phaseStarted, phaseEnding:
-		return true
-	case phaseHeld:
-	}
-	return false
-}
-
 // enter moves the run to a phase and tells the claim loop.
 func (r *run) enter(p phase) {
 	r.mu.Lock()
@@ -139,8 +130,10 @@ func (r *run) serve(ctx context.Context) {
 	rest()
 	heart.Wait()
 	r.w.metrics.ended(r.delivery.Class, result)
-	r.log.Info("claim ended", keyOutcome, string(result), "tokens", r.usage.CompletionTokens,
-		"duration", time.Since(r.claimed).Round(time.Millisecond))
+	if !r.quiet {
+		r.log.Info("claim ended", keyOutcome, string(result), "tokens", r.usage.CompletionTokens,
+			"duration", time.Since(r.claimed).Round(time.Millisecond))
+	}
 	endSpan(span, result)
 }
 
@@ -148,32 +141,24 @@ func (r *run) serve(ctx context.Context) {
 func (r *run) handle(ctx context.Context) outcome {
 	job, bad := r.delivery.Job()
 	r.job, r.history = job, readHistory(r.delivery.Log())
+	r.deadline = r.w.queue.Deadline(job, r.delivery.Class)
 	if usage := r.history.usage(); usage != nil {
 		r.usage = *usage
 	}
-	r.log.Info("claimed", keyOwner, r.delivery.Owner, "attempts", r.history.attempts, "tokens", len(r.history.tokens))
-
-	switch {
-	case r.history.ended:
+	unfit := r.unfit(bad)
+	if unfit == nil {
+		r.log.Info("claimed", keyOwner, r.delivery.Owner, "attempts", r.history.attempts, "tokens", len(r.history.tokens))
+	}
+	if r.history.ended {
 		return r.acknowledge(ctx, outcomeEnded)
-	case errors.Is(bad, schemas.ErrNewerVersion):
-		r.log.Warn("newer schema: for a newer worker", keyError, bad)
-		return r.hold(ctx, r.history.untouched())
-	case bad == nil && job.Model != r.w.model.Name:
-		bad = &schemas.FieldError{
-			Field: "model", Code: schemas.CodeInvalidRequest,
-			Reason: fmt.Sprintf("is %q, but the job was published for %q", job.Model, r.w.model.Name),
-		}
 	}
-	if bad == nil && r.history.first == nil {
-		bad = r.w.queue.CheckDeadline(job)
-	}
-	if bad != nil {
+	if errors.Is(bad, schemas.ErrNewerVersion) {
+		r.deadline = r.delivery.PeekDeadline()
+	} else if bad = r.check(job, bad); bad != nil {
 		return r.refuse(ctx, bad)
 	}
 
-	deadline := r.deadline()
-	left := time.Until(r.delivery.StoredAt.Add(deadline))
+	left := r.left()
 	if left <= 0 {
 		return r.expire(ctx)
 	}
@@ -187,20 +172,43 @@ func (r *run) handle(ctx context.Context) outcome {
 			Usage:   r.partialUsage(),
 		}})
 	}
-	if first := r.history.first; first != nil && first.Fingerprint != r.w.model.Fingerprint {
-		r.log.Warn("started under another fingerprint: for a worker that has it",
-			keyFingerprint, first.Fingerprint, "ours", r.w.model.Fingerprint)
-		return r.hold(ctx, false)
+	if unfit != nil {
+		return r.hold(ctx, unfit)
 	}
 	if cause := r.stopCause(); cause != nil {
-		return r.conclude(ctx, cause, false)
+		return r.conclude(ctx, cause)
 	}
 	return r.generate(ctx)
 }
 
+// check adds what only this worker knows to what is wrong with a job.
+func (r *run) check(job schemas.Job, bad error) error {
+	switch {
+	case bad != nil:
+		return bad
+	case job.Model != r.w.model.Name:
+		return &schemas.FieldError{
+			Field: "model", Code: schemas.CodeInvalidRequest,
+			Reason: fmt.Sprintf("is %q, but the job was published for %q", job.Model, r.w.model.Name),
+		}
+	case r.history.first == nil:
+		return r.w.queue.CheckDeadline(job)
+	}
+	return nil
+}
+
+// left is the time until the deadline.
+func (r *run) left() time.Duration { return time.Until(r.delivery.StoredAt.Add(r.deadline)) }
+
 // generate renders the job, runs it in the engine and logs what comes.
 func (r *run) generate(ctx context.Context) outcome {
+	if err := r.prepare(ctx); err != nil {
+		return r.lost(ctx, err)
+	}
 	request, err := r.request()
+	if errors.Is(err, errOtherPrompt) {
+		return r.hold(ctx, err)
+	}
 	if err != nil {
 		return r.refuse(ctx, err)
 	}
@@ -215,7 +223,7 @@ func (r *run) generate(ctx context.Context) outcome {
 
 	<-seq.Started()
 	if cause := r.stopCause(); cause != nil {
-		return r.conclude(ctx, cause, false)
+		return r.conclude(ctx, cause)
 	}
 	r.enter(phaseStarted)
 	started := &schemas.Started{
@@ -229,12 +237,24 @@ func (r *run) generate(ctx context.Context) outcome {
 	if err := r.delivery.Append(ctx, schemas.Event{Type: schemas.EventStarted, Started: started}); err != nil {
 		return r.lost(ctx, err)
 	}
+	r.open = true
 	r.usage.PromptTokens = started.PromptTokens
 	r.log.Info("started", keyAttempt, started.Attempt, "prompt_tokens", started.PromptTokens, "replayed", len(request.Emitted))
 	if len(request.Emitted) > 0 {
 		r.w.metrics.resumed.WithLabelValues(string(r.delivery.Class)).Inc()
 	}
 	return r.stream(ctx, seq, submitted)
+}
+
+// prepare says in the log of a job that was offered before that this worker
+// begins with it: what comes before the start may be what killed the workers
+// before. The first delivery of a job goes without.
+func (r *run) prepare(ctx context.Context) error {
+	if r.delivery.Deliveries < 2 {
+		return nil
+	}
+	r.open = true
+	return r.requeue(ctx, schemas.ReasonPreparing)
 }
 
 // stream logs what the sequence generates until it ends.
@@ -292,14 +312,6 @@ func (r *run) done(ctx context.Context, last engine.Chunk, submitted time.Time) 
 		r.logged(len(last.Tokens))
 	}
 	return result
-}
-
-// deadline is how long the job may wait and run.
-func (r *run) deadline() time.Duration {
-	if r.job.DeadlineMS > 0 {
-		return time.Duration(r.job.DeadlineMS) * time.Millisecond
-	}
-	return r.w.queue.Config().DefaultDeadline[r.delivery.Class]
 }
 
 // seed is the job's, or the first attempt's, or a new one that JavaScript can

@@ -64,6 +64,7 @@ type Worker struct {
 	log      *slog.Logger
 	tracer   trace.Tracer
 	metrics  *metrics
+	told     *told // jobs that this worker said it cannot serve
 	started  time.Time
 
 	ran     atomic.Bool
@@ -112,6 +113,7 @@ func New(o Options) (*Worker, error) {
 		config:   o.Config,
 		model:    o.Engine.Info(),
 		tracer:   o.TracerProvider.Tracer(tracerName),
+		told:     newTold(),
 		started:  time.Now(),
 		ready:    make(chan struct{}),
 		changed:  make(chan struct{}, 1),
@@ -210,12 +212,7 @@ func unlessStopped(ctx context.Context, err error) error {
 func (w *Worker) status() schemas.WorkerStatus {
 	limits, snapshot := w.engine.Limits(), w.engine.Snapshot()
 	w.mu.Lock()
-	running, draining := 0, w.draining
-	for _, r := range w.runs {
-		if r.occupies() {
-			running++
-		}
-	}
+	running, draining := len(w.runs), w.draining
 	w.mu.Unlock()
 	return schemas.WorkerStatus{
 		Version:        schemas.Version,
@@ -292,9 +289,17 @@ func (w *Worker) watchControl(ctx context.Context, feed *queue.ControlFeed) {
 		if err != nil {
 			return
 		}
+		r := w.find(message.Owner, message.JobID)
 		if message.Kind != queue.ControlCancel {
-			w.log.Warn("control message of an unknown kind", "kind", message.Kind, keyJobID, message.JobID)
+			log := w.log.With(keyRequestID, "", keyJobID, message.JobID)
+			if r != nil {
+				log = r.log
+			}
+			log.Warn("control message of an unknown kind", "kind", message.Kind)
 			continue
+		}
+		if r == nil {
+			continue // it has ended, or moved
 		}
 		var cause error
 		switch message.Reason {
@@ -306,14 +311,20 @@ func (w *Worker) watchControl(ctx context.Context, feed *queue.ControlFeed) {
 		default:
 			cause = &cancelError{reason: message.Reason}
 		}
-		w.mu.Lock()
-		for _, r := range w.runs {
-			if r.delivery.JobID == message.JobID && r.delivery.Owner == message.Owner {
-				r.stop(cause)
-			}
-		}
-		w.mu.Unlock()
+		r.stop(cause)
 	}
+}
+
+// find returns the run of a job, or nil.
+func (w *Worker) find(owner, jobID string) *run {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, r := range w.runs {
+		if r.delivery.JobID == jobID && r.delivery.Owner == owner {
+			return r
+		}
+	}
+	return nil
 }
 
 // activeAgents counts distinct agents with a job here.

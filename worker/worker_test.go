@@ -51,21 +51,6 @@ func TestOneJob(t *testing.T) {
 	}
 }
 
-func TestEveryLineOfARequestCarriesItsIDs(t *testing.T) {
-	t.Parallel()
-	h := newHouse(t)
-	w := h.start()
-	ticket := h.submit(prompt("words=5"))
-	h.result(ticket).done()
-	requireNoError(t, w.drained())
-	for _, msg := range []string{"claimed", "started", "claim ended"} {
-		lines := w.logs.lines(t, msg)
-		if len(lines) != 1 || lines[0]["request_id"] != "req-1" || lines[0]["job_id"] != ticket.JobID {
-			t.Errorf("lines %q: %v", msg, lines)
-		}
-	}
-}
-
 func TestEightTogether(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
@@ -251,28 +236,6 @@ func (h *house) publish(name, body string, change ...func(*nats.Msg)) queue.Tick
 	_, err = js.PublishMsg(h.t.Context(), msg)
 	requireNoError(h.t, err)
 	return queue.Ticket{JobID: id, Owner: "local"}
-}
-
-// A job of a newer release goes back, again and again but not in a hurry, and
-// its neighbours are served meanwhile.
-func TestNewerSchemaIsHandedBack(t *testing.T) {
-	t.Parallel()
-	h := newHouse(t)
-	w := h.start()
-	ticket := h.publish("newer", `{"v":99,"model":"sim","messages":[],"novelty":true}`)
-	eventually(t, "handed back twice", func() bool { return w.metric("semantic_worker_jobs_total", "handed_back") >= 2 })
-	h.result(h.submit(prompt("words=3"))).done()
-	requireNoError(t, w.drained())
-	events, err := h.queue.Log(t.Context(), ticket.Owner, ticket.JobID)
-	requireNoError(t, err)
-	if len(events) != 1 || events[0].Requeued == nil || events[0].Requeued.Reason != "unsupported" {
-		t.Errorf("the log is %+v, want one requeued event", events)
-	}
-	depths, err := h.queue.Depth(t.Context())
-	requireNoError(t, err)
-	if !slices.ContainsFunc(depths, func(d queue.Depth) bool { return d.Queued+d.Running == 1 }) {
-		t.Errorf("the job is gone: %+v", depths)
-	}
 }
 
 func TestDeadlineWhileWaiting(t *testing.T) {

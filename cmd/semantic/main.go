@@ -22,6 +22,9 @@ func main() {
 	if !signal.Ignored(syscall.SIGHUP) { // nohup stays nohup
 		signal.Notify(signals, syscall.SIGHUP)
 	}
+	// A pipe whose reader went away is an error of the write, like any other: a
+	// command cancels what it asked for, a server goes on without its log.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 	os.Exit(cli.Run(context.Background(), os.Args[1:], cli.Options{
 		In: os.Stdin, Out: os.Stdout, Err: os.Stderr,
 		Getenv: os.Getenv, Environ: os.Environ,

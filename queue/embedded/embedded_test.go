@@ -66,8 +66,13 @@ func TestStartStop(t *testing.T) {
 	if _, err := s.InProcessConn(); err == nil {
 		t.Error("a stopped server takes connections")
 	}
-	if text := log.String(); !strings.Contains(text, "component=nats-server") {
+	text := log.String()
+	if !strings.Contains(text, "component=nats-server") {
 		t.Errorf("log %q", text)
+	}
+	// The client without the token.
+	if !strings.Contains(text, "level=WARN") || !strings.Contains(text, "authentication error") || strings.Contains(text, "level=ERROR") {
+		t.Errorf("a client's fault is not a warning: %q", text)
 	}
 }
 

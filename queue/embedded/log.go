@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"strings"
 )
 
 // serverLog gives the server's log lines to slog. The server's notices are
@@ -23,8 +24,18 @@ func (l *serverLog) Noticef(format string, args ...any) { l.write(slog.LevelDebu
 // Warnf implements server.Logger.
 func (l *serverLog) Warnf(format string, args ...any) { l.write(slog.LevelWarn, format, args) }
 
-// Errorf implements server.Logger.
-func (l *serverLog) Errorf(format string, args ...any) { l.write(slog.LevelError, format, args) }
+// Errorf implements server.Logger. What a client did wrong (a wrong token, a
+// message that is too large) is not this server's error, so it is a warning.
+func (l *serverLog) Errorf(format string, args ...any) {
+	level := slog.LevelError
+	if strings.Contains(format, ofClient) {
+		level = slog.LevelWarn
+	}
+	l.write(level, format, args)
+}
+
+// ofClient is in the head of the server's lines about one client's connection.
+const ofClient = " - cid:"
 
 // Debugf and Tracef implement server.Logger. The server calls them only with
 // debugging switched on in its options, which it never is here.

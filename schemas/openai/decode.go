@@ -67,8 +67,10 @@ func (d *decoder) parameter(p *Parameter, v strictjson.Value, at *strictjson.Pat
 		return nil
 	case p == nil:
 		return &schemas.FieldError{Field: at.String(), Reason: "is not a known parameter", Code: schemas.CodeUnknownParameter}
-	case v.Kind == strictjson.Null && !p.required:
+	case v.Kind == strictjson.Null && !p.Required:
 		return nil
+	case v.Kind == strictjson.Null && p.read == nil:
+		return invalid(at, "must not be null")
 	case p.read != nil:
 		return p.read(d, v, at)
 	case p.neutral(v):

@@ -74,8 +74,11 @@ func RequestError(err error) *Error {
 		return nil
 	}
 	message := fe.Error()
-	if fe.Code == schemas.CodeUnknownParameter {
+	switch {
+	case fe.Code == schemas.CodeUnknownParameter:
 		message = "Unrecognized request argument supplied: " + fe.Field
+	case fe.Field == "":
+		message = "request body: " + fe.Reason
 	}
 	return NewError(fe.Code, fe.Field, message)
 }

@@ -3,6 +3,7 @@ package openai_test
 import (
 	"encoding/json"
 	"errors"
+	"strings"
 	"testing"
 
 	"github.com/semantic-worker/semantic/schemas"
@@ -32,11 +33,19 @@ func TestTypeOf(t *testing.T) {
 	}
 }
 
-func TestRequestErrorOfAnotherKind(t *testing.T) {
+func TestRequestError(t *testing.T) {
 	if e := openai.RequestError(errors.New("disk")); e != nil {
 		t.Errorf("got %+v", e)
 	}
-	_, err := decode(`{"modell":"m"}`)
+	_, err := decode(`{"model":`)
+	if e := openai.RequestError(err); e == nil || e.Param != nil && *e.Param == "" || !strings.Contains(e.Message, "not valid JSON") {
+		t.Errorf("got %+v", e)
+	}
+	_, err = decode(`null`)
+	if e := openai.RequestError(err); e == nil || e.Param != nil || e.Message != "request body: must be an object, not null" {
+		t.Errorf("got %+v", e)
+	}
+	_, err = decode(`{"modell":"m"}`)
 	if e := openai.RequestError(err); e == nil || e.Message != "Unrecognized request argument supplied: modell" {
 		t.Errorf("got %+v", e)
 	}

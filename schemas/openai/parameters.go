@@ -38,8 +38,9 @@ type Parameter struct {
 	Accepts string
 	// Note is what it does here, or why it is refused.
 	Note string
+	// Required: its object is refused without it.
+	Required bool
 
-	required bool
 	// read takes an honoured value, or checks the type of a bookkeeping one.
 	read func(*decoder, strictjson.Value, *strictjson.Path) error
 	// neutral tells values that change nothing.
@@ -79,7 +80,7 @@ var scopes = func() map[string]scope {
 			s.byName = map[string]*Parameter{}
 		}
 		s.byName[name] = p
-		if p.required {
+		if p.Required {
 			s.required = append(s.required, name)
 		}
 		index[prefix] = s

@@ -141,7 +141,8 @@ func TestNullIsLikeNothing(t *testing.T) {
 	for _, p := range openai.Parameters() {
 		got, err := decode(body(p.Name, "null"))
 		switch p.Name {
-		case "model", "messages", "messages[].role", "messages[].content", "messages[].content[].type", "messages[].content[].text":
+		case "model", "messages", "messages[].role", "messages[].content", "messages[].content[].type", "messages[].content[].text",
+			"response_format.type":
 			if err == nil {
 				t.Errorf("%s: null was accepted for what is required", p.Name)
 			}

@@ -43,43 +43,49 @@ func flag(field func(*ChatRequest) *bool) reader {
 	}
 }
 
-// number leaves the range to [schemas.Job.Validate].
-func number(field func(*ChatRequest) **float64) reader {
+// number leaves the range, 0 … most, to [schemas.Job.Validate], but for what no
+// float64 holds.
+func number(most float64, field func(*ChatRequest) **float64) reader {
 	return func(d *decoder, v strictjson.Value, at *strictjson.Path) error {
 		f, ok := v.Float()
-		if !ok {
+		switch {
+		case v.Kind != strictjson.Number:
 			return strictjson.Want(strictjson.Number, v, at)
+		case !ok:
+			return invalid(at, "must be 0 … %g, not %s", most, v.Short())
 		}
 		*field(d.req) = &f
 		return nil
 	}
 }
 
-func integer(v strictjson.Value, at *strictjson.Path) (int64, error) {
-	i, ok := v.Int()
-	switch {
-	case ok:
-		return i, nil
-	case v.Kind == strictjson.Number:
-		return 0, invalid(at, "must be an integer")
+// integer reads an integer that is least … most.
+func integer(v strictjson.Value, at *strictjson.Path, least, most int64) (int64, error) {
+	if v.Kind != strictjson.Number {
+		return 0, strictjson.Want(strictjson.Number, v, at)
 	}
-	return 0, strictjson.Want(strictjson.Number, v, at)
+	i, exact := v.Int()
+	f, finite := v.Float()
+	switch {
+	case exact && least <= i && i <= most:
+		return i, nil
+	case exact, !finite, f <= float64(least), f >= float64(most):
+		return 0, invalid(at, "must be %d … %d, not %s", least, most, v.Short())
+	}
+	return 0, invalid(at, "must be an integer, not %s", v.Short())
 }
 
 func readSeed(d *decoder, v strictjson.Value, at *strictjson.Path) error {
-	i, err := integer(v, at)
+	i, err := integer(v, at, math.MinInt64, math.MaxInt64)
 	d.req.Seed = &i
 	return err
 }
 
 // readTopK takes vLLM's −1, which is "all" like 0.
 func readTopK(d *decoder, v strictjson.Value, at *strictjson.Path) error {
-	i, err := integer(v, at)
+	i, err := integer(v, at, -1, math.MaxInt32)
 	if err != nil || i == -1 {
 		return err
-	}
-	if i < 0 || i > math.MaxInt32 {
-		return invalid(at, "must be −1 or 0 (all), or more")
 	}
 	k := int(i)
 	d.req.TopK = &k
@@ -87,12 +93,9 @@ func readTopK(d *decoder, v strictjson.Value, at *strictjson.Path) error {
 }
 
 func readMaxTokens(d *decoder, v strictjson.Value, at *strictjson.Path) error {
-	i, err := integer(v, at)
+	i, err := integer(v, at, 1, math.MaxInt32)
 	if err != nil {
 		return err
-	}
-	if i < 1 || i > math.MaxInt32 {
-		return invalid(at, "must be at least 1; leave it out for no limit but the context's")
 	}
 	n := int(i)
 	d.req.MaxTokens = &n
@@ -143,10 +146,8 @@ func readStreamOptions(d *decoder, v strictjson.Value, at *strictjson.Path) erro
 // readResponseFormat looks at the type first: the other fields of an object
 // with an unsupported type are not unknown, only useless.
 func readResponseFormat(d *decoder, v strictjson.Value, at *strictjson.Path) error {
-	if v.Kind == strictjson.Object {
-		if t, ok := v.Get("type"); ok && isWord("json_object", "json_schema", "grammar", "structural_tag")(t) {
-			return unsupported(at, "is not supported: structured output is not built yet; only {\"type\": \"text\"} is accepted")
-		}
+	if t, ok := v.Get("type"); ok && isWord("json_object", "json_schema", "grammar", "structural_tag")(t) {
+		return unsupported(at, "is not supported: structured output is not built yet; only {\"type\": \"text\"} is accepted")
 	}
 	return d.object(v, scopeResponseFormat, at)
 }

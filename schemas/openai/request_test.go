@@ -135,6 +135,8 @@ func TestRefusals(t *testing.T) {
 		{`{"model":"m",` + messages + `,"stop":["a",""]}`, "stop[1]", schemas.CodeInvalidRequest},
 		{`{"model":"m",` + messages + `,"stream_options":{"include_usage":true}}`, "stream_options", schemas.CodeInvalidRequest},
 		{`{"model":"m",` + messages + `,"stream":true,"stream_options":[]}`, "stream_options", schemas.CodeInvalidRequest},
+		{`{"model":"m",` + messages + `,"response_format":{}}`, "response_format.type", schemas.CodeInvalidRequest},
+		{`{"model":"m",` + messages + `,"response_format":{"type":null}}`, "response_format.type", schemas.CodeInvalidRequest},
 		{`{"model":"m",` + messages + `,"response_format":"text"}`, "response_format", schemas.CodeInvalidRequest},
 		{`{"model":"m",` + messages + `,"response_format":{"type":"json_object"}}`, "response_format", schemas.CodeUnsupportedParameter},
 		{`{"model":"m",` + messages + `,"response_format":{"type":"text","x":1}}`, "response_format.x", schemas.CodeUnknownParameter},
@@ -147,6 +149,46 @@ func TestRefusals(t *testing.T) {
 		if !errors.As(err, &fe) || fe.Field != c.field || fe.Code != c.code {
 			t.Errorf("%s\n\tgot %v, want %s for %q", c.body, err, c.code, c.field)
 		}
+	}
+}
+
+// A refusal names the bound that was passed, whichever it is.
+func TestRefusalsNameTheBounds(t *testing.T) {
+	const int31, int63 = "2147483647", "9223372036854775807"
+	for _, c := range []struct{ name, value, reason string }{
+		{"max_tokens", "0", "must be 1 … " + int31 + ", not 0"},
+		{"max_tokens", "0.5", "must be 1 … " + int31 + ", not 0.5"},
+		{"max_tokens", "9200000000000000000", "must be 1 … " + int31 + ", not 9200000000000000000"},
+		{"max_tokens", "9.2e18", "must be 1 … " + int31 + ", not 9.2e18"},
+		{"max_tokens", "2147483648", "must be 1 … " + int31 + ", not 2147483648"},
+		{"max_tokens", "1e999", "must be 1 … " + int31 + ", not 1e999"},
+		{"max_tokens", "1.5", "must be an integer, not 1.5"},
+		{"max_completion_tokens", "-1e30", "must be 1 … " + int31 + ", not -1e30"},
+		{"top_k", "-2", "must be -1 … " + int31 + ", not -2"},
+		{"top_k", "9.2e18", "must be -1 … " + int31 + ", not 9.2e18"},
+		{"seed", "9223372036854775808", "must be -9223372036854775808 … " + int63 + ", not 9223372036854775808"},
+		{"temperature", "1e999", "must be 0 … 2, not 1e999"},
+		{"temperature", "-1e999", "must be 0 … 2, not -1e999"},
+		{"temperature", "2.5", "must be 0 … 2, not 2.5"},
+		{"top_p", "1e999", "must be 0 … 1, not 1e999"},
+		{"min_p", "-1", "must be 0 … 1, not -1"},
+	} {
+		_, err := decode(body(c.name, c.value))
+		var fe *schemas.FieldError
+		if !errors.As(err, &fe) || fe.Field != c.name || fe.Reason != c.reason {
+			t.Errorf("%s = %s: got %v, want %q", c.name, c.value, err, c.reason)
+		}
+	}
+	for name, value := range map[string]string{
+		"max_tokens": int31, "top_k": int31, "seed": "-9223372036854775808", "temperature": "2", "top_p": "1.0", "max_completion_tokens": "3e2",
+	} {
+		if _, err := decode(body(name, value)); err != nil {
+			t.Errorf("%s = %s: %v", name, value, err)
+		}
+	}
+	_, err := decode(body("max_tokens", strings.Repeat("9", 100_000)))
+	if err == nil || len(err.Error()) > 200 {
+		t.Errorf("an error of %d bytes", len(err.Error()))
 	}
 }
 

@@ -1,6 +1,9 @@
 package openai
 
-import "github.com/semantic-worker/semantic/schemas/internal/strictjson"
+import (
+	"github.com/semantic-worker/semantic/schemas"
+	"github.com/semantic-worker/semantic/schemas/internal/strictjson"
+)
 
 // Why parameters are refused.
 const (
@@ -39,7 +42,7 @@ func honoured(name, accepts, note string, read reader) Parameter {
 }
 
 func required(p Parameter) Parameter {
-	p.required = true
+	p.Required = true
 	return p
 }
 
@@ -74,12 +77,13 @@ func openAIParameters() []Parameter {
 				text(func(d *decoder) *string { return &d.req.Model }))),
 			required(honoured("messages", "a list of at least one message", "The conversation, oldest first.", readMessages)),
 			honoured("temperature", "0 … 2", "Scales the logits; 0 is greedy. Default 1.",
-				number(func(r *ChatRequest) **float64 { return &r.Temperature })),
+				number(schemas.MaxTemperature, func(r *ChatRequest) **float64 { return &r.Temperature })),
 			honoured("top_p", "0 … 1", "Keeps the smallest set of tokens whose probability reaches it. Default 1.",
-				number(func(r *ChatRequest) **float64 { return &r.TopP })),
+				number(1, func(r *ChatRequest) **float64 { return &r.TopP })),
 			honoured("seed", "an integer of 64 bits", "Makes sampling repeatable on the same model fingerprint.", readSeed),
-			honoured("max_completion_tokens", "1 or more", "Bounds the generated tokens. Default: what the context has room for.", readMaxTokens),
-			honoured("max_tokens", "1 or more", "The older name; if both are given they must be equal.", readMaxTokens),
+			honoured("max_completion_tokens", "1 … 2147483647",
+				"Bounds the generated tokens. Default: what the context has room for.", readMaxTokens),
+			honoured("max_tokens", "1 … 2147483647", "The older name; if both are given they must be equal.", readMaxTokens),
 			honoured("stop", "a string, or a list of up to 4, none empty", "Ends the answer before any of them; they are never shown.", readStop),
 			honoured("stream", "true, false", "Answers with server-sent events.", flag(func(r *ChatRequest) *bool { return &r.Stream })),
 			honoured("stream_options", "an object, with stream true only", "See its fields.", readStreamOptions),
@@ -106,7 +110,7 @@ func openAIParameters() []Parameter {
 			neutral("logprobs", "false", noLogprobs, isBool(false)),
 			neutral("top_logprobs", "0", noLogprobs, isNumber(0)),
 			honoured("response_format", `{"type": "text"}`, "Other types are refused: "+noStructure+".", readResponseFormat),
-			neutral("response_format.type", "text", noStructure, isWord("text")),
+			required(neutral("response_format.type", "text", noStructure, isWord("text"))),
 			neutral("modalities", `["text"]`, noOtherMedia, isTextOnly),
 			neutral("tools", "[]", noTools, isEmptyList),
 			neutral("tool_choice", "none, auto", noTools, isWord("none", "auto")),
@@ -175,9 +179,9 @@ func vllmParameters() []Parameter {
 		[]Parameter{
 			honoured("stream_options.continuous_usage_stats", "true, false", "Every chunk carries the usage so far.",
 				flag(func(r *ChatRequest) *bool { return &r.ContinuousUsage })),
-			honoured("top_k", "−1 or 0 (all), or more", "Keeps the k likeliest tokens. Default 0.", readTopK),
+			honoured("top_k", "−1 or 0 (all) … 2147483647", "Keeps the k likeliest tokens. Default 0.", readTopK),
 			honoured("min_p", "0 … 1", "Drops tokens less likely than min_p × the likeliest. Default 0.",
-				number(func(r *ChatRequest) **float64 { return &r.MinP })),
+				number(1, func(r *ChatRequest) **float64 { return &r.MinP })),
 			bookkeeping("request_id", "a string", "Ignored: the header X-Request-Id is the way to name a request.", ofKind(strictjson.String)),
 			neutral("best_of", "1", "one answer a request", isNumber(1)),
 			neutral("use_beam_search", "false", noSampler, isBool(false)),

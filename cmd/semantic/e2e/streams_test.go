@@ -33,7 +33,8 @@ type chunk struct {
 		CompletionTokens int `json:"completion_tokens"`
 	} `json:"usage"`
 	Error *struct {
-		Code string `json:"code"`
+		Code    string `json:"code"`
+		Message string `json:"message"`
 	} `json:"error"`
 }
 
@@ -48,11 +49,12 @@ type stream struct {
 	finish string
 	usage  int
 	code   string // of an error in the stream
+	said   string // its message
 	over   bool   // [DONE] was seen
 }
 
-// open sends a streaming request at temperature 0. The answer's head comes with
-// the first token.
+// open sends a streaming request at temperature 0, and returns with the answer's
+// head.
 func (s *server) open(prompt string, maxTokens int) *stream {
 	s.t.Helper()
 	return s.openAll(maxTokens, prompt)[0]
@@ -129,7 +131,7 @@ func (r *stream) next() bool {
 			r.usage = c.Usage.CompletionTokens
 		}
 		if c.Error != nil {
-			r.code = c.Error.Code
+			r.code, r.said = c.Error.Code, c.Error.Message
 		}
 		return true
 	}
@@ -370,18 +372,23 @@ func TestJobOutlivesKill(t *testing.T) {
 	}
 }
 
-// A second signal ends the server at once; a job that was running goes on at
-// the next start.
+// A second signal ends the server at once. The stream is told so; its job goes
+// on at the next start.
 func TestSecondSignalEndsAtOnce(t *testing.T) {
 	p, flags := newPlace(t), simulated(20*time.Millisecond)
-	s := p.serve(t, flags...)
+	s := p.serve(t, append(flags, "--drain-timeout", patience.String())...)
 	r := s.open("Tell me about clouds. words=3000", 2000)
 	r.until(2)
 	s.signal(syscall.SIGINT)
 	s.wait("it says that it waits", func() bool { return strings.Contains(s.log.String(), "Interrupt again") })
 	r.until(4)
 	s.signal(syscall.SIGINT)
-	if code := s.join(); code == 0 {
-		t.Error("exit code 0")
+	r.rest()
+	job := r.response.Header.Get("X-Semantic-Job")
+	if r.code != "server_restarting" || !strings.Contains(r.said, job) || r.over {
+		t.Errorf("the stream of job %s ended with the code %q: %q", job, r.code, r.said)
+	}
+	if code := s.join(); code != 130 {
+		t.Errorf("exit code %d", code)
 	}
 }

@@ -1,5 +1,6 @@
-// Gen writes the JSON Schema files of the wire contract from its Go types:
-// their tags give the constraints, their comments the descriptions.
+// Gen writes the JSON Schema files of the wire contract from its Go types: their
+// tags give the constraints, their comments the descriptions. From these it
+// writes a page for people.
 package main
 
 import (
@@ -19,18 +20,18 @@ import (
 )
 
 func main() {
-	if len(os.Args) != 2 {
-		fmt.Fprintln(os.Stderr, "usage: gen DIR")
+	if len(os.Args) != 3 {
+		fmt.Fprintln(os.Stderr, "usage: gen DIR PAGE")
 		os.Exit(2)
 	}
-	if err := write(os.Args[1]); err != nil {
+	if err := write(os.Args[1], os.Args[2]); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
 }
 
-func write(dir string) error {
-	files, err := documents(dir)
+func write(dir, pageFile string) error {
+	files, text, err := documents(dir)
 	if err != nil {
 		return err
 	}
@@ -39,18 +40,22 @@ func write(dir string) error {
 			return fmt.Errorf("schema file: %w", err)
 		}
 	}
+	if err := os.WriteFile(pageFile, []byte(text), 0o644); err != nil {
+		return fmt.Errorf("page: %w", err)
+	}
 	return nil
 }
 
-// documents are the schema files by name; dir holds the sources of package
-// schemas, for their comments.
-func documents(dir string) (map[string][]byte, error) {
+// documents are the schema files by name, and the page; dir holds the sources of
+// package schemas, for their comments.
+func documents(dir string) (files map[string][]byte, text string, err error) {
 	reflector := &jsonschema.Reflector{ExpandedStruct: true}
 	const pkg = "github.com/semantic-worker/semantic/schemas"
 	if err := addComments(reflector, pkg, dir); err != nil {
-		return nil, err
+		return nil, "", err
 	}
-	files := map[string][]byte{}
+	files = map[string][]byte{}
+	reflected := map[string]*jsonschema.Schema{}
 	for _, d := range []struct {
 		name, title string
 		document    any
@@ -72,11 +77,13 @@ func documents(dir string) (map[string][]byte, error) {
 		enc.SetEscapeHTML(false)
 		enc.SetIndent("", "  ")
 		if err := enc.Encode(s); err != nil {
-			return nil, fmt.Errorf("%s: %w", d.name, err)
+			return nil, "", fmt.Errorf("%s: %w", d.name, err)
 		}
 		files[d.name+".schema.json"] = b.Bytes()
+		reflected[d.name] = s
 	}
-	return files, nil
+	text, err = page(dir, reflected["job"], reflected["event"])
+	return files, text, err
 }
 
 // addComments takes the doc comments as descriptions, in the words of JSON:

@@ -121,7 +121,7 @@ func (p *plan) bind(v *Value, to reflect.Value) *Error {
 			if v.Kind != Number {
 				return mismatch(Number, v)
 			}
-			return fault(Mismatch, fmt.Sprintf("must be an integer of %d bits, not %s", to.Type().Bits(), short(v.Text)))
+			return fault(Mismatch, fmt.Sprintf("must be an integer of %d bits, not %s", to.Type().Bits(), v.Short()))
 		}
 		to.SetInt(i)
 	case reflect.Float64:
@@ -130,7 +130,7 @@ func (p *plan) bind(v *Value, to reflect.Value) *Error {
 			if v.Kind != Number {
 				return mismatch(Number, v)
 			}
-			return fault(Mismatch, short(v.Text)+" is beyond what a number can hold")
+			return fault(Mismatch, v.Short()+" is beyond what a number can hold")
 		}
 		to.SetFloat(f)
 	default:

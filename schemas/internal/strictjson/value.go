@@ -133,6 +133,9 @@ func (v Value) Int() (int64, bool) {
 	return int64(f), true
 }
 
+// Short is the text of v, cut to what an error may repeat of a stranger's.
+func (v Value) Short() string { return short(v.Text) }
+
 // Float returns the number that v is; false also for one that a float64
 // cannot hold.
 func (v Value) Float() (float64, bool) {

@@ -3,8 +3,12 @@ package cli
 import (
 	"context"
 	"errors"
+	"slices"
+	"strconv"
+	"strings"
 
 	"github.com/semantic-worker/semantic/cmd/semantic/internal/config"
+	"github.com/semantic-worker/semantic/cmd/semantic/internal/home"
 	"github.com/semantic-worker/semantic/engine"
 	"github.com/semantic-worker/semantic/engine/chat"
 	"github.com/semantic-worker/semantic/engine/llama"
@@ -13,6 +17,26 @@ import (
 
 // backendSim is the backend without a model.
 const backendSim = "sim"
+
+// modelArgs are the settings of [modelFlags] as arguments of another process of
+// this program, so that it depends on no file or variable.
+func modelArgs(c *config.Loaded) []string {
+	return []string{
+		"--model", c.Model, "--backend", c.Backend, "--ctx", strconv.Itoa(c.Context), "--parallel", strconv.Itoa(c.Parallel),
+		"--kv-type", c.KVType, "--gpu-layers", strconv.Itoa(c.GPULayers), "--threads", strconv.Itoa(c.Threads),
+		"--sim-step", c.SimStep.String(), "--sim-prefill-rate", strconv.Itoa(c.SimPrefillRate),
+	}
+}
+
+// childEnviron is the environment of another process of this program that gets
+// its settings as arguments: without those that are set here, which are none of
+// its business, like the API key.
+func (a *app) childEnviron() []string {
+	return slices.DeleteFunc(slices.Clone(a.Environ()), func(entry string) bool {
+		name, _, _ := strings.Cut(entry, "=")
+		return strings.HasPrefix(name, "SEMANTIC_") && name != home.Variable
+	})
+}
 
 // openBackend loads what the configuration names. The caller closes the
 // backend.

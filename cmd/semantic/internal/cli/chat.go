@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"os"
 	"slices"
@@ -17,9 +16,6 @@ import (
 	"github.com/semantic-worker/semantic/cmd/semantic/internal/config"
 	"github.com/semantic-worker/semantic/schemas"
 )
-
-// maxPrompt bounds a prompt that is read from a pipe, in bytes.
-const maxPrompt = 8 << 20
 
 func newChatCommand(a *app) *cobra.Command {
 	var (
@@ -44,7 +40,10 @@ ends the program.`,
 			if err != nil {
 				return err
 			}
-			if err := sampling.check(); err != nil {
+			if err := sampling.check(cmd); err != nil {
+				return err
+			}
+			if err := checkSystem(system); err != nil {
 				return err
 			}
 			client := newChatClient(gatewayURL(c), c.APIKey)
@@ -97,21 +96,11 @@ var errInterrupted = errors.New("interrupted")
 func (s *chatSession) run(ctx context.Context, given []string) error {
 	prompt := ""
 	interactive := len(given) == 0 && terminal(s.app.In)
-	switch {
-	case len(given) == 1 && given[0] != "-":
-		prompt = given[0]
-	case !interactive:
-		text, err := io.ReadAll(io.LimitReader(s.app.In, maxPrompt+1))
-		if err != nil {
-			return fmt.Errorf("read the prompt from stdin: %w", err)
+	if !interactive {
+		var err error
+		if prompt, err = s.app.promptFrom(given); err != nil {
+			return err
 		}
-		if len(text) > maxPrompt {
-			return fmt.Errorf("the prompt is longer than %d bytes", maxPrompt)
-		}
-		prompt = strings.TrimSpace(string(text))
-	}
-	if !interactive && strings.TrimSpace(prompt) == "" {
-		return usagef("the prompt is empty")
 	}
 	if s.request.Model == "" {
 		model, err := s.client.model(ctx)
@@ -136,12 +125,14 @@ func (s *chatSession) ask(ctx context.Context, messages []turn) (string, error) 
 	r := s.request
 	r.Messages = messages
 	var answer strings.Builder
-	finish, err := s.client.stream(ctx, r, func(text string) {
+	finish, err := s.client.stream(ctx, r, func(text string) error {
 		answer.WriteString(text)
-		_, _ = io.WriteString(s.app.Out, text)
+		return s.app.printf("%s", text)
 	})
 	if answer.Len() > 0 && !strings.HasSuffix(answer.String(), "\n") {
-		_, _ = io.WriteString(s.app.Out, "\n")
+		if unended := s.app.printf("\n"); err == nil {
+			err = unended
+		}
 	}
 	if ctx.Err() != nil {
 		err = context.Cause(ctx)
@@ -192,6 +183,9 @@ func (s *chatSession) converse(ctx context.Context) error {
 		}
 		asked := append(slices.Clone(history), turn{Role: schemas.RoleUser, Content: line})
 		answer, err := s.askInterruptibly(ctx, asked)
+		if unwritten := new(outputError); errors.As(err, &unwritten) {
+			return err
+		}
 		switch {
 		case err == nil, errors.Is(err, errInterrupted) && answer != "":
 			asked = append(asked, turn{Role: schemas.RoleAssistant, Content: answer})

@@ -106,9 +106,9 @@ func onlyModel(all, ready []string) (string, error) {
 	return "", &usageError{err: withHint(fmt.Errorf("there are %d models: %s", len(all), strings.Join(all, ", ")), "Choose one with --model.")}
 }
 
-// stream asks, and calls text with each piece of the answer. It returns why
-// the answer ended.
-func (c *chatClient) stream(ctx context.Context, r chatRequest, text func(string)) (schemas.FinishReason, error) {
+// stream asks, and calls text with each piece of the answer; an error of that
+// ends the answer. It returns why the answer ended.
+func (c *chatClient) stream(ctx context.Context, r chatRequest, text func(string) error) (schemas.FinishReason, error) {
 	r.Stream = true
 	body, err := json.Marshal(r)
 	if err != nil {
@@ -143,7 +143,9 @@ func (c *chatClient) stream(ctx context.Context, r chatRequest, text func(string
 		}
 		for _, choice := range event.Choices {
 			if choice.Delta.Content != nil {
-				text(*choice.Delta.Content)
+				if err := text(*choice.Delta.Content); err != nil {
+					return "", err
+				}
 			}
 			if choice.FinishReason != nil {
 				finish = *choice.FinishReason

@@ -11,14 +11,8 @@ import (
 
 	"github.com/semantic-worker/semantic/cmd/semantic/internal/config"
 	"github.com/semantic-worker/semantic/cmd/semantic/internal/doctor"
-	"github.com/semantic-worker/semantic/engine"
-	"github.com/semantic-worker/semantic/engine/chat"
 	"github.com/semantic-worker/semantic/queue"
 )
-
-// suiteCells is the context, and the KV cache, that the conformance suite runs
-// with: large enough for its prompts, small enough to be filled.
-const suiteCells = 1024
 
 func newDoctorCommand(a *app) *cobra.Command {
 	var asJSON, full bool
@@ -26,9 +20,9 @@ func newDoctorCommand(a *app) *cobra.Command {
 		Use:   "doctor",
 		Short: "Say whether this machine is ready, and what would mend it",
 		Long: `Look whether this machine can run what the configuration wants: the native
-runtime and its version, the model (which is loaded and asked something), memory,
-threads, disk, and the ports of 'semantic serve'; or, where --nats names a
-server, that server. Nothing is changed or fetched.
+runtime and its version, memory, threads, disk, the model (a second process loads
+it and asks it something), and the ports of 'semantic serve'; or, where --nats
+names a server, that server. Nothing is changed or fetched.
 
 Exits with 1 if anything fails, with 0 if there are warnings only. --full also
 runs the engine's conformance suite on this machine's backend, which takes some
@@ -49,10 +43,19 @@ minutes; what cannot be shown here without being wrong is a warning.`,
 	cmd.Flags().BoolVar(&full, "full", false, "run the engine's conformance suite too")
 	keys := append(brokerFlags(), "host", "port", "nats-host", "nats-port", "data-dir")
 	addConfigFlags(cmd, append(keys, modelFlags()...)...)
+	cmd.AddCommand(newProbeCommand(a))
 	return cmd
 }
 
 func (a *app) doctor(ctx context.Context, c *config.Loaded, asJSON, full bool) error {
+	if err := c.CheckBackend(); err != nil {
+		return err
+	}
+	if c.Source("nats") == "default" { // else `semantic serve` is none of our business
+		if err := c.CheckPorts(); err != nil {
+			return err
+		}
+	}
 	o := doctor.Options{Config: c, Release: a.Release, Full: full}
 	var err error
 	if o.Home, err = a.home(); err != nil {
@@ -62,12 +65,7 @@ func (a *app) doctor(ctx context.Context, c *config.Loaded, asJSON, full bool) e
 		return err
 	}
 	o.Broker = func(ctx context.Context, url string) (*queue.Queue, error) { return a.peek(ctx, c, url) }
-	o.Open = func(ctx context.Context) (engine.Backend, *chat.Template, error) { return a.openBackend(ctx, c) }
-	o.OpenSmall = func(ctx context.Context) (engine.Backend, *chat.Template, error) {
-		small := *c
-		small.Context = suiteCells
-		return a.openBackendOf(ctx, &small, suiteCells)
-	}
+	o.Probe = func(ctx context.Context, part doctor.Part, out io.Writer) error { return a.probe(ctx, c, part, out) }
 	var table findings
 	if !asJSON {
 		table.w = a.Out

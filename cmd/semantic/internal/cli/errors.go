@@ -3,8 +3,11 @@ package cli
 import (
 	"errors"
 	"fmt"
+	"strconv"
+	"syscall"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/semantic-worker/semantic/cmd/semantic/internal/config"
 )
@@ -19,6 +22,8 @@ const (
 	exitUsage = 2
 	// exitInterrupted: a signal ended what was not finished.
 	exitInterrupted = 130
+	// exitPipe: who read the output went away, like `head`; nobody is told.
+	exitPipe = 141
 )
 
 // usageError is an error of the command line or the configuration: exit 2.
@@ -31,6 +36,26 @@ func (e *usageError) Unwrap() error { return e.err }
 // the command's help.
 func usagef(format string, args ...any) error {
 	return &usageError{err: fmt.Errorf(format, args...)}
+}
+
+// flagError is the usage error of a command line that cannot be read. A value
+// is told in the words of the configuration, not of the parser.
+func flagError(err error) error {
+	invalid := new(pflag.InvalidValueError)
+	if !errors.As(err, &invalid) {
+		return &usageError{err: err}
+	}
+	want := map[string]string{
+		"int": "a whole number", "int64": "a whole number", "float64": "a number", "bool": "true or false",
+		"duration": "a time with its unit like 30s or 10m",
+	}[invalid.GetFlag().Value.Type()]
+	switch {
+	case want == "":
+		return &usageError{err: err}
+	case errors.Is(err, strconv.ErrRange):
+		want += " of 64 bits"
+	}
+	return usagef("--%s: want %s, got %q", invalid.GetFlag().Name, want, invalid.GetValue())
 }
 
 // hintError carries what the user can do about an error.
@@ -75,6 +100,11 @@ func withCode(err error, code int) error {
 	return &codeError{err: err, code: code}
 }
 
+// isUsage is whether the command line or the configuration is wrong.
+func isUsage(err error) bool {
+	return errors.As(err, new(*usageError)) || errors.As(err, new(*config.Error))
+}
+
 // errSilent ends a command with exit code 1 that has already said why, like
 // `doctor` with its table.
 var errSilent = &codeError{err: errors.New("failed"), code: exitError}
@@ -85,9 +115,7 @@ func (a *app) report(cmd *cobra.Command, err error) int {
 		return exitOK
 	}
 	code := exitError
-	var usage *usageError
-	var setting *config.Error
-	if errors.As(err, &usage) || errors.As(err, &setting) {
+	if isUsage(err) {
 		code = exitUsage
 	}
 	if stopped := new(stoppedError); errors.As(err, &stopped) {
@@ -97,6 +125,9 @@ func (a *app) report(cmd *cobra.Command, err error) int {
 	if errors.As(err, &coded) {
 		code = coded.code
 	}
+	if unwritten := new(outputError); errors.As(err, &unwritten) && errors.Is(unwritten, syscall.EPIPE) {
+		return exitPipe
+	}
 	if errors.Is(err, errSilent) {
 		return code
 	}
@@ -105,7 +136,7 @@ func (a *app) report(cmd *cobra.Command, err error) int {
 	switch {
 	case errors.As(err, &hint):
 		a.notef("  %s\n", hint.Hint())
-	case usage != nil && cmd != nil:
+	case errors.As(err, new(*usageError)) && cmd != nil:
 		a.notef("  Run '%s --help' for usage.\n", cmd.CommandPath())
 	}
 	return code

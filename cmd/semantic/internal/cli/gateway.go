@@ -39,7 +39,8 @@ func newGatewayCommand(a *app) *cobra.Command {
 the answers that workers write there. Any number of gateways may serve one queue.
 
 SIGTERM or Ctrl-C stops it: open streams get --drain-timeout to end, then they
-are told that the server restarts; their jobs go on. A second signal ends it at once.`,
+are told that the server restarts; their jobs go on. A second signal tells them
+at once.`,
 		Example: `  semantic gateway --nats nats://mac-mini.local:4222 --nats-token-file token
   semantic gateway --host 0.0.0.0 --allow-remote --api-key-file keys --tls-cert cert.pem --tls-key key.pem`,
 		Args: args(cobra.NoArgs),
@@ -57,6 +58,9 @@ are told that the server restarts; their jobs go on. A second signal ends it at 
 }
 
 func (a *app) runGateway(ctx context.Context, c *config.Loaded, readyFile string) error {
+	if err := checkReadyFile(readyFile); err != nil {
+		return err
+	}
 	a.Log = a.Log.With("role", "gateway")
 	down := teardown{log: a.Log}
 	defer func() { down.run(ctx) }()
@@ -65,6 +69,9 @@ func (a *app) runGateway(ctx context.Context, c *config.Loaded, readyFile string
 		return err
 	}
 	down.add("stop listening", time.Second, front.close)
+	if err := removeReadyFile(readyFile); err != nil {
+		return err
+	}
 	registry := telemetry.NewRegistry()
 	q, err := a.openQueue(ctx, c, "semantic gateway", registry)
 	if ctx.Err() != nil {
@@ -74,7 +81,7 @@ func (a *app) runGateway(ctx context.Context, c *config.Loaded, readyFile string
 		return err
 	}
 	down.add("leave NATS", closeBound, q.Close)
-	if err := front.serve(q, registry, registry, nil); err != nil {
+	if err := front.serve(ctx, q, registry, registry, nil); err != nil {
 		return err
 	}
 	if err := a.printf("semantic %s gateway: %s, queue %s\n", a.Release, front.url(), config.MaskURL(c.NATS)); err != nil {
@@ -145,7 +152,7 @@ func (a *app) listenHTTP(ctx context.Context, c *config.Loaded) (*front, error) 
 }
 
 // serve starts the gateway on the listener.
-func (f *front) serve(q *queue.Queue, r prometheus.Registerer, g prometheus.Gatherer, expect []string) error {
+func (f *front) serve(ctx context.Context, q *queue.Queue, r prometheus.Registerer, g prometheus.Gatherer, expect []string) error {
 	gc := gateway.DefaultConfig()
 	gc.APIKeys = f.keys
 	gc.AllowedHosts = append(slices.Clone(f.config.AllowedHosts), f.ownNames()...)
@@ -171,8 +178,33 @@ func (f *front) serve(q *queue.Queue, r prometheus.Registerer, g prometheus.Gath
 			f.failed <- fmt.Errorf("gateway: %w", err)
 		}
 	}()
+	cut := f.cut
+	f.app.lastWords.Store(&cut)
 	f.app.Log.Info("gateway listening", "url", f.url(), "auth", len(f.keys) > 0)
+	f.checkAliases(ctx, q, expect)
 	return nil
+}
+
+// checkAliases warns of aliases that lead nowhere. No more than that: a worker
+// for the model may yet come.
+func (f *front) checkAliases(ctx context.Context, q *queue.Queue, expect []string) {
+	if len(f.config.Aliases) == 0 {
+		return
+	}
+	known, err := q.Models(ctx)
+	if err != nil {
+		f.app.Log.Warn("cannot check the aliases", "error", err)
+		return
+	}
+	known = append(known, expect...)
+	slices.Sort(known)
+	known = slices.Compact(known)
+	for _, alias := range f.config.Aliases {
+		if !slices.Contains(known, alias.Model) {
+			f.app.Log.Warn("an alias leads to a model that no worker has announced",
+				"alias", alias.Pattern, "model", alias.Model, "known", known)
+		}
+	}
 }
 
 // ownNames are the names under which other machines reach a gateway that
@@ -211,6 +243,16 @@ func (f *front) drain(ctx context.Context) error {
 	defer cancel()
 	f.gateway.Drain(soft)
 	return f.close(ctx)
+}
+
+// cut ends every open stream with its error, and sends what is written, before
+// a forced end of the process. Safe beside a drain; a process does it once.
+func (f *front) cut() {
+	ctx, cancel := context.WithTimeout(context.Background(), gateway.CutTimeout)
+	defer cancel()
+	f.gateway.Cut(ctx)
+	// Its error is that the time was not enough; the process ends anyway.
+	_ = f.server.Shutdown(ctx)
 }
 
 // close stops the server, or frees the port if it never served. Streams are

@@ -60,9 +60,13 @@ Without a PROMPT, or with -, the prompt is read from stdin.`,
 			if err != nil {
 				return err
 			}
-			j, err := job.build(cmd, model, prompt)
+			j, err := job.build(cmd, prompt)
 			if err != nil {
 				return err
+			}
+			j.Model = model
+			if err := j.Validate(); err != nil {
+				return jobFault(err)
 			}
 			if subject {
 				flow := queue.Flow(queue.OwnerLocal, j.Agent, j.Messages)

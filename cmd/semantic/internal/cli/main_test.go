@@ -42,6 +42,7 @@ func TestMain(m *testing.M) {
 	testscript.Main(leakChecked{m}, map[string]func(){"semantic": func() {
 		signals := make(chan os.Signal, 3)
 		signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+		signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 		os.Exit(cli.Run(context.Background(), os.Args[1:], cli.Options{
 			In: os.Stdin, Out: os.Stdout, Err: os.Stderr, Getenv: os.Getenv, Environ: os.Environ,
 			Signals: signals, Release: "v0.0.0-test",

@@ -6,12 +6,18 @@ import (
 	"io"
 )
 
+// outputError is a result that could not be written.
+type outputError struct{ err error }
+
+func (e *outputError) Error() string { return "write the output: " + e.err.Error() }
+func (e *outputError) Unwrap() error { return e.err }
+
 // printf writes a command's result.
 func (a *app) printf(format string, args ...any) error { return printTo(a.Out, format, args...) }
 
 func printTo(w io.Writer, format string, args ...any) error {
 	if _, err := fmt.Fprintf(w, format, args...); err != nil {
-		return fmt.Errorf("write the output: %w", err)
+		return &outputError{err: err}
 	}
 	return nil
 }
@@ -21,7 +27,7 @@ func (a *app) printJSON(value any) error {
 	out := json.NewEncoder(a.Out)
 	out.SetIndent("", "  ")
 	if err := out.Encode(value); err != nil {
-		return fmt.Errorf("write the output: %w", err)
+		return &outputError{err: err}
 	}
 	return nil
 }
@@ -30,4 +36,19 @@ func (a *app) printJSON(value any) error {
 // can be told either.
 func (a *app) notef(format string, args ...any) {
 	_, _ = fmt.Fprintf(a.Err, format, args...)
+}
+
+// helpOutput is what help texts are written to: the library that writes them
+// drops errors, so this keeps the first one.
+type helpOutput struct {
+	w   io.Writer
+	err error
+}
+
+func (h *helpOutput) Write(p []byte) (int, error) {
+	n, err := h.w.Write(p)
+	if err != nil && h.err == nil {
+		h.err = &outputError{err: err}
+	}
+	return n, err //nolint:wrapcheck // a Writer passes on what it got
 }

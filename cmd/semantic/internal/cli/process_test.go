@@ -186,7 +186,13 @@ func openStream(t *testing.T, url string) io.ReadCloser {
 // openStreamOf is openStream of a model.
 func openStreamOf(t *testing.T, url, model string) io.ReadCloser {
 	t.Helper()
-	body := `{"model":"` + model + `","stream":true,"messages":[{"role":"user","content":"words=4000 please"}]}`
+	return openAnswer(t, url, model, "words=4000 please")
+}
+
+// openAnswer asks a model and returns once the answer has begun.
+func openAnswer(t *testing.T, url, model, prompt string) io.ReadCloser {
+	t.Helper()
+	body := `{"model":"` + model + `","stream":true,"messages":[{"role":"user","content":"` + prompt + `"}]}`
 	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, url+"/v1/chat/completions", strings.NewReader(body))
 	if err != nil {
 		t.Fatal(err)
@@ -227,7 +233,8 @@ func TestCtrlCTwice(t *testing.T) {
 	if _, err := io.WriteString(screen, ctrlC); err != nil {
 		t.Fatal(err)
 	}
-	p.stderr.wait(t, 0, "Stopping: waiting up to 30s for 1 running request.")
+	p.stderr.wait(t, 0, "Stopping: waiting up to 30s for ")
+	p.stderr.wait(t, 0, "Still waiting for 1 running request, ")
 	// The stream goes on while the server drains.
 	if n, err := stream.Read(make([]byte, 1)); n != 1 {
 		t.Errorf("the stream ended at the first Ctrl-C: %v", err)
@@ -338,6 +345,39 @@ func TestSubmitCtrlC(t *testing.T) {
 	p.stderr.wait(t, 0, " was cancelled\n")
 }
 
+// A job whose reader went away, like `| head`, is cancelled; nobody is told.
+func TestSubmitReaderGone(t *testing.T) {
+	_, info := simServer(t, (*exec.Cmd).Start, "--sim-step", "5ms")
+	reader, writer, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := start(t, func(c *exec.Cmd) error {
+		c.Stdout = writer
+		return c.Start()
+	}, "submit", "--nats", info.NATS, "words=100000 a long story")
+	_ = writer.Close()
+	_, err = reader.Read(make([]byte, 1))
+	if err := errors.Join(err, reader.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if code := p.code(t); code != 141 {
+		t.Errorf("exit code %d, want 141", code)
+	}
+	p.stderr.end(t)
+	if said := p.stderr.text.String(); said != "" {
+		t.Errorf("it says %q", said)
+	}
+	cancelled := `semantic_worker_jobs_total{class="normal",model="sim",outcome="cancelled"`
+	for late := time.After(patience); !strings.Contains(metricsPage(t, info.HTTP), cancelled); {
+		select {
+		case <-late:
+			t.Fatalf("the job goes on:\n%s", metricsPage(t, info.HTTP))
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+}
+
 // A port that is taken says which flag changes it.
 func TestPortInUse(t *testing.T) {
 	var lc net.ListenConfig
@@ -384,9 +424,27 @@ func TestWorkerCannotStart(t *testing.T) {
 // The page of the server has its own metrics and the worker's.
 func TestMetricsOfBothProcesses(t *testing.T) {
 	_, info := simServer(t, (*exec.Cmd).Start)
+	page := metricsPage(t, info.HTTP)
+	for _, want := range []string{
+		"\ngo_goroutines ", "\ngo_goroutines{worker=\"", "\nsemantic_worker_restarts_total 0\n",
+		"\nsemantic_pool_utilization_ratio{model=\"sim\",worker=\"",
+		"\nsemantic_request_queue_depth{class=\"batch\",model=\"sim\",state=\"queued\"} 0\n",
+	} {
+		if !strings.Contains(page, want) {
+			t.Errorf("/metrics lacks %q", want)
+		}
+	}
+	if strings.Contains(page, `state="queued",worker=`) {
+		t.Error("the queue's depth is there twice")
+	}
+}
+
+// metricsPage is what the server shows of itself and its worker.
+func metricsPage(t *testing.T, url string) string {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, info.HTTP+"/metrics", nil)
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url+"/metrics", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -400,18 +458,7 @@ func TestMetricsOfBothProcesses(t *testing.T) {
 	if err != nil || response.StatusCode != http.StatusOK {
 		t.Fatalf("%s: %v\n%s", response.Status, err, page)
 	}
-	for _, want := range []string{
-		"\ngo_goroutines ", "\ngo_goroutines{worker=\"", "\nsemantic_worker_restarts_total 0\n",
-		"\nsemantic_pool_utilization_ratio{model=\"sim\",worker=\"",
-		"\nsemantic_request_queue_depth{class=\"batch\",model=\"sim\",state=\"queued\"} 0\n",
-	} {
-		if !strings.Contains(string(page), want) {
-			t.Errorf("/metrics lacks %q", want)
-		}
-	}
-	if strings.Contains(string(page), `state="queued",worker=`) {
-		t.Error("the queue's depth is there twice")
-	}
+	return string(page)
 }
 
 // certificate writes a self-signed certificate for 127.0.0.1 and its key.

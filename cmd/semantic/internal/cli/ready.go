@@ -2,8 +2,11 @@ package cli
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
+	"path/filepath"
 
 	"github.com/spf13/cobra"
 )
@@ -24,29 +27,80 @@ func addReadyFlag(cmd *cobra.Command, file *string) {
 	cmd.Flags().StringVar(file, "ready-file", "", "once requests are taken, write addresses and names as JSON to this `FILE` (for scripts)")
 }
 
-// writeReadyFile puts the file there whole: who sees it can read it. An empty
-// path means that nobody asked for it. A failure is logged: the server runs.
+// checkReadyFile refuses, before anything is started, a path that could not be
+// written to. An empty path means that nobody asked for the file.
+func checkReadyFile(path string) error {
+	if path == "" {
+		return nil
+	}
+	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
+		return usagef("--ready-file: %s is there and no ordinary file", path)
+	}
+	probe, err := os.CreateTemp(filepath.Dir(path), ".ready.*")
+	if err == nil {
+		err = errors.Join(probe.Close(), os.Remove(probe.Name()))
+	}
+	if err != nil {
+		return usagef("--ready-file: %s: %w", path, cause(err))
+	}
+	return nil
+}
+
+// removeReadyFile removes what an earlier run left there, once it is sure that
+// this one is alone: the file is not there before it is true.
+func removeReadyFile(path string) error {
+	if path == "" {
+		return nil
+	}
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return usagef("--ready-file: %s: %w", path, cause(err))
+	}
+	return nil
+}
+
+// writeReadyFile puts the file there whole: who sees it can read it. A failure
+// is logged: the server runs.
 func (a *app) writeReadyFile(path string, info readyInfo) {
 	if path == "" {
 		return
 	}
 	info.PID = os.Getpid()
-	if err := replaceJSON(path, info); err != nil {
-		a.Log.Error("cannot write the ready file", "error", err)
+	text, err := json.Marshal(info)
+	if err == nil {
+		err = replaceFile(path, append(text, '\n'))
+	}
+	if err != nil {
+		a.Log.Error("cannot write the --ready-file", "error", err)
 	}
 }
 
-func replaceJSON(path string, value any) error {
-	text, err := json.Marshal(value)
+// replaceFile writes a file beside the path and renames it. Its errors name the
+// path that was asked for.
+func replaceFile(path string, text []byte) (err error) {
+	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
 	if err != nil {
-		return fmt.Errorf("%s: %w", path, err)
+		return fmt.Errorf("%s: %w", path, cause(err))
 	}
-	next := path + ".new"
-	if err := os.WriteFile(next, append(text, '\n'), 0o600); err != nil {
-		return fmt.Errorf("write %s: %w", path, err)
+	defer func() {
+		if err != nil {
+			_ = os.Remove(f.Name())
+			err = fmt.Errorf("%s: %w", path, cause(err))
+		}
+	}()
+	_, err = f.Write(text)
+	if err := errors.Join(err, f.Close()); err != nil {
+		return err
 	}
-	if err := os.Rename(next, path); err != nil {
-		return fmt.Errorf("write %s: %w", path, err)
+	return os.Rename(f.Name(), path) //nolint:wrapcheck // wrapped above
+}
+
+// cause is what the system says, without the call and the file.
+func cause(err error) error {
+	if call := new(fs.PathError); errors.As(err, &call) {
+		return call.Err
 	}
-	return nil
+	if call := new(os.LinkError); errors.As(err, &call) {
+		return call.Err
+	}
+	return err
 }

@@ -39,7 +39,7 @@ type Options struct {
 }
 
 // app is what every command needs. Its fields are set before a command runs
-// and not changed afterwards, except interrupt.
+// and not changed afterwards, except interrupt and lastWords.
 type app struct {
 	In       io.Reader
 	Out, Err io.Writer
@@ -58,6 +58,9 @@ type app struct {
 	// interrupt, where a command has set it, gets the interrupt signals
 	// instead of the default handling (`chat` stops the answer, not itself).
 	interrupt atomic.Pointer[func()]
+	// lastWords, where a command has set it, is said before a second signal ends
+	// the process: open streams hear why they end. It must be quick.
+	lastWords atomic.Pointer[func()]
 }
 
 // Run executes one command line and returns the process's exit code.
@@ -87,9 +90,13 @@ func Run(ctx context.Context, arguments []string, o Options) int {
 		defer close(done)
 	}
 
-	root := newRootCommand(a) //nolint:contextcheck // the commands get theirs from ExecuteContextC
+	help := &helpOutput{w: a.Out}
+	root := newRootCommand(a, help) //nolint:contextcheck // the commands get theirs from ExecuteContextC
 	root.SetArgs(arguments)
 	cmd, err := root.ExecuteContextC(cmdCtx)
+	if err == nil {
+		err = help.err
+	}
 	return a.report(cmd, err)
 }
 
@@ -110,6 +117,9 @@ func (a *app) watchSignals(signals <-chan os.Signal, cancel context.CancelCauseF
 				continue
 			}
 			if stopping {
+				if say := a.lastWords.Load(); say != nil {
+					(*say)()
+				}
 				exit(exitInterrupted)
 				continue
 			}
@@ -193,7 +203,7 @@ func commands(a *app) []*cobra.Command {
 	}
 }
 
-func newRootCommand(a *app) *cobra.Command {
+func newRootCommand(a *app, help io.Writer) *cobra.Command {
 	root := group(&cobra.Command{
 		Use:   "semantic",
 		Short: "A message-queue driven inference worker",
@@ -211,8 +221,8 @@ fast as they have room, and a stream survives the process that produced it.`,
 	config.Flags(flags, "log-level", "log-format")
 	root.PersistentPreRun = func(cmd *cobra.Command, _ []string) { a.setUp(cmd) }
 	root.SetIn(a.In)
-	root.SetOut(a.Out)
+	root.SetOut(help)
 	root.SetErr(a.Err)
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err: err} })
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return flagError(err) })
 	return root
 }

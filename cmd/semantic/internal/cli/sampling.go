@@ -1,7 +1,11 @@
 package cli
 
 import (
+	"math"
+
 	"github.com/spf13/cobra"
+
+	"github.com/semantic-worker/semantic/schemas"
 )
 
 // samplingFlags are the flags of how the answer is chosen, of chat, submit and
@@ -21,15 +25,15 @@ func (s *samplingFlags) add(cmd *cobra.Command) {
 	flags.IntVar(&s.maxTokensValue, "max-tokens", 0, "longest answer in tokens (default: what the context has room for)")
 }
 
-// check refuses values out of range, as the server would.
-func (s *samplingFlags) check() error {
+// check refuses values out of range, as the server would. NaN is in no range.
+func (s *samplingFlags) check(cmd *cobra.Command) error {
 	switch {
-	case s.temperatureValue < 0 || s.temperatureValue > 2:
-		return usagef("--temperature: %v is not between 0 and 2", s.temperatureValue)
-	case s.topPValue < 0 || s.topPValue > 1:
+	case !(s.temperatureValue >= 0 && s.temperatureValue <= schemas.MaxTemperature):
+		return usagef("--temperature: %v is not between 0 and %d", s.temperatureValue, schemas.MaxTemperature)
+	case !(s.topPValue >= 0 && s.topPValue <= 1):
 		return usagef("--top-p: %v is not between 0 and 1", s.topPValue)
-	case s.maxTokensValue < 0:
-		return usagef("--max-tokens: %d is negative", s.maxTokensValue)
+	case cmd.Flags().Changed("max-tokens") && (s.maxTokensValue < 1 || s.maxTokensValue > math.MaxInt32):
+		return usagef("--max-tokens: %d is not between 1 and %d", s.maxTokensValue, math.MaxInt32)
 	}
 	return nil
 }

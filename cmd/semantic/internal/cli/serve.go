@@ -6,8 +6,9 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strconv"
+	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -69,7 +70,7 @@ network that you trust.`,
 		},
 	}
 	keys := append(gatewayFlags(), "nats-host", "nats-port", "nats-token-file", "no-nats-auth", "reply-prefixes",
-		"sync", "sync-interval", "data-dir")
+		"sync", "sync-interval", "data-dir", "step-timeout", "hang-timeout")
 	addConfigFlags(cmd, append(keys, modelFlags()...)...)
 	addReadyFlag(cmd, &readyFile)
 	return cmd
@@ -92,9 +93,11 @@ type serveProcess struct {
 	// Both are safe for concurrent use.
 	registry *prometheus.Registry
 	metrics  *telemetry.Child
-	// workerID and metricsAddr belong to the goroutine of onMessage.
-	workerID, metricsAddr string
-	announced             bool
+	// workerID is the worker's, once it was ready; safe for concurrent use.
+	workerID atomic.Pointer[string]
+	// metricsAddr and announced belong to the goroutine of onMessage.
+	metricsAddr string
+	announced   bool
 }
 
 func (s *serveProcess) run(ctx context.Context) error {
@@ -121,10 +124,16 @@ func (s *serveProcess) unlessStopped(ctx context.Context, err error) error {
 // accepted, and wait.
 func (s *serveProcess) start(ctx context.Context) error {
 	c := s.config
+	if err := checkReadyFile(s.readyFile); err != nil {
+		return err
+	}
 	if err := c.CheckBackend(); err != nil {
 		return err
 	}
 	if err := c.CheckEmbeddedNATS(); err != nil {
+		return err
+	}
+	if err := c.CheckPorts(); err != nil {
 		return err
 	}
 	token, err := c.NATSToken()
@@ -153,6 +162,9 @@ func (s *serveProcess) start(ctx context.Context) error {
 		return err
 	}
 	s.down.add("unlock the data directory", time.Second, func(context.Context) error { return unlock(lock) })
+	if err := removeReadyFile(s.readyFile); err != nil {
+		return err
+	}
 
 	s.nats, err = embedded.Start(ctx, embedded.Options{
 		Host: c.NATSHost, Port: natsPort(c.NATSPort), StoreDir: filepath.Join(s.dataDir, "jetstream"), Token: token,
@@ -173,7 +185,7 @@ func (s *serveProcess) start(ctx context.Context) error {
 	}
 	s.down.add("leave NATS", closeBound, s.queue.Close)
 	s.metrics = telemetry.NewChild()
-	if err := s.front.serve(s.queue, registry, telemetry.WithChild(registry, s.metrics, queueDepthMetric), expect); err != nil {
+	if err := s.front.serve(ctx, s.queue, registry, telemetry.WithChild(registry, s.metrics, queueDepthMetric), expect); err != nil {
 		return err
 	}
 	// However the run ends: streams hear of the stop before the queue leaves
@@ -209,8 +221,9 @@ func (s *serveProcess) supervise(ctx context.Context) error {
 	}
 	sc := supervisor.DefaultConfig()
 	sc.StopTimeout = s.config.DrainTimeout + stopMargin
+	sc.HangTimeout = s.config.HangTimeout
 	child, err := supervisor.New(supervisor.Options{
-		Name: "worker", Path: self, Args: s.workerArgs(), Stderr: s.app.Err, Logger: s.app.Log,
+		Name: "worker", Path: self, Args: s.workerArgs(), Env: s.app.childEnviron(), Stderr: s.app.Err, Logger: s.app.Log,
 		Registerer: s.registry, OnMessage: s.onMessage, OnExit: func() { s.metrics.Set("", "", "") }, Config: sc,
 	})
 	if err != nil {
@@ -284,25 +297,25 @@ func (s *serveProcess) drain(ctx context.Context, stopWorker context.CancelFunc,
 	s.app.Log.Info("stopped serving", "took", time.Since(began).Round(time.Millisecond))
 }
 
-// waitingFor says in words what a stop waits for.
+// waitingFor says in words what a stop waits for: the requests that this
+// server's own worker runs. Others' go on without it.
 func (s *serveProcess) waitingFor(ctx context.Context) string {
+	const unknown = "the worker"
+	id := s.workerID.Load()
+	if id == nil {
+		return unknown
+	}
 	bounded, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
-	depth, err := s.queue.Depth(bounded)
+	workers, err := s.queue.Workers(bounded)
 	if err != nil {
-		return "the worker"
+		return unknown
 	}
-	var running int64
-	for _, d := range depth {
-		running += d.Running
+	own := slices.IndexFunc(workers, func(w schemas.WorkerStatus) bool { return w.ID == *id })
+	if own < 0 || workers[own].Running == 0 {
+		return unknown
 	}
-	switch running {
-	case 0:
-		return "the worker"
-	case 1:
-		return "1 running request"
-	}
-	return strconv.FormatInt(running, 10) + " running requests"
+	return things(workers[own].Running, "running request")
 }
 
 // workerArgs are the arguments of the child: every setting that the worker
@@ -313,17 +326,15 @@ func (s *serveProcess) workerArgs() []string {
 	for i, p := range c.ReplyPrefixes { // the flag reads CSV
 		prefixes[i] = `"` + strings.ReplaceAll(p, `"`, `""`) + `"`
 	}
-	return []string{
+	return append([]string{
 		"worker", "--" + supervisedFlag, "--config", os.DevNull,
 		"--nats", s.natsURL(), "--nats-token-file", c.NATSTokenFile, "--nats-creds", "", "--nats-ca", "",
 		"--data-dir", s.dataDir, "--drain-timeout", c.DrainTimeout.String(),
 		"--reply-prefixes", strings.Join(prefixes, ","),
 		"--default-deadline", c.DefaultDeadline.String(), "--metrics-listen", "",
+		"--step-timeout", c.StepTimeout.String(),
 		"--log-level", c.LogLevel, "--log-format", c.LogFormat,
-		"--model", c.Model, "--backend", c.Backend, "--ctx", strconv.Itoa(c.Context), "--parallel", strconv.Itoa(c.Parallel),
-		"--kv-type", c.KVType, "--gpu-layers", strconv.Itoa(c.GPULayers), "--threads", strconv.Itoa(c.Threads),
-		"--sim-step", c.SimStep.String(), "--sim-prefill-rate", strconv.Itoa(c.SimPrefillRate),
-	}
+	}, modelArgs(c)...)
 }
 
 func (s *serveProcess) natsURL() string {
@@ -335,12 +346,16 @@ func (s *serveProcess) onMessage(m supervisor.Message) {
 	switch {
 	case m.Metrics != "":
 		s.metricsAddr = m.Metrics
-		s.metrics.Set(m.Metrics, "worker", s.workerID)
+		id := ""
+		if known := s.workerID.Load(); known != nil {
+			id = *known
+		}
+		s.metrics.Set(m.Metrics, "worker", id)
 	case m.Ready != nil:
-		s.workerID = m.Ready.ID
-		s.metrics.Set(s.metricsAddr, "worker", s.workerID)
+		s.workerID.Store(&m.Ready.ID)
+		s.metrics.Set(s.metricsAddr, "worker", m.Ready.ID)
 		if s.announced {
-			s.app.Log.Info("worker is back", "worker", s.workerID)
+			s.app.Log.Info("worker is back", "worker", m.Ready.ID)
 			return
 		}
 		s.announced = true

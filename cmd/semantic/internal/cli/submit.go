@@ -77,16 +77,25 @@ func (j *jobFlags) jobClass() (schemas.Class, error) {
 	return class, nil
 }
 
-// build makes the job; cmd tells which flags were given.
-func (j *jobFlags) build(cmd *cobra.Command, model, prompt string) (schemas.Job, error) {
-	if j.deadline < 0 {
-		return schemas.Job{}, usagef("--deadline: %s is negative", j.deadline)
+// anyModel stands for a model whose name is not known yet.
+const anyModel = "any"
+
+// maxDeadline bounds --deadline.
+const maxDeadline = schemas.MaxDeadlineMS * time.Millisecond
+
+// build makes the job, but for its model; cmd tells which flags were given.
+func (j *jobFlags) build(cmd *cobra.Command, prompt string) (schemas.Job, error) {
+	if cmd.Flags().Changed("deadline") && (j.deadline < time.Millisecond || j.deadline > maxDeadline) {
+		return schemas.Job{}, usagef("--deadline: %s is not between %s and %s", j.deadline, time.Millisecond, maxDeadline)
 	}
-	if err := j.check(); err != nil {
+	if err := j.check(cmd); err != nil {
+		return schemas.Job{}, err
+	}
+	if err := checkSystem(j.system); err != nil {
 		return schemas.Job{}, err
 	}
 	job := schemas.Job{
-		Version: schemas.Version, Model: model,
+		Version: schemas.Version, Model: anyModel,
 		Temperature: j.temperature(cmd), TopP: j.topP(cmd), Seed: j.seed(cmd), MaxTokens: j.maxTokens(cmd),
 		Stop: j.stop, DeadlineMS: j.deadline.Milliseconds(), Agent: j.agent,
 	}
@@ -95,9 +104,25 @@ func (j *jobFlags) build(cmd *cobra.Command, model, prompt string) (schemas.Job,
 	}
 	job.Messages = append(job.Messages, schemas.Message{Role: schemas.RoleUser, Content: prompt})
 	if err := job.Validate(); err != nil {
-		return schemas.Job{}, &usageError{err: err}
+		return schemas.Job{}, jobFault(err)
 	}
 	return job, nil
+}
+
+// jobFault tells what is wrong with a job in the words of the command line.
+func jobFault(err error) error {
+	field := new(schemas.FieldError)
+	if !errors.As(err, &field) {
+		return err
+	}
+	name, _, _ := strings.Cut(field.Field, "[")
+	switch name {
+	case "stop", "agent", "model":
+		return usagef("--%s: %s", name, field.Reason)
+	case "deadline_ms":
+		return usagef("--deadline: %s", field)
+	}
+	return &usageError{err: err}
 }
 
 // submitRun is one run of the submit command.
@@ -117,6 +142,10 @@ func (s *submitRun) run(cmd *cobra.Command, c *config.Loaded, given []string) er
 	if err != nil {
 		return err
 	}
+	job, err := s.job.build(cmd, prompt) // what is wrong with it, no queue need be asked
+	if err != nil {
+		return err
+	}
 	if c.Source("log-level") == "default" {
 		s.app.Log = discardLog() // the terminal is for the answer
 	}
@@ -125,12 +154,7 @@ func (s *submitRun) run(cmd *cobra.Command, c *config.Loaded, given []string) er
 		return stopOr(ctx, err)
 	}
 	defer s.app.closeQueue(ctx, q)
-	model, err := queueModel(ctx, q, c.Model)
-	if err != nil {
-		return err
-	}
-	job, err := s.job.build(cmd, model, prompt)
-	if err != nil {
+	if job.Model, err = queueModel(ctx, q, c.Model); err != nil {
 		return err
 	}
 	id := queue.NewJobID() // known here, whatever becomes of the answer
@@ -138,30 +162,7 @@ func (s *submitRun) run(cmd *cobra.Command, c *config.Loaded, given []string) er
 	if err != nil {
 		return s.unsubmitted(ctx, q, id, err)
 	}
-	deadline := time.Duration(job.DeadlineMS) * time.Millisecond
-	if deadline == 0 {
-		deadline = q.Config().DefaultDeadline[class]
-	}
-	return s.follow(ctx, q, ticket, deadline)
-}
-
-// promptFrom is the argument, or stdin.
-func (a *app) promptFrom(given []string) (string, error) {
-	if len(given) == 1 && given[0] != "-" {
-		return given[0], nil
-	}
-	text, err := io.ReadAll(io.LimitReader(a.In, maxPrompt+1))
-	if err != nil {
-		return "", fmt.Errorf("read the prompt from stdin: %w", err)
-	}
-	if len(text) > maxPrompt {
-		return "", fmt.Errorf("the prompt is longer than %d bytes", maxPrompt)
-	}
-	prompt := strings.TrimSpace(string(text))
-	if prompt == "" {
-		return "", usagef("the prompt is empty")
-	}
-	return prompt, nil
+	return s.follow(ctx, q, ticket, q.Deadline(job, class))
 }
 
 // queueModel is the model of a job: the one that was named, if a worker ever
@@ -223,6 +224,8 @@ type canceller interface {
 
 func submitHint(err error) error {
 	switch {
+	case errors.As(err, new(*schemas.FieldError)):
+		return jobFault(err)
 	case errors.Is(err, queue.ErrQueueFull):
 		return withHint(err, "Try again later, or use another --class.")
 	case errors.Is(err, queue.ErrStorageFull):
@@ -231,9 +234,9 @@ func submitHint(err error) error {
 	return brokerHint(err)
 }
 
-// follow prints the job's events until it ends; when ctx ends before, it
-// cancels the job, and when the deadline passes and no worker says so, it ends
-// the job itself.
+// follow prints the job's events until it ends; when ctx ends before, or nobody
+// reads the answer any more, it cancels the job, and when the deadline passes
+// and no worker says so, it ends the job itself.
 func (s *submitRun) follow(ctx context.Context, q *queue.Queue, t queue.Ticket, deadline time.Duration) error {
 	follower, err := q.Follow(ctx, t.Owner, t.JobID, 0)
 	if err != nil {
@@ -241,15 +244,17 @@ func (s *submitRun) follow(ctx context.Context, q *queue.Queue, t queue.Ticket, 
 	}
 	defer follower.Close()
 	printer := &eventPrinter{out: s.app.Out, asJSON: s.asJSON}
-	defer printer.endLine()
 	waiting, stop := context.WithDeadline(ctx, t.StoredAt.Add(deadline+expiryGrace))
 	defer stop()
 	for {
 		event, err := follower.Next(waiting)
 		switch {
 		case ctx.Err() != nil:
-			printer.endLine()
-			return s.cancel(ctx, q, t)
+			_ = printer.endLine() // the stop is the news
+			if err := s.cancel(ctx, q, t); err != nil {
+				return err
+			}
+			return withCode(fmt.Errorf("job %s was cancelled", t.JobID), exitInterrupted)
 		case errors.Is(err, context.DeadlineExceeded) && waiting.Err() != nil:
 			if err := q.Expire(ctx, t.Owner, t.JobID, deadline); err != nil {
 				return fmt.Errorf("job %s: %w", t.JobID, err)
@@ -259,13 +264,19 @@ func (s *submitRun) follow(ctx context.Context, q *queue.Queue, t queue.Ticket, 
 		case err != nil:
 			return fmt.Errorf("job %s: %w", t.JobID, err)
 		}
-		if err := printer.print(event); err != nil {
+		err = printer.print(event)
+		switch over := event.Type.Terminal(); {
+		case err == nil && !over:
+			continue
+		case err == nil:
+			err = printer.endLine()
+		case !over:
+			err = errors.Join(err, s.cancel(ctx, q, t))
+		}
+		if err != nil {
 			return err
 		}
-		if event.Type.Terminal() {
-			printer.endLine()
-			return s.ended(t, event)
-		}
+		return s.ended(t, event)
 	}
 }
 
@@ -293,11 +304,12 @@ func (p *eventPrinter) print(e schemas.Event) error {
 }
 
 // endLine ends the line that the answer left open.
-func (p *eventPrinter) endLine() {
-	if p.midLine {
-		p.midLine = false
-		_ = printTo(p.out, "\n")
+func (p *eventPrinter) endLine() error {
+	if !p.midLine {
+		return nil
 	}
+	p.midLine = false
+	return printTo(p.out, "\n")
 }
 
 // textOf is what the event adds to the answer.
@@ -329,12 +341,12 @@ func (s *submitRun) ended(t queue.Ticket, e schemas.Event) error {
 	}
 }
 
-// cancel ends the job after Ctrl-C.
+// cancel ends the job, since nobody waits for it any more.
 func (s *submitRun) cancel(ctx context.Context, q *queue.Queue, t queue.Ticket) error {
 	bounded, stop := context.WithTimeout(context.WithoutCancel(ctx), cancelBound)
 	defer stop()
 	if err := q.Cancel(bounded, t.Owner, t.JobID, "requested"); err != nil {
 		return fmt.Errorf("job %s could not be cancelled: %w", t.JobID, err)
 	}
-	return withCode(fmt.Errorf("job %s was cancelled", t.JobID), exitInterrupted)
+	return nil
 }

@@ -49,14 +49,14 @@ rest is handed to other workers. A second signal ends it at once. It exits with
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			w := &workerProcess{app: a, supervised: supervised, readyFile: readyFile, say: func(supervisor.Message) {}}
 			if supervised {
-				supervisor.WatchParent(a.In, func() { a.Exit(exitError) })
 				w.say = func(m supervisor.Message) { _ = supervisor.Announce(a.Out, m) }
+				supervisor.WatchParent(a.In, func() { w.say(supervisor.Message{Alive: true}) }, func() { a.Exit(exitError) })
 			}
 			return w.finish(w.run(cmd.Context()))
 		},
 	}
 	addConfigFlags(cmd, append(append(brokerFlags(), modelFlags()...),
-		"reply-prefixes", "data-dir", "default-deadline", "drain-timeout", "metrics-listen")...)
+		"reply-prefixes", "data-dir", "default-deadline", "drain-timeout", "metrics-listen", "step-timeout")...)
 	cmd.Flags().BoolVar(&supervised, supervisedFlag, false,
 		"report to the parent on stdout, and exit when stdin ends (how `semantic serve` runs it)")
 	addReadyFlag(cmd, &readyFile)
@@ -87,7 +87,7 @@ func (w *workerProcess) finish(err error) error {
 		code = supervisor.ExitPermanent
 	}
 	if !w.supervised {
-		if usage := new(config.Error); errors.As(err, &usage) {
+		if isUsage(err) {
 			return err
 		}
 		return withCode(err, code)
@@ -117,6 +117,9 @@ func (w *workerProcess) run(ctx context.Context) error {
 	if err := c.CheckBackend(); err != nil {
 		return err
 	}
+	if err := checkReadyFile(w.readyFile); err != nil {
+		return err
+	}
 	a.Log = a.Log.With("role", "worker")
 	down := teardown{log: a.Log}
 	defer func() { down.run(ctx) }()
@@ -126,6 +129,9 @@ func (w *workerProcess) run(ctx context.Context) error {
 		return err
 	}
 	down.add("give up the worker's id", time.Second, place.leave)
+	if err := removeReadyFile(w.readyFile); err != nil {
+		return err
+	}
 
 	registry := telemetry.NewRegistry()
 	if err := w.serveMetrics(ctx, c, registry, &down); err != nil {
@@ -157,6 +163,7 @@ func (w *workerProcess) run(ctx context.Context) error {
 		return err
 	}
 	down.add("close the model", 30*time.Second, func(context.Context) error { return e.Close() })
+	down.add("stop watching the steps", time.Second, watchSteps(ctx, a.Log, e, c.StepTimeout))
 
 	wc := worker.DefaultConfig()
 	wc.DrainTimeout = c.DrainTimeout

@@ -47,6 +47,8 @@ type Config struct {
 	SimStep        time.Duration `koanf:"sim-step"`
 	SimPrefillRate int           `koanf:"sim-prefill-rate"`
 	MetricsListen  string        `koanf:"metrics-listen"`
+	StepTimeout    time.Duration `koanf:"step-timeout"`
+	HangTimeout    time.Duration `koanf:"hang-timeout"`
 }
 
 // Alias maps requested model names to the model that answers.

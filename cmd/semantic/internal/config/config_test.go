@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"strings"
 	"testing"
 	"time"
 
@@ -64,6 +65,34 @@ func TestDefaults(t *testing.T) {
 	for _, err := range []error{l.CheckGateway(), l.CheckEmbeddedNATS(), l.CheckNATSClient()} {
 		if err != nil {
 			t.Errorf("the defaults are refused: %v", err)
+		}
+	}
+}
+
+// One port for two servers is refused, in the name of the setting that was set;
+// the error names both. Different addresses may have the same port.
+func TestPorts(t *testing.T) {
+	for _, c := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"--port=4222"}, "--port: 4222 is the embedded NATS server's port too (--nats-port)"},
+		{[]string{"--nats-port=8000"}, "--nats-port: 8000 is the gateway's port too (--port)"},
+		{[]string{"--port=7", "--nats-port=7", "--host=0.0.0.0"}, "--nats-port: 7 is the gateway's port too (--port)"},
+		{[]string{"--port=7", "--nats-port=7", "--host=localhost"}, "--nats-port: 7 is the gateway's port too (--port)"},
+		{[]string{"--port=0", "--nats-port=0"}, ""},
+		{[]string{"--port=7", "--nats-port=7", "--nats-host=::1"}, ""},
+		{nil, ""},
+	} {
+		l, err := config.Load(config.LoadOptions{Flags: flags(t, c.args...)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		switch err := l.CheckPorts(); {
+		case err == nil && c.want != "", err != nil && c.want == "":
+			t.Errorf("%q: %v", c.args, err)
+		case err != nil && !strings.HasPrefix(err.Error(), c.want):
+			t.Errorf("%q: %v, want %s", c.args, err, c.want)
 		}
 	}
 }

@@ -69,6 +69,24 @@ func (l *Loaded) CheckEmbeddedNATS() error {
 	return l.fault("nats-host", "%s is %w without a token: set --nats-token-file, or say --no-nats-auth", l.NATSHost, ErrExposed)
 }
 
+// CheckPorts refuses one port for two servers.
+func (l *Loaded) CheckPorts() error {
+	if l.Port == 0 || l.Port != l.NATSPort || apart(l.Host, l.NATSHost) {
+		return nil
+	}
+	key, other := "nats-port", "the gateway's port too (--port)"
+	if l.sources[key] == "default" {
+		key, other = "port", "the embedded NATS server's port too (--nats-port)"
+	}
+	return l.fault(key, "%d is %s: choose another one for one of them, or 0 for any", l.Port, other)
+}
+
+// apart is whether two hosts are surely two addresses.
+func apart(a, b string) bool {
+	x, y := net.ParseIP(a), net.ParseIP(b)
+	return x != nil && y != nil && !x.IsUnspecified() && !y.IsUnspecified() && !x.Equal(y)
+}
+
 // CheckBackend refuses settings, other than their defaults, that the backend
 // would ignore.
 func (l *Loaded) CheckBackend() error {

@@ -28,9 +28,9 @@ const (
 	delimiter = "."
 )
 
-// Error is a setting that cannot be used.
+// Error is a setting, or a whole file, that cannot be used.
 type Error struct {
-	// Key is the setting, or the unknown key.
+	// Key is the setting, or the unknown key; empty where it is the file.
 	Key string
 	// Source says where it was set: "--port", "SEMANTIC_PORT" or the file's path.
 	Source string
@@ -39,7 +39,7 @@ type Error struct {
 }
 
 func (e *Error) Error() string {
-	if e.Source == "--"+e.Key {
+	if e.Key == "" || e.Source == "--"+e.Key {
 		return fmt.Sprintf("%s: %v", e.Source, e.Err)
 	}
 	return fmt.Sprintf("%s: %s: %v", e.Source, e.Key, e.Err)
@@ -133,8 +133,7 @@ type layer struct {
 	source func(s setting) string
 }
 
-// Load reads, checks and merges all sources. Its errors are [*Error] values,
-// or about the file itself.
+// Load reads, checks and merges all sources. Its errors are [*Error] values.
 func Load(o LoadOptions) (*Loaded, error) {
 	l := &Loaded{values: make(map[string]any), sources: make(map[string]string)}
 	for _, s := range settings() {
@@ -191,14 +190,20 @@ func (l *Loaded) readFile(o LoadOptions) (layer, error) {
 	}
 	var failed *os.PathError
 	if errors.As(err, &failed) {
-		return in, fmt.Errorf("read the configuration: %w", err)
+		return in, &Error{Source: path, Err: fmt.Errorf("cannot be read: %w", failed.Err)}
 	}
 	if err != nil {
-		return in, fmt.Errorf("%s is not a YAML mapping: %w", path, err)
+		return in, &Error{Source: path, Err: errors.New("not a YAML mapping: " + flatten(err))}
 	}
 	l.File = path
 	in.values = k.Raw()
 	return in, nil
+}
+
+// flatten is what the YAML parser says, on one line.
+func flatten(err error) string {
+	text := strings.TrimPrefix(strings.TrimPrefix(err.Error(), "yaml: "), "unmarshal errors:")
+	return strings.Join(strings.Fields(text), " ")
 }
 
 func (l *Loaded) readEnv(environ []string) (layer, error) {

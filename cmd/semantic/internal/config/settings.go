@@ -82,6 +82,11 @@ func settings() []setting {
 		{key: "sim-step", preset: time.Duration(0), usage: "`TIME` of one decoding step of the sim backend", check: atLeast(0)},
 		{key: "sim-prefill-rate", preset: 0, usage: "prompt `TOKENS` a second of the sim backend; 0 is unbounded", check: between(0, 1<<30)},
 		{key: "metrics-listen", preset: "", usage: "`ADDRESS:PORT` where the worker serves /metrics; empty serves none", check: isListen},
+		{key: "step-timeout", preset: 5 * time.Minute,
+			usage: "`TIME` one step of the model may take before the worker ends itself as hung; 0 is never", check: atLeast(0)},
+		{key: "hang-timeout", preset: 30 * time.Second,
+			usage: "`TIME` the worker process may be without a sign of life before it is killed and started again; 0 is never",
+			check: atLeast(0)},
 	}
 }
 

@@ -4,14 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"runtime"
 	"time"
 
 	"github.com/semantic-worker/semantic/cmd/semantic/internal/config"
 	"github.com/semantic-worker/semantic/cmd/semantic/internal/models"
 	"github.com/semantic-worker/semantic/deploy"
-	"github.com/semantic-worker/semantic/engine"
-	"github.com/semantic-worker/semantic/engine/chat"
 	"github.com/semantic-worker/semantic/queue"
 )
 
@@ -64,11 +63,11 @@ type Options struct {
 	Release string
 	// Home and DataDir are folders that need not exist.
 	Home, DataDir string
-	// Open loads the model of the configuration.
-	Open func(ctx context.Context) (engine.Backend, *chat.Template, error)
-	// OpenSmall loads it with a small KV cache; with Full it is called once for
-	// each case.
-	OpenSmall func(ctx context.Context) (engine.Backend, *chat.Template, error)
+	// Probe starts a process that calls the function [Probe] for the part, and
+	// copies what that writes to out. It returns when the process has ended: nil
+	// if with exit code 0, else how, with its last words if it had any. When ctx
+	// ends it ends the process.
+	Probe func(ctx context.Context, part Part, out io.Writer) error
 	// Broker connects to the NATS server at a URL, with the configuration's
 	// credentials, and makes nothing there.
 	Broker func(ctx context.Context, url string) (*queue.Queue, error)
@@ -99,6 +98,7 @@ func Run(ctx context.Context, o Options) (Report, error) {
 	e := &examination{Options: o, lock: lock, report: Report{
 		Level: OK, Release: o.Release, Platform: runtime.GOOS + "/" + runtime.GOARCH, Findings: []Finding{},
 	}}
+	e.reporter = reporter{add: e.take}
 	for _, check := range []func(context.Context){
 		e.system, e.threads, e.disks, e.runtime, e.ffi, e.abi, e.model, e.memory, e.speak, e.broker, e.ports, e.suite,
 	} {
@@ -113,6 +113,7 @@ func Run(ctx context.Context, o Options) (Report, error) {
 // examination is one Run. It belongs to one goroutine.
 type examination struct {
 	Options
+	reporter
 	lock   deploy.Lock
 	report Report
 
@@ -122,13 +123,14 @@ type examination struct {
 	weights *models.Model
 	// overloaded is whether more threads are wanted than can be.
 	overloaded bool
-	// loads is whether the model was loaded and spoke.
+	// loads is whether another process loaded the model and it spoke.
 	loads bool
 }
 
 func (e *examination) sim() bool { return e.Config.Backend == backendSim }
 
-func (e *examination) add(f Finding) {
+// take adds a finding to the report and says it.
+func (e *examination) take(f Finding) {
 	e.report.Findings = append(e.report.Findings, f)
 	if f.Level == Fail || f.Level == Warn && e.report.Level == OK {
 		e.report.Level = f.Level
@@ -138,20 +140,23 @@ func (e *examination) add(f Finding) {
 	}
 }
 
-func (e *examination) ok(check, format string, args ...any) {
-	e.add(Finding{Check: check, Level: OK, Text: fmt.Sprintf(format, args...)})
+// reporter makes findings and gives each to add.
+type reporter struct{ add func(Finding) }
+
+func (r reporter) ok(check, format string, args ...any) {
+	r.add(Finding{Check: check, Level: OK, Text: fmt.Sprintf(format, args...)})
 }
 
-func (e *examination) warn(check, mend, format string, args ...any) {
-	e.add(Finding{Check: check, Level: Warn, Text: fmt.Sprintf(format, args...), Mend: mend})
+func (r reporter) warn(check, mend, format string, args ...any) {
+	r.add(Finding{Check: check, Level: Warn, Text: fmt.Sprintf(format, args...), Mend: mend})
 }
 
-func (e *examination) fail(check, mend, format string, args ...any) {
-	e.add(Finding{Check: check, Level: Fail, Text: fmt.Sprintf(format, args...), Mend: mend})
+func (r reporter) fail(check, mend, format string, args ...any) {
+	r.add(Finding{Check: check, Level: Fail, Text: fmt.Sprintf(format, args...), Mend: mend})
 }
 
 // failed adds an error, with the mend that it knows itself.
-func (e *examination) failed(check string, err error, otherwise string) {
+func (r reporter) failed(check string, err error, otherwise string) {
 	mend := otherwise
 	var hinter interface {
 		error
@@ -160,10 +165,10 @@ func (e *examination) failed(check string, err error, otherwise string) {
 	if errors.As(err, &hinter) && hinter.Hint() != "" {
 		mend = hinter.Hint()
 	}
-	e.fail(check, mend, "%v", err)
+	r.fail(check, mend, "%v", err)
 }
 
 // untried adds a check that needs what is missing.
-func (e *examination) untried(check, needs string) {
-	e.warn(check, "Mend what failed above first.", "not tried: it needs %s", needs)
+func (r reporter) untried(check, needs string) {
+	r.warn(check, "Mend what failed above first.", "not tried: it needs %s", needs)
 }

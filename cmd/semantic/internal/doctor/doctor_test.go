@@ -2,7 +2,9 @@ package doctor
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -27,9 +29,16 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
+// setup are the options of an examination and of the probes that it starts, which
+// run in this process, unless Options.Probe is set.
+type setup struct {
+	Options
+	probe ProbeOptions
+}
+
 // options are those of a machine where everything is well, with settings as
 // SEMANTIC_NAME=value on top.
-func options(t *testing.T, settings ...string) Options {
+func options(t *testing.T, settings ...string) setup {
 	t.Helper()
 	c, err := config.Load(config.LoadOptions{
 		Environ: append([]string{"SEMANTIC_BACKEND=sim", "SEMANTIC_PORT=0", "SEMANTIC_NATS_PORT=0"}, settings...),
@@ -38,12 +47,12 @@ func options(t *testing.T, settings ...string) Options {
 		t.Fatal(err)
 	}
 	home := t.TempDir()
-	return Options{
-		Config: c, Release: "v1", Home: home, DataDir: filepath.Join(home, "data"), Open: openSim, OpenSmall: openSim,
+	return setup{Options{
+		Config: c, Release: "v1", Home: home, DataDir: filepath.Join(home, "data"),
 		Broker: func(ctx context.Context, url string) (*queue.Queue, error) {
 			return queue.Open(ctx, queue.Options{URL: url, Name: t.Name()})
 		},
-	}
+	}, ProbeOptions{Config: c, Open: openSim, OpenSmall: openSim}}
 }
 
 func openSim(context.Context) (engine.Backend, *chat.Template, error) {
@@ -56,11 +65,14 @@ func openSim(context.Context) (engine.Backend, *chat.Template, error) {
 	return b, template, err
 }
 
-func run(t *testing.T, o Options) Report {
+func run(t *testing.T, o setup) Report {
 	t.Helper()
+	if o.Probe == nil {
+		o.Probe = o.inProcess
+	}
 	var said []Finding
 	o.Say = func(f Finding) { said = append(said, f) }
-	r, err := Run(t.Context(), o)
+	r, err := Run(t.Context(), o.Options)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -68,6 +80,10 @@ func run(t *testing.T, o Options) Report {
 		t.Errorf("said %+v, reported %+v", said, r.Findings)
 	}
 	return r
+}
+
+func (s setup) inProcess(ctx context.Context, part Part, out io.Writer) error {
+	return Probe(ctx, s.probe, part, out)
 }
 
 // expect fails the test unless the check found this, with a mend if it is not
@@ -121,9 +137,9 @@ func TestSim(t *testing.T) {
 func TestNothingInstalled(t *testing.T) {
 	o := options(t, "SEMANTIC_BACKEND=auto")
 	o.Full = true
-	o.Open = func(context.Context) (engine.Backend, *chat.Template, error) {
+	o.Probe = func(context.Context, Part, io.Writer) error {
 		t.Error("tried to load what is missing")
-		return nil, nil, errors.New("missing")
+		return nil
 	}
 	r := run(t, o)
 	expect(t, r, "runtime", Fail, "not installed", "runtime install")
@@ -168,7 +184,7 @@ func (hinted) Hint() string  { return "Mend it." }
 func TestLoadFails(t *testing.T) {
 	o := options(t)
 	o.Full = true
-	o.Open = func(context.Context) (engine.Backend, *chat.Template, error) { return nil, nil, hinted{} }
+	o.probe.Open = func(context.Context) (engine.Backend, *chat.Template, error) { return nil, nil, hinted{} }
 	r := run(t, o)
 	expect(t, r, "load", Fail, "broken", "Mend it.")
 	expect(t, r, "suite", Warn)
@@ -181,7 +197,7 @@ func (mute) Step([]engine.Row) error { return engine.ErrBackend }
 
 func TestSpeakFails(t *testing.T) {
 	o := options(t)
-	o.Open = func(ctx context.Context) (engine.Backend, *chat.Template, error) {
+	o.probe.Open = func(ctx context.Context) (engine.Backend, *chat.Template, error) {
 		b, template, err := openSim(ctx)
 		return mute{b.(*sim.Backend)}, template, err
 	}
@@ -193,7 +209,7 @@ func TestSpeakFails(t *testing.T) {
 func TestSuiteFails(t *testing.T) {
 	o := options(t)
 	o.Full = true
-	o.OpenSmall = func(context.Context) (engine.Backend, *chat.Template, error) {
+	o.probe.OpenSmall = func(context.Context) (engine.Backend, *chat.Template, error) {
 		return nil, nil, errors.New("no second time")
 	}
 	r := run(t, o)
@@ -203,16 +219,95 @@ func TestSuiteFails(t *testing.T) {
 	expect(t, r, enginetest.Cases()[0].Name, Fail, "no second time", "Report it")
 }
 
+// dying is a machine whose probe dies at a check, but only the first time that
+// it comes there.
+func dying(t *testing.T, at string) setup {
+	o := options(t)
+	o.Full = true
+	died := false
+	o.Probe = func(ctx context.Context, part Part, out io.Writer) error {
+		ctx, die := context.WithCancel(ctx)
+		defer die()
+		written := &lineReader{on: func(l line) {
+			if ctx.Err() != nil {
+				return // a process that is gone says nothing
+			}
+			text, err := json.Marshal(l)
+			if err != nil {
+				t.Error(err)
+			}
+			for _, b := range append([]byte("noise\n"+string(text)), '\n') { // however it is cut
+				_, _ = out.Write([]byte{b})
+			}
+			if l.Begin == at && !died {
+				died = true
+				die()
+			}
+		}}
+		if err := o.inProcess(ctx, part, written); err == nil {
+			return nil
+		}
+		return errors.New("signal: segmentation fault; its last words:\nGGML_ASSERT(false) failed")
+	}
+	return o
+}
+
+// Native code that ends its process costs one line, which says so.
+func TestDeathInMidCheck(t *testing.T) {
+	for _, check := range []string{"load", "speak"} {
+		r := run(t, dying(t, check))
+		expect(t, r, check, Fail, "the process that ran the model ended: signal: segmentation fault", "GGML_ASSERT(false) failed")
+		expect(t, r, "http port", OK)
+		expect(t, r, "suite", Warn, "not tried")
+	}
+	cases := enginetest.Cases()
+	for _, c := range []enginetest.Case{cases[0], cases[3], cases[len(cases)-1]} {
+		r := run(t, dying(t, c.Name))
+		expect(t, r, c.Name, Fail, "segmentation fault", "Do not trust")
+		if n := r.Count(Fail); n != 1 {
+			t.Errorf("%d failures, want one", n)
+		}
+		suite := 0
+		for _, f := range r.Findings {
+			if f.Suite {
+				suite++
+			}
+		}
+		if suite != len(cases) {
+			t.Errorf("%d findings about %d cases", suite, len(cases))
+		}
+	}
+}
+
+// A process that cannot even begin is told once.
+func TestNoProcess(t *testing.T) {
+	o := options(t)
+	o.Full = true
+	o.Probe = func(context.Context, Part, io.Writer) error { return errors.New("fork: too many processes") }
+	expect(t, run(t, o), "load", Fail, "too many processes")
+	o.Probe = func(ctx context.Context, part Part, out io.Writer) error {
+		if part.Suite {
+			return errors.New("fork: too many processes")
+		}
+		return o.inProcess(ctx, part, out)
+	}
+	r := run(t, o)
+	expect(t, r, "suite", Fail, "too many processes")
+	if r.Count(Fail) != 1 {
+		t.Errorf("%+v", r)
+	}
+}
+
 func TestContextDoesNotFit(t *testing.T) {
 	o := options(t)
-	o.Open = func(ctx context.Context) (engine.Backend, *chat.Template, error) {
+	o.probe.Open = func(ctx context.Context) (engine.Backend, *chat.Template, error) {
 		b, template, err := openSim(ctx)
 		return trained{b.(*sim.Backend)}, template, err
 	}
 	expect(t, run(t, o), "context", Warn, "--kv-type")
 	// As asked for is no warning.
 	asked := options(t, "SEMANTIC_CTX=512")
-	asked.Open = o.Open
+	asked.probe.Open = o.probe.Open
 	expect(t, run(t, asked), "context", OK)
 }
 
@@ -235,7 +330,8 @@ func TestInterrupted(t *testing.T) {
 			cancel(cause)
 		}
 	}
-	r, err := Run(ctx, o)
+	o.Probe = o.inProcess
+	r, err := Run(ctx, o.Options)
 	if !errors.Is(err, cause) || len(r.Findings) == 0 || r.Count(Fail) != 0 {
 		t.Errorf("%+v, %v", r, err)
 	}

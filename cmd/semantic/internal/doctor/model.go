@@ -2,18 +2,13 @@ package doctor
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io"
 	"runtime"
-	"strings"
 	"time"
 
 	"github.com/semantic-worker/semantic/cmd/semantic/internal/models"
 	"github.com/semantic-worker/semantic/cmd/semantic/internal/native"
 	"github.com/semantic-worker/semantic/cmd/semantic/internal/progress"
-	"github.com/semantic-worker/semantic/engine"
-	"github.com/semantic-worker/semantic/engine/chat"
 	"github.com/semantic-worker/semantic/engine/enginetest"
 	"github.com/semantic-worker/semantic/engine/llama"
 )
@@ -86,18 +81,7 @@ func (e *examination) model(ctx context.Context) {
 	e.ok(check, "%s: %s %s, %s, trained for %d tokens", m.Name, m.Architecture, m.Quantisation, progress.Bytes(m.Size), m.Context)
 }
 
-// question is what the model is asked; any answer will do.
-const question = "Say hello."
-
-// slow is, in tokens a second, what nobody likes to read. Threads that wait for
-// cores which another program has are the usual cause.
-const slow = 3
-
-// answerTokens is how much of it is waited for.
-const answerTokens = 16
-
-// speak loads the model, shows the arithmetic behind its context, and has it
-// say something.
+// speak has another process load the model and ask it something.
 func (e *examination) speak(ctx context.Context) {
 	if e.overloaded {
 		e.untried("load", "no more threads than cores")
@@ -107,94 +91,24 @@ func (e *examination) speak(ctx context.Context) {
 		e.untried("load", "the native runtime and the model")
 		return
 	}
-	began := time.Now()
-	backend, template, err := e.Open(ctx)
-	if err != nil {
-		e.failed("load", err, "")
+	end := e.probe(ctx, Part{})
+	e.loads = end.spoke
+	if end.err == nil || ctx.Err() != nil {
 		return
 	}
-	info, limits := backend.Info(), backend.Limits()
-	how := "on " + info.Backend
-	if l, ok := backend.(interface{ Status() llama.Status }); ok {
-		s := l.Status()
-		how += ", " + s.Device
-		if runtime.GOOS == "darwin" { // elsewhere there is nothing to choose
-			how += ": " + s.DeviceReason
-		}
-	}
-	e.ok("load", "%s %s", seconds(time.Since(began)), how)
-	reason := strings.TrimPrefix(info.ContextReason, "context ") // so is the line called
-	if reason == "" {
-		reason = fmt.Sprintf("%d tokens", limits.Context)
-	}
-	if e.Config.Context == 0 && limits.Context < info.ContextTrained {
-		e.warn("context", "Close other programs, or take --kv-type q8_0, fewer --parallel sequences or a smaller model.", "%s", reason)
-	} else {
-		e.ok("context", "%s", reason)
-	}
-	ctx, cancel := context.WithTimeout(ctx, speakBound)
-	defer cancel()
-	text, end, err := ask(ctx, backend, template)
 	switch {
-	case err != nil:
-		e.failed("speak", err, "Try `--backend cpu`; if that works, the device is at fault.")
-	case text == "":
-		e.warn("speak", "Try another model: this one ends its turn at once.", "the model says nothing")
-	case e.sim():
-		e.loads = true
-		e.ok("speak", "%q", text)
-	default:
-		e.loads = true
-		said := fmt.Sprintf("%q: prompt of %d tokens in %s", text, end.Usage.Prompt, seconds(end.Timings.Prefill))
-		// The first token belongs to the prompt.
-		n := end.Usage.Completion - 1
-		speed := float64(n) / end.Timings.Decode.Seconds()
-		switch {
-		case n < 1:
-			e.ok("speak", "%s", said)
-		case speed < slow:
-			e.warn("speak", "Close other programs that compute; if there are none, try fewer --threads or a smaller model.",
-				"%s, then only %.1f tokens a second", said, speed)
-		default:
-			e.ok("speak", "%s, then %.0f tokens a second", said, speed)
-		}
+	case end.during != "":
+	case end.findings == 0:
+		end.during = "load"
+	default: // its own end
+		end.during = "speak"
 	}
+	e.loads = false
+	e.fail(end.during, e.mendDeath(), "%s", end.death())
 }
 
-// ask has the model of a backend answer, and closes the backend.
-func ask(ctx context.Context, backend engine.Backend, template *chat.Template) (text string, end engine.Chunk, err error) {
-	e, err := engine.New(engine.Options{Backend: backend})
-	if err != nil {
-		return "", end, errors.Join(err, backend.Close())
-	}
-	defer func() { err = errors.Join(err, e.Close()) }()
-	prompt, err := template.Render([]chat.Message{{Role: "user", Content: question}})
-	if err != nil {
-		return "", end, err
-	}
-	tokens, err := e.Vocabulary().Tokenize(prompt, true)
-	if err != nil {
-		return "", end, err
-	}
-	seq, err := e.Submit(ctx, engine.Request{ID: "doctor", Prompt: tokens, MaxTokens: answerTokens})
-	if err != nil {
-		return "", end, err
-	}
-	var said strings.Builder
-	for {
-		chunk, err := seq.Next(ctx)
-		if errors.Is(err, io.EOF) {
-			return said.String(), end, nil
-		}
-		if err != nil {
-			return said.String(), end, err
-		}
-		said.WriteString(chunk.Text)
-		end = chunk
-	}
-}
-
-// suite runs the conformance suite, each case on a backend of its own.
+// suite has other processes run the conformance suite: one for all cases, and
+// after a death another one for the rest.
 func (e *examination) suite(ctx context.Context) {
 	if !e.Full {
 		return
@@ -203,33 +117,78 @@ func (e *examination) suite(ctx context.Context) {
 		e.untried("suite", "a model that loads and speaks")
 		return
 	}
-	for _, c := range enginetest.Cases() {
-		f := Finding{Check: c.Name, Suite: true}
-		began := time.Now()
-		switch err := e.runCase(ctx, c); {
-		case ctx.Err() != nil:
+	for skip := 0; skip < len(enginetest.Cases()); {
+		end := e.probe(ctx, Part{Suite: true, Skip: skip})
+		if end.err == nil || ctx.Err() != nil {
 			return
-		case err == nil:
-			f.Level, f.Text = OK, seconds(time.Since(began))
-		case errors.Is(err, enginetest.ErrUnproven):
-			f.Level, f.Text = Warn, err.Error()
-			f.Mend = "Nothing is to be done: this is not promised for every backend and model."
-		default:
-			f.Level, f.Text = Fail, err.Error()
-			f.Mend = "Do not trust this backend. Report it with the output of `semantic doctor --full --json`."
 		}
-		e.add(f)
+		if end.during == "" { // none would get further
+			e.fail("suite", e.mendDeath(), "%s", end.death())
+			return
+		}
+		e.add(Finding{Check: end.during, Suite: true, Level: Fail, Text: end.death(), Mend: mendSuite})
+		skip += end.findings + 1
 	}
 }
 
-func (e *examination) runCase(ctx context.Context, c enginetest.Case) error {
-	ctx, cancel := context.WithTimeout(ctx, caseBound)
-	defer cancel()
-	backend, _, err := e.OpenSmall(ctx)
-	if err != nil {
-		return err
+// mendDeath is what can be done about native code that ends its process.
+func (e *examination) mendDeath() string {
+	if e.sim() {
+		return "Run it again; if that happens again, report it."
 	}
-	return c.Run(ctx, backend)
+	return "Native code ended it. Try `--backend cpu` if this is a GPU, then another model, then `semantic runtime install --force`."
+}
+
+// probeEnd is how a process that examined a part ended.
+type probeEnd struct {
+	// err is nil if it came to its end by itself.
+	err error
+	// during is what it was examining when it ended; empty if nothing.
+	during string
+	// findings is how many it made, and spoke whether the model answered.
+	findings int
+	spoke    bool
+}
+
+func (p probeEnd) death() string {
+	return fmt.Sprintf("the process that ran the model ended: %v", p.err)
+}
+
+// slack is what a process gets over the bound of a check, which it keeps
+// itself as long as it can.
+const slack = 30 * time.Second
+
+// probe examines a part in another process and takes in its findings.
+func (e *examination) probe(ctx context.Context, part Part) probeEnd {
+	bounded, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var end probeEnd
+	var late *time.Timer
+	out := &lineReader{on: func(l line) {
+		if late != nil {
+			late.Stop()
+		}
+		end.spoke = end.spoke || l.Spoke
+		if l.Finding != nil {
+			end.findings++
+			end.during = ""
+			e.add(*l.Finding)
+		}
+		if l.Begin != "" {
+			end.during = l.Begin
+		}
+		if bound := time.Duration(l.BoundMS) * time.Millisecond; bound > 0 {
+			late = time.AfterFunc(bound+slack, func() { cancel(fmt.Errorf("no sign of it for %s", bound+slack)) })
+		}
+	}}
+	end.err = e.Probe(bounded, part, out)
+	if late != nil {
+		late.Stop()
+	}
+	if end.err != nil && bounded.Err() != nil {
+		end.err = context.Cause(bounded)
+	}
+	return end
 }
 
 func seconds(d time.Duration) string {

@@ -23,6 +23,8 @@ type Message struct {
 	Ready *schemas.WorkerStatus `json:"ready,omitempty"`
 	// Failed says why the child is about to exit.
 	Failed *Failure `json:"failed,omitempty"`
+	// Alive answers a ping of the supervisor.
+	Alive bool `json:"alive,omitempty"`
 }
 
 // Failure is a child's last word.
@@ -32,8 +34,8 @@ type Failure struct {
 	Hint string `json:"hint,omitempty"`
 }
 
-// Announce writes a message to the supervisor. A supervisor that is gone is
-// not an error here: WatchParent ends the child.
+// Announce writes a message to the supervisor, with one call of Write. A
+// supervisor that is gone is not an error here: WatchParent ends the child.
 func Announce(w io.Writer, m Message) error {
 	line, err := json.Marshal(m)
 	if err != nil {
@@ -43,12 +45,24 @@ func Announce(w io.Writer, m Message) error {
 	return nil
 }
 
-// WatchParent calls gone when the supervisor no longer holds the other end of
-// in. It reads for as long as the process lives, so it is the one goroutine
-// that is not joined: gone is expected to end the process.
-func WatchParent(in io.Reader, gone func()) {
+// WatchParent serves the pipe that the supervisor holds the other end of: it
+// answers each ping by a call of answer, which is expected to announce
+// [Message].Alive, and calls gone, which is expected to end the process, once
+// nobody holds that end any more. It reads for as long as the process lives, so
+// it is the one goroutine that is not joined.
+func WatchParent(in io.Reader, answer, gone func()) {
 	go func() {
-		_, _ = io.Copy(io.Discard, in)
-		gone()
+		// Pings that piled up while this process was stopped are one question.
+		pings := make([]byte, 64)
+		for {
+			n, err := in.Read(pings)
+			if n > 0 {
+				answer()
+			}
+			if err != nil {
+				gone()
+				return
+			}
+		}
 	}()
 }

@@ -5,6 +5,10 @@ import (
 	"time"
 )
 
+// pingsToHang is how many pings in a row a child leaves unanswered until it
+// counts as hung: HangTimeout is cut into so many periods.
+const pingsToHang = 6
+
 // Config are the times and bounds of a [Supervisor].
 type Config struct {
 	// FirstBackoff is the pause before a child that died is started again; it
@@ -21,6 +25,12 @@ type Config struct {
 	// StopTimeout is what a child gets between SIGTERM and SIGKILL; it should
 	// be longer than the child's own drain timeout. Default 40 s.
 	StopTimeout time.Duration
+	// HangTimeout is how long a child may leave pings unanswered, also while it
+	// loads or stops, until it is killed and started again. The supervisor's own
+	// pauses (it was stopped, the machine slept) do not count. Generous, since
+	// it is not about slow work: any child that runs at all answers. 0 never
+	// asks. Default 30 s.
+	HangTimeout time.Duration
 }
 
 // DefaultConfig returns the defaults.
@@ -31,6 +41,7 @@ func DefaultConfig() Config {
 		StableAfter:   30 * time.Second,
 		StartAttempts: 5,
 		StopTimeout:   40 * time.Second,
+		HangTimeout:   30 * time.Second,
 	}
 }
 
@@ -51,6 +62,9 @@ func (c Config) Validate() error {
 	}
 	if c.StopTimeout <= 0 {
 		errs = append(errs, errors.New("supervisor: StopTimeout must be positive"))
+	}
+	if c.HangTimeout < 0 {
+		errs = append(errs, errors.New("supervisor: HangTimeout must not be negative"))
 	}
 	return errors.Join(errs...)
 }

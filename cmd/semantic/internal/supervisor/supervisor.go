@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"os"
 	"os/exec"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -32,8 +33,8 @@ type Options struct {
 	Env []string
 	// Stderr gets the child's logs. An *os.File is inherited as it is.
 	Stderr io.Writer
-	// OnMessage is called for each message of the child, one at a time and in
-	// order; nil ignores them.
+	// OnMessage is called for each message of the child but the answers to pings,
+	// one at a time and in order; nil ignores them.
 	OnMessage func(Message)
 	// OnExit is called after each end of a child, before it is started again;
 	// nil ignores them.
@@ -103,7 +104,7 @@ func (s *Supervisor) Run(ctx context.Context) error {
 		if end.readyFor >= s.o.Config.StableAfter {
 			backoff = s.o.Config.FirstBackoff
 		}
-		s.log.Error("child died; starting it again", "status", end.status, "after", backoff)
+		s.log.Error("child died; starting it again", "status", end.status, "backoff", backoff)
 		pause := time.NewTimer(backoff)
 		select {
 		case <-ctx.Done():
@@ -154,7 +155,7 @@ func (s *Supervisor) runOnce(ctx context.Context) (ending, error) {
 	}
 	s.log.Debug("child started", "pid", cmd.Process.Pid)
 
-	listener := &listener{on: s.o.OnMessage, log: s.log}
+	listener := &listener{on: s.o.OnMessage, log: s.log, alive: make(chan struct{}, 1)}
 	heard := make(chan struct{})
 	go func() {
 		defer close(heard)
@@ -163,7 +164,7 @@ func (s *Supervisor) runOnce(ctx context.Context) (ending, error) {
 	exited := make(chan error, 1)
 	go func() { exited <- cmd.Wait() }()
 
-	waitErr := s.await(ctx, cmd.Process, exited)
+	waitErr := s.await(ctx, cmd.Process, stdin, listener, exited)
 	_ = stdin.Close()
 	// A process that the child left behind could hold the pipe open.
 	_ = stdout.SetReadDeadline(time.Now().Add(time.Second))
@@ -182,34 +183,70 @@ func (s *Supervisor) runOnce(ctx context.Context) (ending, error) {
 	return end, nil
 }
 
-// await waits for the child's end; when ctx ends it asks the child to stop,
-// and kills its group when that takes too long.
-func (s *Supervisor) await(ctx context.Context, child *os.Process, exited <-chan error) error {
-	select {
-	case err := <-exited:
-		return err
-	case <-ctx.Done():
+// await waits for the child's end; when ctx ends it asks the child to stop. It
+// kills the child's group when the stop takes too long, or when the child
+// answers no ping.
+func (s *Supervisor) await(
+	ctx context.Context, child *os.Process, pings io.Writer, listener *listener, exited <-chan error,
+) error {
+	var ticks, limit <-chan time.Time
+	if period := s.o.Config.HangTimeout / pingsToHang; period > 0 {
+		// A ticker drops what nobody reads: while this process is stopped, no time
+		// passes for the child.
+		ticker := time.NewTicker(period)
+		defer ticker.Stop()
+		ticks = ticker.C
 	}
-	_ = child.Signal(syscall.SIGTERM)
-	limit := time.NewTimer(s.o.Config.StopTimeout)
-	defer limit.Stop()
-	select {
-	case err := <-exited:
-		return err
-	case <-limit.C:
+	unanswered := 0
+	stop := ctx.Done()
+	for {
+		select {
+		case err := <-exited:
+			return err
+		case <-stop:
+			stop = nil
+			_ = child.Signal(syscall.SIGTERM)
+			timer := time.NewTimer(s.o.Config.StopTimeout)
+			defer timer.Stop()
+			limit = timer.C
+		case <-limit:
+			s.log.Error("child does not stop; killing it", "pid", child.Pid, "stop_timeout", s.o.Config.StopTimeout)
+			kill(child)
+		case <-listener.alive:
+			unanswered = 0
+		case <-ticks:
+			if listener.calling.Load() {
+				continue // nobody would hear the answer
+			}
+			if unanswered == pingsToHang {
+				s.log.Error("child gives no sign of life; killing it", "pid", child.Pid, "hang_timeout", s.o.Config.HangTimeout)
+				kill(child)
+				ticks = nil
+				continue
+			}
+			unanswered++
+			// So few bytes always fit into the pipe; if it is broken, the child's
+			// end is about to be heard of.
+			_, _ = pings.Write([]byte{'.'})
+		}
 	}
-	s.log.Error("child does not stop; killing it", "after", s.o.Config.StopTimeout)
-	_ = syscall.Kill(-child.Pid, syscall.SIGKILL)
-	return <-exited
 }
 
+// kill ends the child's process group, whatever state it is in.
+func kill(child *os.Process) { _ = syscall.Kill(-child.Pid, syscall.SIGKILL) }
+
 // listener reads one child's messages. Its fields belong to the listening
-// goroutine until that has ended.
+// goroutine until that has ended, but for alive and calling.
 type listener struct {
 	on      func(Message)
 	log     *slog.Logger
 	readyAt time.Time
 	failure *Failure
+	// alive, with room for one, gets the answers to pings.
+	alive chan struct{}
+	// calling is whether it is inside on, which may wait (for a terminal that
+	// shows nothing at the moment).
+	calling atomic.Bool
 }
 
 func (l *listener) listen(r io.Reader) {
@@ -221,6 +258,13 @@ func (l *listener) listen(r io.Reader) {
 			l.log.Warn("child wrote something else than a message", "line", lines.Text())
 			continue
 		}
+		if m.Alive {
+			select {
+			case l.alive <- struct{}{}:
+			default:
+			}
+			continue
+		}
 		if m.Ready != nil && l.readyAt.IsZero() {
 			l.readyAt = time.Now()
 		}
@@ -228,7 +272,9 @@ func (l *listener) listen(r io.Reader) {
 			l.failure = m.Failed
 		}
 		if l.on != nil {
+			l.calling.Store(true)
 			l.on(m)
+			l.calling.Store(false)
 		}
 	}
 	// A line that is too long, or the read deadline: drain what comes, so that

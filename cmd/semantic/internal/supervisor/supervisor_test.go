@@ -6,11 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"os/signal"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -42,7 +44,12 @@ func child(mode string) {
 	stop := make(chan os.Signal, 1)
 	signal.Notify(stop, syscall.SIGTERM)
 	if mode != "supervisor" {
-		supervisor.WatchParent(os.Stdin, func() { os.Exit(9) })
+		supervisor.WatchParent(os.Stdin, func() {
+			if mode == "loading" {
+				announce(supervisor.Message{Loading: "asked"})
+			}
+			announce(supervisor.Message{Alive: true})
+		}, func() { os.Exit(9) })
 	}
 	switch mode {
 	case "serve": // until SIGTERM
@@ -77,7 +84,7 @@ func child(mode string) {
 		announce(supervisor.Message{Loading: "model"})
 		var pipe [2]int
 		_ = syscall.Pipe(pipe[:])
-		_, _ = syscall.Read(pipe[0], make([]byte, 1)) // for ever: nobody writes
+		_, _ = syscall.Read(pipe[0], make([]byte, 1)) // until SIGKILL: nobody writes
 	case "supervisor": // supervises a child of the mode in argument
 		supervise(argument)
 	}
@@ -105,6 +112,7 @@ func supervise(mode string) {
 type run struct {
 	messages chan supervisor.Message
 	registry *prometheus.Registry
+	log      *lockedBuffer
 	cancel   context.CancelFunc
 	done     chan error
 }
@@ -115,11 +123,13 @@ func start(t *testing.T, mode string, config supervisor.Config) *run {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &run{messages: make(chan supervisor.Message, 100), registry: prometheus.NewRegistry(), done: make(chan error, 1)}
+	r := &run{
+		messages: make(chan supervisor.Message, 100), registry: prometheus.NewRegistry(), log: &lockedBuffer{}, done: make(chan error, 1),
+	}
 	s, err := supervisor.New(supervisor.Options{
 		Name: "worker", Path: self, Env: []string{modeVariable + "=" + mode}, Stderr: t.Output(),
 		OnMessage:  func(m supervisor.Message) { r.messages <- m },
-		Registerer: r.registry, Config: config,
+		Registerer: r.registry, Logger: slog.New(slog.NewTextHandler(r.log, nil)), Config: config,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -129,6 +139,24 @@ func start(t *testing.T, mode string, config supervisor.Config) *run {
 	go func() { r.done <- s.Run(ctx) }()
 	t.Cleanup(cancel)
 	return r
+}
+
+// lockedBuffer is a log that can be read while it is written.
+type lockedBuffer struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (b *lockedBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.Write(p)
+}
+
+func (b *lockedBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.String()
 }
 
 func quick() supervisor.Config {
@@ -188,6 +216,71 @@ func TestRestartAfterCrash(t *testing.T) {
 	r.cancel()
 	if err := <-r.done; err != nil {
 		t.Errorf("stop: %v", err)
+	}
+}
+
+// patient is quick with a short HangTimeout, and does not give up if a child is
+// killed for the sake of a machine that is even slower.
+func patient() supervisor.Config {
+	c := quick()
+	c.HangTimeout, c.StartAttempts = time.Second, 1000
+	return c
+}
+
+// A child that is stopped (SIGSTOP) is killed and started again; so is one that
+// is stopped while it is asked to end.
+func TestHungChildIsReplaced(t *testing.T) {
+	r := start(t, "serve", patient())
+	first := r.ready(t)
+	suspend(t, first)
+	second := r.ready(t)
+	if second == first {
+		t.Fatalf("the child %s, which is stopped, was ready twice", first)
+	}
+	if n, _ := strconv.Atoi(first); syscall.Kill(n, 0) == nil {
+		t.Errorf("child %s is still there", first)
+	}
+	if !strings.Contains(r.log.String(), "child gives no sign of life; killing it") {
+		t.Errorf("the log does not tell:\n%s", r.log)
+	}
+	suspend(t, second)
+	r.cancel()
+	if err := <-r.done; err != nil { // long before StopTimeout
+		t.Errorf("stop: %v", err)
+	}
+}
+
+// suspend stops a child, so that none of its threads runs.
+func suspend(t *testing.T, pid string) {
+	t.Helper()
+	n, err := strconv.Atoi(pid)
+	if err == nil {
+		err = syscall.Kill(n, syscall.SIGSTOP)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A thread that hangs in native code, as while a model is loaded, keeps no child
+// from answering.
+func TestLoadingChildAnswers(t *testing.T) {
+	config := patient()
+	config.StopTimeout = time.Millisecond // it would never end by itself
+	r := start(t, "loading", config)
+	for {
+		select {
+		case m := <-r.messages:
+			if m.Loading == "asked" {
+				r.cancel()
+				if err := <-r.done; err != nil {
+					t.Errorf("stop: %v", err)
+				}
+				return
+			}
+		case err := <-r.done:
+			t.Fatalf("the supervisor ended: %v", err)
+		}
 	}
 }
 
@@ -286,6 +379,7 @@ func TestConfig(t *testing.T) {
 		"StableAfter":   func(c *supervisor.Config) { c.StableAfter = 0 },
 		"StartAttempts": func(c *supervisor.Config) { c.StartAttempts = 0 },
 		"StopTimeout":   func(c *supervisor.Config) { c.StopTimeout = 0 },
+		"HangTimeout":   func(c *supervisor.Config) { c.HangTimeout = -1 },
 	} {
 		c := supervisor.DefaultConfig()
 		change(&c)

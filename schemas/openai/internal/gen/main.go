@@ -84,7 +84,11 @@ func parameterTables(parameters []openai.Parameter) string {
 		}
 		fmt.Fprintf(&doc, "\n## %s\n\n| parameter | disposition | accepts | |\n| --- | --- | --- | --- |\n", title)
 		for _, p := range rows[origin] {
-			fmt.Fprintf(&doc, "| `%s` | %s | %s | %s |\n", p.Name, p.Disposition, p.Accepts, sentence(p.Note))
+			accepts := p.Accepts
+			if p.Required {
+				accepts += " (required)"
+			}
+			fmt.Fprintf(&doc, "| `%s` | %s | %s | %s |\n", p.Name, p.Disposition, accepts, sentence(p.Note))
 		}
 	}
 	return doc.String()

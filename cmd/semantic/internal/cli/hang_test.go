@@ -1,0 +1,77 @@
+package cli_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"io"
+	"os/exec"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// workerPID is the process of the worker that the server's log tells of after
+// the position, and the position after that. The log level must be debug.
+func (p *process) workerPID(t *testing.T, from int) (pid, after int) {
+	t.Helper()
+	at := p.stderr.wait(t, from, `"msg":"child started"`)
+	after = p.stderr.wait(t, at, "\n")
+	p.stderr.mu.Lock()
+	line := p.stderr.text.String()[at:after]
+	p.stderr.mu.Unlock()
+	var fields struct {
+		PID int `json:"pid"`
+	}
+	if err := json.Unmarshal([]byte("{"+strings.TrimPrefix(line, ",")), &fields); err != nil || fields.PID == 0 {
+		t.Fatalf("no pid in %q: %v", line, err)
+	}
+	return fields.PID, after
+}
+
+// A worker that is stopped, which no exit tells of, is replaced, and its
+// streams go on.
+func TestStoppedWorkerIsReplaced(t *testing.T) {
+	p, info := simServer(t, (*exec.Cmd).Start, "--sim-step", "10ms", "--hang-timeout", "3s", "--log-level", "debug")
+	first, at := p.workerPID(t, 0)
+	stream := openAnswer(t, info.HTTP, "sim", "words=150 please")
+	begin := make([]byte, 1<<10)
+	n, err := io.ReadAtLeast(stream, begin, 200)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Kill(first, syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	rest, err := io.ReadAll(stream)
+	answer := slices.Concat(begin[:n], rest)
+	if err != nil || !bytes.Contains(answer, []byte(`"finish_reason":"stop"`)) || !bytes.HasSuffix(bytes.TrimSpace(answer), []byte("[DONE]")) {
+		t.Errorf("the stream ended with %v: %s", err, answer[max(len(answer)-300, 0):])
+	}
+	if second, _ := p.workerPID(t, at); second == first {
+		t.Errorf("no other worker than %d", first)
+	}
+	p.stderr.wait(t, at, `"msg":"child gives no sign of life; killing it"`)
+}
+
+// A worker whose model hangs ends itself, so that it can be replaced; a request
+// that makes every worker hang ends with an error. (Here a step takes an hour.)
+func TestHungModel(t *testing.T) {
+	p, info := simServer(t, (*exec.Cmd).Start, "--sim-step", "1h", "--step-timeout", "100ms", "--log-format", "json")
+	chat := start(t, (*exec.Cmd).Start, "chat", "--url", info.HTTP, "hello")
+	if code := chat.code(t); code != 1 {
+		t.Errorf("exit code %d, want 1", code)
+	}
+	chat.stderr.wait(t, 0, "worker")
+	at := 0
+	for range 3 { // deaths that end a job
+		at = p.stderr.wait(t, at, `"msg":"the model hangs: no step ends;`)
+		at = p.stderr.wait(t, at, `"status":"signal: killed"`)
+	}
+	if err := p.command.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if code := p.code(t); code != 0 {
+		t.Errorf("exit code %d", code)
+	}
+}

@@ -1,0 +1,30 @@
+package queue
+
+import (
+	"context"
+	"log/slog"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/semantic-worker/semantic/schemas"
+)
+
+// requestKey is the context's key of the request's id.
+type requestKey struct{}
+
+// WithRequestID makes what a call with this context logs about a job carry the
+// id of the request. Submit and deliveries know theirs without it.
+func WithRequestID(ctx context.Context, id string) context.Context {
+	return context.WithValue(ctx, requestKey{}, id)
+}
+
+// logOf is the logger for lines about one job.
+func (q *Queue) logOf(ctx context.Context, jobID string) *slog.Logger {
+	id, _ := ctx.Value(requestKey{}).(string)
+	return q.log.With(slog.String(schemas.LogRequestID, id), slog.String(schemas.LogJobID, jobID))
+}
+
+// logOfMessage is the logger for lines about a claimed message.
+func (q *Queue) logOfMessage(ctx context.Context, m jetstream.Msg, jobID string) *slog.Logger {
+	return q.logOf(WithRequestID(ctx, m.Headers().Get(schemas.HeaderRequestID)), jobID)
+}

@@ -1,0 +1,88 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"hash/maphash"
+	"sync"
+	"time"
+
+	"github.com/semantic-worker/semantic/schemas"
+)
+
+// errOtherFingerprint: the stream began under other weights, another runtime or
+// another template.
+var errOtherFingerprint = errors.New("the job started under another fingerprint")
+
+// unfit reports why this worker cannot serve a job that another can; nil if it
+// can, or nobody can. bad is what is wrong with the job.
+func (r *run) unfit(bad error) error {
+	switch first := r.history.first; {
+	case r.history.ended:
+		return nil
+	case errors.Is(bad, schemas.ErrNewerVersion):
+		return bad
+	case bad == nil && first != nil && first.Fingerprint != r.w.model.Fingerprint:
+		return fmt.Errorf("%w: %s, this worker has %s", errOtherFingerprint, first.Fingerprint, r.w.model.Fingerprint)
+	}
+	return nil
+}
+
+// hold gives a job that this worker cannot serve to one that can. It keeps the
+// job neither here nor from others: the server does not offer it for a while,
+// and other jobs of its flow meanwhile. An untouched job's log says so once, and
+// so does one line here.
+func (r *run) hold(ctx context.Context, cause error) outcome {
+	r.quiet = true
+	r.enter(phaseEnding)
+	delay := holdDelay(r.w.config, r.delivery.Deliveries, r.left())
+	if r.w.told.first(r.delivery.Key()) {
+		r.log.Warn("for another worker: this one cannot serve the job", keyError, cause, "delay", delay)
+	}
+	if r.history.untouched() {
+		if err := r.requeue(ctx, reasonUnsupported); err != nil {
+			return r.lost(ctx, err)
+		}
+	}
+	return r.releaseAfter(ctx, reasonUnsupported, delay)
+}
+
+// holdDelay is how long a job is not offered again: RetryDelay, doubled for
+// every time it was offered before, but not past its deadline, so that somebody
+// writes its end in time.
+func holdDelay(c Config, deliveries uint64, left time.Duration) time.Duration {
+	delay := c.RetryDelay
+	for i := uint64(1); i < deliveries && delay < c.MaxRetryDelay; i++ {
+		delay *= 2
+	}
+	return min(delay, c.MaxRetryDelay, max(left, 0))
+}
+
+// toldMost bounds a told. One of that size takes about 4 MB.
+const toldMost = 1 << 17
+
+// told remembers of which jobs something was said. When it is full it forgets
+// them all, and they are said again.
+type told struct {
+	mu   sync.Mutex
+	seed maphash.Seed
+	jobs map[uint64]struct{}
+}
+
+func newTold() *told { return &told{seed: maphash.MakeSeed(), jobs: make(map[uint64]struct{})} }
+
+// first reports whether it was not asked about the job before.
+func (t *told) first(key string) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	job := maphash.String(t.seed, key)
+	if _, known := t.jobs[job]; known {
+		return false
+	}
+	if len(t.jobs) >= toldMost {
+		clear(t.jobs)
+	}
+	t.jobs[job] = struct{}{}
+	return true
+}
