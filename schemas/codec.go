@@ -34,8 +34,8 @@ func DecodeWorkerStatus(data []byte) (WorkerStatus, error) {
 }
 
 // EncodeJob validates the job and writes it as JSON; a zero Version is
-// written as [Version]. What it writes, [DecodeJob] reads as the same job (an
-// empty Stop as nil). Its errors are [*FieldError].
+// written as [Version]. What it writes, [DecodeJob] reads as the same job (empty
+// lists and maps as nil). Its errors are [*FieldError].
 func EncodeJob(j Job) ([]byte, error) {
 	if j.Version == 0 {
 		j.Version = Version
@@ -45,17 +45,12 @@ func EncodeJob(j Job) ([]byte, error) {
 
 // EncodeEvent validates the event and writes it as JSON; a zero Version is
 // written as [Version], and Time in UTC. What it writes, [DecodeEvent] reads
-// as the same event (empty Tokens as nil). Its errors are [*FieldError].
+// as the same event (empty lists as nil). Its errors are [*FieldError].
 func EncodeEvent(e Event) ([]byte, error) {
 	if e.Version == 0 {
 		e.Version = Version
 	}
 	e.Time = e.Time.UTC()
-	if e.Delta != nil && e.Delta.Tokens == nil {
-		delta := *e.Delta
-		delta.Tokens = []int32{} // a list on the wire, never null
-		e.Delta = &delta
-	}
 	return encode(e, e.Validate())
 }
 

@@ -37,6 +37,7 @@ func roundTrip[T any](t *testing.T, g *rapid.Generator[T], encode func(T) ([]byt
 
 const goodJob = `{"v":1,"model":"m","messages":[{"role":"user","content":"hi"}]}`
 
+// (What concerns several fields is in refusals_test.go.)
 func TestDecodeJobRefusals(t *testing.T) {
 	saying := func(messages string) string { return `{"v":1,"model":"m","messages":[` + messages + `]}` }
 	with := func(field string) string { return strings.TrimSuffix(goodJob, "}") + "," + field + "}" }

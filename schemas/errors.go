@@ -36,6 +36,11 @@ func invalid(field, format string, args ...any) *FieldError {
 	return &FieldError{Field: field, Reason: fmt.Sprintf(format, args...), Code: CodeInvalidRequest}
 }
 
+// unsupported makes the FieldError of what no job can have.
+func unsupported(field, format string, args ...any) *FieldError {
+	return &FieldError{Field: field, Reason: fmt.Sprintf(format, args...), Code: CodeUnsupportedParameter}
+}
+
 // fieldError turns what strictjson reports into a FieldError.
 func fieldError(err error) error {
 	var se *strictjson.Error

@@ -98,9 +98,11 @@ type Started struct {
 // ToolCalls.
 type Output struct {
 	// Choice counts the choices from 0.
-	Choice int     `json:"choice,omitempty" jsonschema:"minimum=0"`
+	Choice int `json:"choice,omitempty" jsonschema:"minimum=0"`
+	// Tokens are the ids that were generated, without the model's end of turn.
 	Tokens []int32 `json:"tokens,omitempty"`
-	Text   string  `json:"text,omitempty"`
+	// Text is what the model says.
+	Text string `json:"text,omitempty"`
 	// Reasoning is what the model thinks before it speaks.
 	Reasoning string `json:"reasoning,omitempty"`
 	// ToolCalls are new calls and new arguments of calls.
@@ -113,8 +115,9 @@ type Output struct {
 type ToolCallDelta struct {
 	// Index counts the calls of the choice from 0.
 	Index int `json:"index" jsonschema:"minimum=0"`
-	// ID and Name are there where the call begins.
-	ID   string `json:"id,omitempty"`
+	// ID is there where the call begins, and names it.
+	ID string `json:"id,omitempty"`
+	// Name is there where the call begins: the tool that is called.
 	Name string `json:"name,omitempty"`
 	// Arguments is the next piece of a JSON object as text.
 	Arguments string `json:"arguments,omitempty"`
@@ -125,22 +128,28 @@ type ToolCallDelta struct {
 // parameters change it).
 type TokenLogprob struct {
 	// Bytes is the token's own text, which may be a part of a character.
-	Bytes   []byte       `json:"bytes"`
-	Logprob float64      `json:"logprob" jsonschema:"maximum=0"`
-	Top     []TopLogprob `json:"top,omitempty" jsonschema:"maxItems=20"`
+	Bytes []byte `json:"bytes,omitempty"`
+	// Logprob is its natural logarithm; what is below -9999 is written as that.
+	Logprob float64 `json:"logprob" jsonschema:"maximum=0"`
+	// Top are the likeliest tokens, the likeliest first.
+	Top []TopLogprob `json:"top,omitempty" jsonschema:"maxItems=20"`
 }
 
 // TopLogprob is a token that could have been chosen.
 type TopLogprob struct {
-	Token   int32   `json:"token" jsonschema:"minimum=0"`
-	Bytes   []byte  `json:"bytes"`
+	// Token is its id.
+	Token int32 `json:"token" jsonschema:"minimum=0"`
+	// Bytes is its text, which may be a part of a character.
+	Bytes []byte `json:"bytes,omitempty"`
+	// Logprob is its natural logarithm; what is below -9999 is written as that.
 	Logprob float64 `json:"logprob" jsonschema:"maximum=0"`
 }
 
-// Delta is newly generated output. FinishReason is set where the choice ends
-// and others go on; the end of the last one is in [Done].
+// Delta is newly generated output of one choice.
 type Delta struct {
 	Output
+	// FinishReason is set where the choice ends and others go on; the end of the
+	// last one is in [Done].
 	FinishReason FinishReason `json:"finish_reason,omitempty" jsonschema:"enum=stop,enum=length,enum=tool_calls"`
 }
 
@@ -174,9 +183,10 @@ const (
 
 // Usage counts tokens over the whole stream, all attempts together.
 type Usage struct {
-	// PromptTokens is the length of the rendered prompt.
+	// PromptTokens is the length of the rendered prompt, of all prompts of a
+	// completion together.
 	PromptTokens int `json:"prompt_tokens" jsonschema:"minimum=0"`
-	// CompletionTokens is how many tokens were generated.
+	// CompletionTokens is how many tokens were generated, of all choices together.
 	CompletionTokens int `json:"completion_tokens" jsonschema:"minimum=0"`
 	// CachedTokens is how many prompt tokens were not computed for this job.
 	CachedTokens int `json:"cached_tokens" jsonschema:"minimum=0"`

@@ -3,7 +3,9 @@ package schemas_test
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -103,11 +105,33 @@ func TestSchemaAndDecoderAgree(t *testing.T) {
 				t.Fatal(err)
 			}
 			bySchema, byDecoder := schema.Validate(parse(t, data)), c.decode(data)
+			if bySchema == nil && unsayable(byDecoder) {
+				return
+			}
 			if (bySchema == nil) != (byDecoder == nil) {
 				t.Fatalf("%s\nschema:  %v\ndecoder: %v", data, bySchema, byDecoder)
 			}
 		}))
 	}
+}
+
+// unsayable reports whether a refusal is one of those that JSON Schema has no
+// words for: they compare values of two fields, or read JSON within a string.
+func unsayable(refusal error) bool {
+	var e *schemas.FieldError
+	if !errors.As(refusal, &e) {
+		return false
+	}
+	return slices.ContainsFunc([]string{
+		`^tools\[\d+\]\.name: is the name of another tool`,
+		`^tool_choice\.name: must be the name of one of the tools`,
+		`^tool_choice: requires a call, but there are no tools`,
+		`^(response_format|grammar): is not supported together with`,
+		`^n: makes \d+ choices of \d+ prompts`,
+		`^min_tokens: is \d+, more than max_tokens`,
+		`^messages\[\d+\]\.tool_calls\[\d+\]\.arguments: must be a JSON object`,
+		`^(delta|done)\.logprobs: must have an entry for each of the \d+ tokens`,
+	}, func(pattern string) bool { return regexp.MustCompile(pattern).MatchString(e.Error()) })
 }
 
 // mutate changes one place of a document.
@@ -139,8 +163,9 @@ func mutate(t *rapid.T, doc any) any {
 		return d
 	}
 	return rapid.SampledFrom([]any{
-		nil, true, "", "x", "chat", "delta", "tool", "2026-01-02T03:04:05Z", strings.Repeat("é", 201),
-		0, 1, 2, -1, 0.5, 1.5, 3e9, json.Number("1.0"), []any{}, []any{"x"}, []any{-1}, map[string]any{},
+		nil, true, "", "x", "eA==", "chat", "completion", "delta", "tool", "assistant", "function", "json_schema",
+		"2026-01-02T03:04:05Z", strings.Repeat("é", 201),
+		0, 1, 2, -1, 0.5, 1.5, 3e9, json.Number("1.0"), []any{}, []any{"x"}, []any{-1}, []any{1}, map[string]any{},
 	}).Draw(t, "value")
 }
 

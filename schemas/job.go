@@ -55,18 +55,19 @@ type Message struct {
 	// ToolCallID names the call that a message of role tool answers; no other
 	// message has one.
 	ToolCallID string `json:"tool_call_id,omitempty"`
-	// ToolCalls are the calls that a message of role assistant made. Its
-	// Content may be empty then.
-	ToolCalls []ToolCall `json:"tool_calls,omitempty"`
-	// Reasoning is what a message of role assistant thought before it spoke;
-	// templates that do not know it ignore it.
+	// ToolCalls are the calls that a message of role assistant made, no other; at
+	// most 128. Its Content may be empty then.
+	ToolCalls []ToolCall `json:"tool_calls,omitempty" jsonschema:"maxItems=128"`
+	// Reasoning is what a message of role assistant, and no other, thought before
+	// it spoke; templates that do not know it ignore it.
 	Reasoning string `json:"reasoning_content,omitempty"`
 }
 
 // ToolCall is a call that the model made.
 type ToolCall struct {
 	// ID is repeated by the message that answers the call.
-	ID   string `json:"id" jsonschema:"minLength=1,maxLength=200"`
+	ID string `json:"id" jsonschema:"minLength=1,maxLength=200"`
+	// Name is the tool that was called.
 	Name string `json:"name" jsonschema:"minLength=1,maxLength=200"`
 	// Arguments is a JSON object as text.
 	Arguments string `json:"arguments"`
@@ -74,7 +75,9 @@ type ToolCall struct {
 
 // Tool is a function that the model may call.
 type Tool struct {
-	Name        string `json:"name" jsonschema:"minLength=1,maxLength=64,pattern=^[A-Za-z0-9_-]*$"`
+	// Name is what the model calls; no two tools of a job share one.
+	Name string `json:"name" jsonschema:"minLength=1,maxLength=64,pattern=^[A-Za-z0-9_-]*$"`
+	// Description tells the model what it does and when to call it.
 	Description string `json:"description,omitempty"`
 	// Parameters is the JSON Schema of the arguments, an object; left out, there
 	// are none.
@@ -90,6 +93,7 @@ type ToolChoice struct {
 	// Mode is "auto" (the model decides), "none", "required" (at least one
 	// call) or "function" (a call of Name).
 	Mode string `json:"mode" jsonschema:"enum=auto,enum=none,enum=required,enum=function"`
+	// Name is the tool of mode "function", and belongs to no other.
 	Name string `json:"name,omitempty" jsonschema:"maxLength=64"`
 }
 
@@ -105,7 +109,8 @@ const (
 type ResponseFormat struct {
 	// Type is "text", "json_object" or "json_schema".
 	Type string `json:"type" jsonschema:"enum=text,enum=json_object,enum=json_schema"`
-	// Schema is the JSON Schema of type json_schema.
+	// Schema is the JSON Schema of type json_schema, an object; no other type has
+	// one. What of it cannot be kept is refused with its path.
 	Schema json.RawMessage `json:"schema,omitempty"`
 	// Name is what the client calls the schema. It changes nothing.
 	Name string `json:"name,omitempty" jsonschema:"maxLength=64"`
@@ -120,14 +125,17 @@ const (
 
 // Prompt is text or tokens to continue: exactly one of the two.
 type Prompt struct {
-	Text   string  `json:"text,omitempty"`
+	// Text is tokenized as it is: no chat template is applied.
+	Text string `json:"text,omitempty"`
+	// Tokens are ids of the model's vocabulary, taken as they are.
 	Tokens []int32 `json:"tokens,omitempty"`
 }
 
 // API says in which dialect a gateway answers a job, so that any gateway can
 // render (or resume) its stream from the log alone. Workers do not read it.
 type API struct {
-	// Format is the dialect.
+	// Format is the dialect: "openai.completions" of a completion, "openai.chat" of
+	// a chat.
 	Format string `json:"format" jsonschema:"enum=openai.chat,enum=openai.completions"`
 	// Stream is whether the client asked for server-sent events.
 	Stream bool `json:"stream,omitempty"`
@@ -154,13 +162,15 @@ type Job struct {
 	// Model is the model's plain name (not its slug). It must be the model of
 	// the subject that the job was published to.
 	Model string `json:"model" jsonschema:"minLength=1,maxLength=200"`
-	// Messages is the conversation, oldest first; at least one.
-	Messages []Message `json:"messages,omitempty" jsonschema:"minItems=1"`
+	// Messages is the conversation of a chat, oldest first: at least one; a
+	// completion has none.
+	Messages []Message `json:"messages,omitempty"`
 	// Prompts are what a completion continues, each with N choices: choice
 	// p × N + k is the k-th of prompt p. At least one for a completion, none for
 	// a chat.
 	Prompts []Prompt `json:"prompts,omitempty" jsonschema:"maxItems=16"`
-	// Echo puts the prompt's text in front of a completion.
+	// Echo puts the prompt's text in front of each choice of a completion, as the
+	// beginning of its first output. Not together with Logprobs.
 	Echo bool `json:"echo,omitempty"`
 	// N is how many choices each prompt gets: 1 … 16, of all prompts together at
 	// most 16. Choice k of a prompt draws with Seed + k. Default 1.
@@ -208,29 +218,34 @@ type Job struct {
 	// the tokens it is made of; at most 1,024.
 	LogitBias map[string]float64 `json:"logit_bias,omitempty"`
 	// MinTokens is how many tokens are generated before the model's end of turn
-	// or a stop token can come. Default 0.
+	// or a stop token can come; at most MaxTokens. Default 0.
 	MinTokens *int `json:"min_tokens,omitempty" jsonschema:"minimum=0,maximum=2147483647"`
 	// IgnoreEOS goes on behind the model's end of turn.
 	IgnoreEOS bool `json:"ignore_eos,omitempty"`
-	// Logprobs asks for the log probability of each token, TopLogprobs for
-	// those of the 0 … 20 likeliest ones in its place.
-	Logprobs    bool `json:"logprobs,omitempty"`
-	TopLogprobs int  `json:"top_logprobs,omitempty" jsonschema:"minimum=0,maximum=20"`
+	// Logprobs asks for the log probability of each token.
+	Logprobs bool `json:"logprobs,omitempty"`
+	// TopLogprobs asks, beside Logprobs, for the log probabilities of as many
+	// tokens that were likeliest in its place. Default 0.
+	TopLogprobs int `json:"top_logprobs,omitempty" jsonschema:"minimum=0,maximum=20"`
 
-	// ResponseFormat is what the answer must keep to; Grammar is the same in
-	// GBNF. At most one of them.
+	// ResponseFormat is what the answer must keep to: what comes behind the
+	// reasoning, where no tool is called.
 	ResponseFormat *ResponseFormat `json:"response_format,omitempty"`
-	Grammar        string          `json:"grammar,omitempty"`
-	// Tools are what the model may call; at most 128.
+	// Grammar is the same in GBNF. Not together with a ResponseFormat other than
+	// "text"; neither of them with a ToolChoice that enforces a call.
+	Grammar string `json:"grammar,omitempty"`
+	// Tools are what the model of a chat may call; at most 128.
 	Tools []Tool `json:"tools,omitempty" jsonschema:"maxItems=128"`
 	// ToolChoice says whether it does. Default: auto with tools.
 	ToolChoice *ToolChoice `json:"tool_choice,omitempty"`
 	// ParallelToolCalls allows several calls in one answer. Default true.
 	ParallelToolCalls *bool `json:"parallel_tool_calls,omitempty"`
-	// ReasoningEffort and TemplateVars reach the model's chat template, if it
-	// knows them; refused where it does not.
-	ReasoningEffort string                     `json:"reasoning_effort,omitempty" jsonschema:"maxLength=40"`
-	TemplateVars    map[string]json.RawMessage `json:"chat_template_kwargs,omitempty"`
+	// ReasoningEffort reaches the model's chat template; refused where it does not
+	// know it.
+	ReasoningEffort string `json:"reasoning_effort,omitempty" jsonschema:"maxLength=40"`
+	// TemplateVars are more variables of the model's chat template by their names;
+	// refused where it does not know one, and where the server sets it.
+	TemplateVars map[string]json.RawMessage `json:"chat_template_kwargs,omitempty"`
 
 	// DeadlineMS is how long the job may wait and run, in milliseconds from the
 	// time the server stored it. 0 means the class's default.

@@ -53,7 +53,7 @@ func page(dir string, job, event *jsonschema.Schema) (string, error) {
 	var doc strings.Builder
 	doc.WriteString(pageIntro)
 	section(&doc, "## Job", "", job, job)
-	for _, name := range []string{"Message", "API"} {
+	for _, name := range []string{"Message", "ToolCall", "Prompt", "ResponseFormat", "Tool", "ToolChoice", "API"} {
 		part(&doc, job, name)
 	}
 	doc.WriteString("\n### Headers of a job's message\n\n| header | meaning |\n| --- | --- |\n")
@@ -65,7 +65,7 @@ func page(dir string, job, event *jsonschema.Schema) (string, error) {
 		payload, _ := event.Properties.Get(string(t))
 		part(&doc, event, target(payload))
 	}
-	for _, name := range []string{"Usage", "Timings"} {
+	for _, name := range []string{"ToolCallDelta", "TokenLogprob", "TopLogprob", "Usage", "Timings"} {
 		part(&doc, event, name)
 	}
 	doc.WriteString("\n## Error codes\n\nOf `failed`, and of every error of the gateway.\n\n| code | meaning |\n| --- | --- |\n")
@@ -114,6 +114,10 @@ func typeOf(s *jsonschema.Schema) string {
 		return "list of " + typeOf(s.Items)
 	case s.Type == "array":
 		return "list of " + typeOf(s.Items) + "s"
+	case s.ContentEncoding != "":
+		return "bytes (" + s.ContentEncoding + ")"
+	case s.AdditionalProperties != nil && s.AdditionalProperties.Type != "":
+		return fmt.Sprintf("%s of %ss", s.Type, s.AdditionalProperties.Type)
 	}
 	return s.Type
 }
@@ -130,6 +134,8 @@ func bounds(s *jsonschema.Schema) string {
 		add("%s", strings.Join(values, ", "))
 	}
 	switch {
+	case s.ExclusiveMinimum != "":
+		add("above %s, at most %s", s.ExclusiveMinimum, s.Maximum)
 	case s.Minimum != "" && s.Minimum == s.Maximum:
 		add("%s", s.Minimum)
 	case s.Minimum != "" && s.Maximum != "":
@@ -145,7 +151,7 @@ func bounds(s *jsonschema.Schema) string {
 	case s.MinLength != nil:
 		add("not empty")
 	}
-	if s.Pattern != "" {
+	if s.Pattern != "" && s.ContentEncoding == "" {
 		add("`%s`", s.Pattern)
 	}
 	if s.MinItems != nil {
@@ -154,8 +160,14 @@ func bounds(s *jsonschema.Schema) string {
 	if s.MaxItems != nil {
 		add("at most %d", *s.MaxItems)
 	}
-	if s.Items != nil && s.Items.Ref == "" {
-		if each := bounds(s.Items); each != "" {
+	if s.MaxProperties != nil {
+		add("at most %d", *s.MaxProperties)
+	}
+	for _, inner := range []*jsonschema.Schema{s.Items, s.AdditionalProperties} {
+		if inner == nil || inner.Ref != "" {
+			continue
+		}
+		if each := bounds(inner); each != "" {
 			add("each %s", each)
 		}
 	}

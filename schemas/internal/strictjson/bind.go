@@ -14,8 +14,8 @@ import (
 // match exactly. Fields may be structs (embedded ones take part with their
 // fields), pointers, slices, maps by string, strings, booleans, integers,
 // float64, [time.Time] (RFC 3339, read as UTC), bytes (base64) and
-// [json.RawMessage] (any value, written again without white space). An empty
-// list is read as a nil slice; null is never accepted, except within a raw
+// [json.RawMessage] (any value, written again without white space). Empty
+// lists, maps and bytes are read as nil; null is never accepted, except within a raw
 // value.
 type Binder[T any] struct{ plan *plan }
 
@@ -215,10 +215,12 @@ func bindBytes(v *Value, to reflect.Value) *Error {
 		return mismatch(String, v)
 	}
 	b, err := base64.StdEncoding.Strict().DecodeString(v.Text)
-	if err != nil {
+	if err != nil || strings.ContainsAny(v.Text, "\r\n") { // which the decoder passes over
 		return fault(Mismatch, "must be base64")
 	}
-	to.SetBytes(b)
+	if len(b) > 0 {
+		to.SetBytes(b)
+	}
 	return nil
 }
 
