@@ -52,6 +52,9 @@ type ModelInfo struct {
 	ChatTemplate string
 	// BOS and EOS are the texts of these tokens, for the template.
 	BOS, EOS string
+	// AddBOS: the model wants BOS in front of every text. Chat templates see to
+	// it themselves.
+	AddBOS bool
 }
 
 // MemoryKind says what a backend can do with a resident sequence, as probed when

@@ -42,8 +42,11 @@ func (w *Worker) awaitPlace(ctx context.Context) bool {
 
 // place reports whether the engine has room for one more job now. Cells are
 // free only beyond what the prompts of all submitted sequences were promised,
-// so a sequence that waits for cells makes it false.
+// so a sequence that waits for cells makes it false; so does a failed engine.
 func (w *Worker) place() bool {
+	if w.engineLost() {
+		return false
+	}
 	w.mu.Lock()
 	for _, r := range w.runs {
 		if r.currentPhase() == phaseClaimed {

@@ -3,6 +3,8 @@ package worker
 import (
 	"context"
 	"time"
+
+	"github.com/semantic-worker/semantic/engine"
 )
 
 // reportInterval is how often a drain says what it waits for.
@@ -28,31 +30,36 @@ func (w *Worker) startDraining(engineLost bool) {
 	}
 }
 
-// drain waits for the runs: for their ends until DrainTimeout, then, handed
-// over, for their last writes until FlushTimeout, then only for their
-// goroutines, after abandon has ended the context of all writes. Nothing is
-// claimed any more when it is called.
-func (w *Worker) drain(abandon context.CancelFunc) {
+// drain waits for the runs: for their ends until DrainTimeout, when the engine
+// ends what is left and it is handed over; for their last writes until
+// FlushTimeout; then only for their goroutines, after abandon has ended the
+// context of all writes. Nothing is claimed any more when it is called.
+func (w *Worker) drain(ctx context.Context, abandon context.CancelFunc) {
 	idle := make(chan struct{})
 	go func() {
 		w.running.Wait()
 		close(idle)
 	}()
-	if w.waitFor(idle, w.config.DrainTimeout, "draining: waiting for running jobs") {
-		return
-	}
-	w.mu.Lock()
-	for _, r := range w.runs {
-		r.log.Info("drain timeout: handing the job back")
-		r.stop(errHandover)
-	}
-	w.mu.Unlock()
-	if w.waitFor(idle, w.config.FlushTimeout, "draining: waiting for the last writes") {
+	drained := make(chan struct{})
+	go func() {
+		defer close(drained)
+		w.reportDrained(w.engine.Drain(ctx, w.config.DrainTimeout))
+	}()
+	// An engine that hangs in native code does not hold up the stop for ever.
+	if w.waitFor(drained, w.config.DrainTimeout+w.config.FlushTimeout, "draining: waiting for running jobs") &&
+		w.waitFor(idle, w.config.FlushTimeout, "draining: waiting for the last writes") {
 		return
 	}
 	w.log.Warn("the broker did not take the last writes in time; other workers take the jobs over after the acknowledgement wait")
 	abandon()
 	<-idle
+}
+
+// reportDrained says what became of the sequences; each run says it of its job.
+func (w *Worker) reportDrained(d engine.Drained) {
+	if len(d.Finished)+len(d.Unfinished) > 0 {
+		w.log.Info("the engine is drained", "finished", len(d.Finished), "unfinished", len(d.Unfinished))
+	}
 }
 
 // waitFor waits for idle and says every reportInterval what is left; false

@@ -1,10 +1,6 @@
 package worker
 
-import (
-	"strings"
-
-	"github.com/semantic-worker/semantic/schemas"
-)
+import "github.com/semantic-worker/semantic/schemas"
 
 // history is what a job's log says about the attempts before this one.
 type history struct {
@@ -19,15 +15,24 @@ type history struct {
 	first *schemas.Started
 	// promptTokens is of the latest start.
 	promptTokens int
-	// tokens and text are the output so far, all attempts together.
+	// choices is the output so far, all attempts together.
+	choices map[int]choiceLog
+	// tokens counts those of all choices.
+	tokens int
+}
+
+// choiceLog is what a log has of a choice.
+type choiceLog struct {
 	tokens []int32
-	text   string
+	// pieces are not joined.
+	pieces []piece
+	// ended: the log has its end, and there is no more to generate.
+	ended bool
 }
 
 // readHistory folds a log. It trusts the order of events, not their number.
 func readHistory(events []schemas.Event) history {
-	var h history
-	var text strings.Builder
+	h := history{choices: make(map[int]choiceLog)}
 	for _, event := range events {
 		h.last = event.Type
 		switch {
@@ -38,15 +43,22 @@ func readHistory(events []schemas.Event) history {
 				h.first = event.Started
 			}
 		case event.Type == schemas.EventDelta && event.Delta != nil:
-			h.tokens = append(h.tokens, event.Delta.Tokens...)
-			text.WriteString(event.Delta.Text)
+			h.add(*event.Delta)
 		}
 		if event.Type.Terminal() {
 			h.ended = true
 		}
 	}
-	h.text = text.String()
 	return h
+}
+
+func (h *history) add(delta schemas.Delta) {
+	c := h.choices[delta.Choice]
+	c.tokens = append(c.tokens, delta.Tokens...)
+	c.pieces = logged(c.pieces, delta.Output)
+	c.ended = c.ended || delta.FinishReason != ""
+	h.choices[delta.Choice] = c
+	h.tokens += len(delta.Tokens)
 }
 
 // usage is what the log accounts for; nil if the job never started.
@@ -54,7 +66,7 @@ func (h *history) usage() *schemas.Usage {
 	if h.first == nil {
 		return nil
 	}
-	return &schemas.Usage{PromptTokens: h.promptTokens, CompletionTokens: len(h.tokens)}
+	return &schemas.Usage{PromptTokens: h.promptTokens, CompletionTokens: h.tokens}
 }
 
 // untouched reports whether no worker has left an event yet.

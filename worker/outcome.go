@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/semantic-worker/semantic/engine"
-	"github.com/semantic-worker/semantic/engine/chat"
 	"github.com/semantic-worker/semantic/queue"
 	"github.com/semantic-worker/semantic/schemas"
 )
@@ -37,29 +36,6 @@ func (r *run) acknowledge(ctx context.Context, result outcome) outcome {
 	return result
 }
 
-// refuse ends a job that cannot be answered: the one table from errors to
-// codes. Errors that are nobody's fault but ours are internal.
-func (r *run) refuse(ctx context.Context, err error) outcome {
-	failed := &schemas.Failed{Code: schemas.CodeInternal, Message: err.Error(), Usage: r.partialUsage()}
-	var (
-		field    *schemas.FieldError
-		template *chat.TemplateError
-		length   *engine.ContextLengthError
-	)
-	switch {
-	case errors.As(err, &field):
-		failed.Code, failed.Param = field.Code, field.Field
-	case errors.As(err, &template):
-		failed.Code, failed.Param = schemas.CodeTemplateFailed, "messages"
-	case errors.As(err, &length):
-		failed.Code, failed.Message, failed.Param = schemas.CodeContextLengthExceeded, lengthMessage(length), "messages"
-	case errors.Is(err, engine.ErrBackend):
-		failed.Code = schemas.CodeEngineFailed
-	}
-	r.log.Warn("job failed", "code", string(failed.Code), "param", failed.Param, keyError, err)
-	return r.end(ctx, outcomeFailed, schemas.Event{Type: schemas.EventFailed, Failed: failed})
-}
-
 // notSubmitted answers for a job that the engine did not take.
 func (r *run) notSubmitted(ctx context.Context, err error) outcome {
 	switch {
@@ -67,6 +43,9 @@ func (r *run) notSubmitted(ctx context.Context, err error) outcome {
 		r.w.engineFailed()
 		return r.release(ctx, reasonShutdown)
 	case errors.Is(err, engine.ErrDraining), errors.Is(err, engine.ErrClosed), errors.Is(err, engine.ErrFull):
+		if cause := r.stopCause(); cause != nil {
+			return r.conclude(ctx, cause)
+		}
 		return r.releaseAfter(ctx, reasonBusy, r.w.config.RetryDelay)
 	default:
 		return r.refuse(ctx, err)
@@ -80,6 +59,7 @@ func (r *run) interrupted(ctx context.Context, err error) outcome {
 	case errors.Is(err, engine.ErrCancelled):
 		return r.conclude(ctx, r.stopCause())
 	case errors.Is(err, engine.ErrDrained), errors.Is(err, engine.ErrClosed):
+		r.log.Info("drain timeout: handing the job back")
 		return r.conclude(ctx, errHandover)
 	case errors.Is(err, engine.ErrSlowConsumer):
 		// The broker took no events for long. That is not the job's fault: it goes
@@ -205,4 +185,16 @@ func (r *run) lost(ctx context.Context, err error) outcome {
 // engineFailed makes Run stop.
 func (w *Worker) engineFailed() {
 	w.fail.Do(func() { close(w.failed) })
+}
+
+// engineLost reports whether the engine has failed, as far as is known.
+func (w *Worker) engineLost() bool {
+	select {
+	case <-w.failed:
+		return true
+	case <-w.engine.Failed():
+		return true
+	default:
+		return false
+	}
 }

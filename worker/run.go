@@ -49,9 +49,9 @@ type run struct {
 
 	mu      sync.Mutex // guards the rest; taken after Worker.mu
 	phase   phase
-	cause   error            // why it is stopped; the first cause stays
-	stopped chan struct{}    // closed with cause
-	seq     *engine.Sequence // once submitted
+	cause   error              // why it is stopped; the first cause stays
+	stopped chan struct{}      // closed with cause
+	seqs    []*engine.Sequence // of its choices, as they are submitted
 }
 
 func newRun(w *Worker, d *queue.Delivery) *run {
@@ -80,8 +80,8 @@ func (r *run) stop(cause error) {
 	}
 	r.cause = cause
 	close(r.stopped)
-	if r.seq != nil {
-		r.seq.Cancel()
+	for _, seq := range r.seqs {
+		seq.Cancel()
 	}
 }
 
@@ -91,12 +91,21 @@ func (r *run) stopCause() error {
 	return r.cause
 }
 
-// attach gives stop the sequence to cancel.
+// attach gives stop a sequence to cancel.
 func (r *run) attach(seq *engine.Sequence) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.seq = seq
+	r.seqs = append(r.seqs, seq)
 	if r.cause != nil {
+		seq.Cancel()
+	}
+}
+
+// dropAll cancels every sequence; what has ended stays as it is.
+func (r *run) dropAll() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, seq := range r.seqs {
 		seq.Cancel()
 	}
 }
@@ -147,7 +156,7 @@ func (r *run) handle(ctx context.Context) outcome {
 	}
 	unfit := r.unfit(bad)
 	if unfit == nil {
-		r.log.Info("claimed", keyOwner, r.delivery.Owner, "attempts", r.history.attempts, "tokens", len(r.history.tokens))
+		r.log.Info("claimed", keyOwner, r.delivery.Owner, "attempts", r.history.attempts, "tokens", r.history.tokens)
 	}
 	if r.history.ended {
 		return r.acknowledge(ctx, outcomeEnded)
@@ -178,6 +187,11 @@ func (r *run) handle(ctx context.Context) outcome {
 	if cause := r.stopCause(); cause != nil {
 		return r.conclude(ctx, cause)
 	}
+	if r.w.engineLost() {
+		// Without a word in the log, where it would take back what this worker's
+		// death on the same job counts.
+		return r.handBack(ctx)
+	}
 	return r.generate(ctx)
 }
 
@@ -200,28 +214,31 @@ func (r *run) check(job schemas.Job, bad error) error {
 // left is the time until the deadline.
 func (r *run) left() time.Duration { return time.Until(r.delivery.StoredAt.Add(r.deadline)) }
 
-// generate renders the job, runs it in the engine and logs what comes.
+// generate plans the job, runs its choices in the engine and logs what comes.
 func (r *run) generate(ctx context.Context) outcome {
 	if err := r.prepare(ctx); err != nil {
 		return r.lost(ctx, err)
 	}
-	request, err := r.request()
+	task, err := r.newTask()
 	if errors.Is(err, errOtherPrompt) {
 		return r.hold(ctx, err)
 	}
 	if err != nil {
 		return r.refuse(ctx, err)
 	}
-	submitted := time.Now()
-	seq, err := r.w.engine.Submit(ctx, request)
+	choices, err := r.choices(task)
 	if err != nil {
+		return r.refuse(ctx, err)
+	}
+	seed, submitted := r.seed(), time.Now()
+	defer r.dropAll() // Whatever happens below, no cells are lost.
+	if err := r.submit(ctx, task, choices, seed); err != nil {
 		return r.notSubmitted(ctx, err)
 	}
-	defer seq.Cancel() // Whatever happens below, its cells are not lost.
-	r.attach(seq)
 	r.enter(phaseSubmitted)
 
-	<-seq.Started()
+	// The engine begins with the first of them.
+	<-choices[0].seq.Started()
 	if cause := r.stopCause(); cause != nil {
 		return r.conclude(ctx, cause)
 	}
@@ -231,19 +248,20 @@ func (r *run) generate(ctx context.Context) outcome {
 		Worker:       r.w.identity.ID,
 		Incarnation:  r.w.identity.Incarnation,
 		Fingerprint:  r.w.model.Fingerprint,
-		Seed:         request.Seed,
-		PromptTokens: len(request.Prompt),
+		Seed:         seed,
+		PromptTokens: task.promptTokens(),
 	}
 	if err := r.delivery.Append(ctx, schemas.Event{Type: schemas.EventStarted, Started: started}); err != nil {
 		return r.lost(ctx, err)
 	}
 	r.open = true
 	r.usage.PromptTokens = started.PromptTokens
-	r.log.Info("started", keyAttempt, started.Attempt, "prompt_tokens", started.PromptTokens, "replayed", len(request.Emitted))
-	if len(request.Emitted) > 0 {
+	r.log.Info("started", keyAttempt, started.Attempt, "prompt_tokens", started.PromptTokens, "choices", len(choices),
+		"replayed", r.history.tokens)
+	if r.history.tokens > 0 {
 		r.w.metrics.resumed.WithLabelValues(string(r.delivery.Class)).Inc()
 	}
-	return r.stream(ctx, seq, submitted)
+	return r.stream(ctx, choices, submitted)
 }
 
 // prepare says in the log of a job that was offered before that this worker
@@ -255,63 +273,6 @@ func (r *run) prepare(ctx context.Context) error {
 	}
 	r.open = true
 	return r.requeue(ctx, schemas.ReasonPreparing)
-}
-
-// stream logs what the sequence generates until it ends.
-func (r *run) stream(ctx context.Context, seq *engine.Sequence, submitted time.Time) outcome {
-	for {
-		chunk, err := seq.Next(ctx)
-		if err != nil {
-			return r.interrupted(ctx, err)
-		}
-		if chunk.Finish != "" {
-			r.enter(phaseEnding)
-			return r.done(ctx, chunk, submitted)
-		}
-		event := schemas.Event{Type: schemas.EventDelta, Delta: &schemas.Delta{Output: schemas.Output{Tokens: chunk.Tokens, Text: chunk.Text}}}
-		if err := r.delivery.Append(ctx, event); err != nil {
-			return r.lost(ctx, err)
-		}
-		r.logged(len(chunk.Tokens))
-	}
-}
-
-// logged accounts for tokens that are in the log now.
-func (r *run) logged(tokens int) {
-	if tokens == 0 {
-		return
-	}
-	r.usage.CompletionTokens += tokens
-	if !r.emitted && len(r.history.tokens) == 0 {
-		r.w.metrics.observeFirstToken(r.delivery.Class, time.Since(r.delivery.StoredAt))
-	}
-	r.emitted = true
-}
-
-// done appends the end of an answer given in full.
-func (r *run) done(ctx context.Context, last engine.Chunk, submitted time.Time) outcome {
-	done := &schemas.Done{
-		Output:       schemas.Output{Tokens: last.Tokens, Text: last.Text},
-		FinishReason: schemas.FinishStop,
-		Usage: schemas.Usage{
-			PromptTokens:     last.Usage.Prompt,
-			CompletionTokens: last.Usage.Completion,
-			CachedTokens:     last.Usage.Cached,
-		},
-		Timings: schemas.Timings{
-			QueuedMS:  milliseconds(r.claimed.Sub(r.delivery.StoredAt)),
-			PrefillMS: milliseconds(submitted.Sub(r.claimed) + last.Timings.Waiting + last.Timings.Prefill),
-			DecodeMS:  milliseconds(last.Timings.Decode),
-		},
-	}
-	if last.Finish == engine.FinishLength {
-		done.FinishReason = schemas.FinishLength
-	}
-	result := r.end(ctx, outcomeDone, schemas.Event{Type: schemas.EventDone, Done: done})
-	if result == outcomeDone {
-		r.logged(len(last.Tokens))
-	}
-	return result
 }
 
 // seed is the job's, or the first attempt's, or a new one that JavaScript can

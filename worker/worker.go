@@ -65,6 +65,7 @@ type Worker struct {
 	tracer   trace.Tracer
 	metrics  *metrics
 	told     *told // jobs that this worker said it cannot serve
+	grammars *grammars
 	started  time.Time
 
 	ran     atomic.Bool
@@ -114,6 +115,7 @@ func New(o Options) (*Worker, error) {
 		model:    o.Engine.Info(),
 		tracer:   o.TracerProvider.Tracer(tracerName),
 		told:     newTold(),
+		grammars: newGrammars(),
 		started:  time.Now(),
 		ready:    make(chan struct{}),
 		changed:  make(chan struct{}, 1),
@@ -196,7 +198,7 @@ func (w *Worker) Run(ctx context.Context) error {
 	signal(w.news)
 	claims.Wait()
 	claimer.Close()
-	w.drain(abandon)
+	w.drain(jobs, abandon)
 	return cause
 }
 

@@ -146,6 +146,7 @@ func (l *opening) backend(vocab *vocabulary, weights string, length, cells, trai
 			ChatTemplate:   template,
 			BOS:            vocab.text(binding.VocabBOS(vocab.handle)),
 			EOS:            vocab.text(binding.VocabEOS(vocab.handle)),
+			AddBOS:         binding.VocabGetAddBOS(vocab.handle),
 		},
 		cells:     newCellTable(l.o.Parallel, cells),
 		pending:   make([]int32, l.o.Parallel),
