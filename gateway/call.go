@@ -30,7 +30,7 @@ type call struct {
 	warnings []string
 	// events is how many events of the job were read.
 	events int
-	// ttft is zero until the first text.
+	// ttft is zero until the first text, reasoning or call.
 	ttft time.Duration
 	// code is the error that ended the request, if one did: also one that was
 	// sent inside a stream.

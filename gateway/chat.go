@@ -12,8 +12,21 @@ import (
 	"github.com/semantic-worker/semantic/schemas/openai"
 )
 
+// decoder reads a body of one route.
+type decoder = func([]byte, openai.DecodeOptions) (*openai.Request, []string, error)
+
 // chatCompletions answers POST /v1/chat/completions.
 func (g *Gateway) chatCompletions(w http.ResponseWriter, r *http.Request) {
+	g.answerJob(w, r, openai.DecodeChatRequest)
+}
+
+// completions answers POST /v1/completions.
+func (g *Gateway) completions(w http.ResponseWriter, r *http.Request) {
+	g.answerJob(w, r, openai.DecodeCompletionRequest)
+}
+
+// answerJob makes a job of a request, and of the job's log its answer.
+func (g *Gateway) answerJob(w http.ResponseWriter, r *http.Request, decode decoder) {
 	c := callOf(r)
 	body, f, err := g.readJSON(w, r)
 	if err != nil {
@@ -24,7 +37,7 @@ func (g *Gateway) chatCompletions(w http.ResponseWriter, r *http.Request) {
 		refuse(w, r, f)
 		return
 	}
-	sub, f := g.chatSubmission(r, body)
+	sub, f := g.submission(r, body, decode)
 	if len(c.warnings) > 0 {
 		w.Header().Set(headerWarning, warningHeader(c.warnings))
 	}
@@ -51,10 +64,10 @@ func warningHeader(fields []string) string {
 	return plain
 }
 
-// chatSubmission turns a body and its headers into a job to submit.
-func (g *Gateway) chatSubmission(r *http.Request, body []byte) (queue.Submission, *failure) {
+// submission turns a body and its headers into a job to submit.
+func (g *Gateway) submission(r *http.Request, body []byte, decode decoder) (queue.Submission, *failure) {
 	c := callOf(r)
-	req, warnings, err := openai.DecodeChatRequest(body, openai.DecodeOptions{UnknownFields: openai.UnknownFields(g.config.UnknownFields)})
+	req, warnings, err := decode(body, openai.DecodeOptions{UnknownFields: openai.UnknownFields(g.config.UnknownFields)})
 	if err != nil {
 		return queue.Submission{}, fieldFailure(err)
 	}
@@ -181,7 +194,7 @@ func (p *wholeResponder) event(e schemas.Event) error {
 	if !e.Type.Terminal() {
 		return nil
 	}
-	completion, err := openai.Completion(p.events, streamOptions(p.sub))
+	answer, err := openai.Answer(p.events, streamOptions(p.sub))
 	var end *openai.Error
 	switch {
 	case errors.As(err, &end):
@@ -189,7 +202,7 @@ func (p *wholeResponder) event(e schemas.Event) error {
 	case err != nil:
 		p.fail(&failure{code: schemas.CodeInternal, message: "The answer could not be put together.", cause: err})
 	default:
-		writeJSON(p.w, p.r, http.StatusOK, mustJSON(completion))
+		writeJSON(p.w, p.r, http.StatusOK, answer)
 	}
 	return nil
 }
@@ -208,6 +221,7 @@ type streamResponder struct {
 	r      *http.Request
 	sse    *sseWriter
 	stream *openai.Stream
+	format string
 }
 
 func newStreamResponder(w http.ResponseWriter, r *http.Request, sub queue.Submission) *streamResponder {
@@ -215,6 +229,7 @@ func newStreamResponder(w http.ResponseWriter, r *http.Request, sub queue.Submis
 		w: w, r: r,
 		sse:    newSSEWriter(w, callOf(r).tracked),
 		stream: openai.NewStream(streamOptions(sub)),
+		format: sub.Job.API.Format,
 	}
 }
 
@@ -227,7 +242,7 @@ func streamOptions(sub queue.Submission) openai.StreamOptions {
 func (p *streamResponder) begin() error { return p.sse.begin() }
 
 func (p *streamResponder) event(e schemas.Event) error {
-	if end := openai.EndError(e); end != nil {
+	if end := openai.EndError(e, p.format); end != nil {
 		f := endFailure(end)
 		if !p.sse.committed {
 			p.fail(f)

@@ -25,7 +25,7 @@ func TestChatWhole(t *testing.T) {
 	if resp.StatusCode != http.StatusOK || resp.Header.Get("Content-Type") != "application/json" {
 		t.Errorf("status %d, type %q", resp.StatusCode, resp.Header.Get("Content-Type"))
 	}
-	if c := got.Choices[0].Message.Content; c != "one two three" {
+	if c := *got.Choices[0].Message.Content; c != "one two three" {
 		t.Errorf("content %q", c)
 	}
 	if got.Model != "m" || got.Usage.CompletionTokens != 3 || got.Usage.PromptTokens != 3 {

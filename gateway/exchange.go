@@ -154,13 +154,7 @@ func (x *exchange) observe(e schemas.Event) {
 	case schemas.EventRequeued:
 		x.started = false
 	case schemas.EventDelta, schemas.EventDone:
-		text := ""
-		if e.Delta != nil {
-			text = e.Delta.Text
-		} else if e.Done != nil {
-			text = e.Done.Text
-		}
-		if text != "" && x.call.ttft == 0 {
+		if says(e) && x.call.ttft == 0 {
 			x.call.ttft = time.Since(x.call.start)
 			x.g.metrics.ttft.WithLabelValues(x.call.model).Observe(x.call.ttft.Seconds())
 		}
@@ -168,12 +162,24 @@ func (x *exchange) observe(e schemas.Event) {
 	}
 }
 
+// says reports whether an event brings something to read, of whatever kind.
+func says(e schemas.Event) bool {
+	var o schemas.Output
+	switch {
+	case e.Delta != nil:
+		o = e.Delta.Output
+	case e.Done != nil:
+		o = e.Done.Output
+	}
+	return o.Text != "" || o.Reasoning != "" || len(o.ToolCalls) > 0
+}
+
 // deadlineExceeded is said where the log could not be made to say it.
 func deadlineExceeded(deadline time.Duration, started bool) *failure {
 	return endFailure(openai.EndError(schemas.Event{
 		Type:    schemas.EventExpired,
 		Expired: &schemas.Expired{DeadlineMS: deadline.Milliseconds(), Started: started},
-	}))
+	}, ""))
 }
 
 // expiry ends a job whose deadline passed. It has up to three stages, each

@@ -36,6 +36,7 @@ func post(h http.HandlerFunc) map[string]http.HandlerFunc {
 func (g *Gateway) routes() []route {
 	return []route{
 		{path: "/v1/chat/completions", api: true, methods: post(g.chatCompletions)},
+		{path: "/v1/completions", api: true, methods: post(g.completions)},
 		{path: "/v1/models", api: true, methods: get(g.listModels)},
 		{path: "/v1/models/{id...}", api: true, methods: get(g.getModel)},
 		{path: "/metrics", quiet: true, methods: get(g.authenticatedMetrics())},

@@ -30,7 +30,7 @@ func TestEveryErrorOverHTTP(t *testing.T) {
 	}
 	cases := map[schemas.Code]func(*testing.T) reply{
 		schemas.CodeInvalidRequest:       posts(`{"model":"m","messages":[`),
-		schemas.CodeUnsupportedParameter: posts(strings.Replace(chatBody("x", false), "{", `{"logprobs":true,`, 1)),
+		schemas.CodeUnsupportedParameter: posts(strings.Replace(chatBody("x", false), "{", `{"verbosity":"low",`, 1)),
 		schemas.CodeUnknownParameter:     posts(strings.Replace(chatBody("x", false), "{", `{"no_such_field":1,`, 1)),
 		schemas.CodeModelNotFound:        posts(strings.Replace(chatBody("x", false), `"m"`, `"nobody"`, 1)),
 

@@ -74,7 +74,7 @@ func TestWholeWay(t *testing.T) {
 	for i := range alone {
 		var got openai.ChatCompletion
 		decode(t, b.post(greedy(fmt.Sprintf("question %d", i), false)), &got)
-		alone[i] = got.Choices[0].Message.Content
+		alone[i] = *got.Choices[0].Message.Content
 		if alone[i] == "" || got.Usage.CompletionTokens == 0 || got.SystemFingerprint == "" {
 			t.Fatalf("got %+v", got)
 		}

@@ -166,7 +166,8 @@ func (j *claimed) start() {
 
 func (j *claimed) delta(text string) {
 	j.tokens++
-	j.append(schemas.Event{Type: schemas.EventDelta, Delta: &schemas.Delta{Output: schemas.Output{Tokens: []int32{int32(j.tokens)}, Text: text}}})
+	output := schemas.Output{Tokens: []int32{int32(j.tokens)}, Text: text}
+	j.append(schemas.Event{Type: schemas.EventDelta, Delta: &schemas.Delta{Output: output}})
 }
 
 func (j *claimed) usage() schemas.Usage {

@@ -98,7 +98,7 @@ type Started struct {
 // ToolCalls.
 type Output struct {
 	// Choice counts the choices from 0.
-	Choice int `json:"choice,omitempty" jsonschema:"minimum=0"`
+	Choice int `json:"choice,omitempty" jsonschema:"minimum=0,maximum=15"`
 	// Tokens are the ids that were generated, without the model's end of turn.
 	Tokens []int32 `json:"tokens,omitempty"`
 	// Text is what the model says.
@@ -114,7 +114,7 @@ type Output struct {
 // ToolCallDelta begins a call or continues its arguments.
 type ToolCallDelta struct {
 	// Index counts the calls of the choice from 0.
-	Index int `json:"index" jsonschema:"minimum=0"`
+	Index int `json:"index" jsonschema:"minimum=0,maximum=127"`
 	// ID is there where the call begins, and names it.
 	ID string `json:"id,omitempty"`
 	// Name is there where the call begins: the tool that is called.

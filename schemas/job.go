@@ -205,7 +205,7 @@ type Job struct {
 	// prompt and answer: above 0, at most 10. Default 1 (off).
 	RepeatPenalty *float64 `json:"repeat_penalty,omitempty" jsonschema:"exclusiveMinimum=0,maximum=10"`
 	// RepeatLastN is how far the penalties look back, in tokens; -1 over
-	// everything. Default: 64 for RepeatPenalty, all that was generated for the
+	// everything, 0 means the default: 64 for RepeatPenalty, all that was generated for the
 	// other two.
 	RepeatLastN *int `json:"repeat_last_n,omitempty" jsonschema:"minimum=-1,maximum=2147483647"`
 	// PresencePenalty lowers the logits of tokens that were generated:

@@ -130,8 +130,8 @@ func (r FinishReason) validate(field string) error {
 }
 
 func (o *Output) validate(field string) error {
-	if o.Choice < 0 {
-		return invalid(field+".choice", "must not be negative")
+	if o.Choice < 0 || o.Choice >= MaxChoices {
+		return invalid(field+".choice", "must be 0 … %d, not %d", MaxChoices-1, o.Choice)
 	}
 	if err := checkTokens(field+".tokens", o.Tokens); err != nil {
 		return err
@@ -159,8 +159,8 @@ func (o *Output) validate(field string) error {
 }
 
 func (c ToolCallDelta) validate(field string) error {
-	if c.Index < 0 {
-		return invalid(field+".index", "must not be negative")
+	if c.Index < 0 || c.Index >= MaxTools {
+		return invalid(field+".index", "must be 0 … %d, not %d", MaxTools-1, c.Index)
 	}
 	for _, t := range []word{{"id", c.ID}, {"name", c.Name}, {"arguments", c.Arguments}} {
 		if err := checkText(field+"."+t.field, t.text); err != nil {

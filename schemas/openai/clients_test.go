@@ -14,6 +14,7 @@ import (
 // fixture is a request body as a client sends it, and what becomes of it.
 type fixture struct {
 	Client  string          `json:"client"`
+	Path    string          `json:"path"`
 	Body    json.RawMessage `json:"body"`
 	Refused *struct {
 		Code  schemas.Code `json:"code"`
@@ -37,7 +38,11 @@ func TestClients(t *testing.T) {
 			if err := json.Unmarshal(data, &f); err != nil {
 				t.Fatal(err)
 			}
-			req, warnings, err := openai.DecodeChatRequest(f.Body, openai.DecodeOptions{})
+			read := openai.DecodeChatRequest
+			if f.Path == "/v1/completions" {
+				read = openai.DecodeCompletionRequest
+			}
+			req, warnings, err := read(f.Body, openai.DecodeOptions{})
 			if f.Refused == nil {
 				if err != nil || len(warnings) > 0 {
 					t.Fatalf("%s is refused: %v %v", f.Client, err, warnings)

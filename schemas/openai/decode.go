@@ -12,17 +12,33 @@ import (
 // [WarnUnknown] it also returns the paths of the fields that it ignored. Its
 // errors are all [*schemas.FieldError], for the first fault in the order of
 // the document; [RequestError] turns them into an answer.
-func DecodeChatRequest(body []byte, o DecodeOptions) (*ChatRequest, []string, error) {
+func DecodeChatRequest(body []byte, o DecodeOptions) (*Request, []string, error) {
+	return decodeRequest(body, o, chatScopes, &Request{
+		job: schemas.Job{Version: schemas.Version, Kind: schemas.KindChat},
+		api: schemas.API{Format: schemas.FormatOpenAIChat},
+	})
+}
+
+// DecodeCompletionRequest does the same for a body of POST /v1/completions.
+func DecodeCompletionRequest(body []byte, o DecodeOptions) (*Request, []string, error) {
+	return decodeRequest(body, o, completionScopes, &Request{
+		job: schemas.Job{Version: schemas.Version, Kind: schemas.KindCompletion},
+		api: schemas.API{Format: schemas.FormatOpenAICompletions},
+	})
+}
+
+func decodeRequest(body []byte, o DecodeOptions, table map[string]scope, req *Request) (*Request, []string, error) {
 	root, err := strictjson.Parse(body)
 	if err != nil {
 		return nil, nil, asFieldError(err)
 	}
-	d := &decoder{scopes: scopes, warn: o.UnknownFields == WarnUnknown, req: &ChatRequest{Class: schemas.ClassNormal}}
+	req.Class = schemas.ClassNormal
+	d := &decoder{scopes: table, warn: o.UnknownFields == WarnUnknown, req: req, job: &req.job}
 	if err := d.object(root, scopeRequest, nil); err != nil {
 		return nil, nil, asFieldError(err)
 	}
 	if err := d.finish(root); err != nil {
-		return nil, nil, err
+		return nil, nil, asFieldError(err)
 	}
 	return d.req, d.warnings, nil
 }
@@ -34,10 +50,15 @@ type decoder struct {
 	scopes   map[string]scope
 	warn     bool
 	warnings []string
-	req      *ChatRequest
-	// message and part are the ones being read.
+	req      *Request
+	job      *schemas.Job // of req
+	// message, part, call and tool are the ones being read.
 	message *schemas.Message
 	part    *string
+	call    *schemas.ToolCall
+	tool    *schemas.Tool
+	// bestOf is nil where the client gave none.
+	bestOf *int
 }
 
 // object reads the members of v by the table's rows for this kind of object.
@@ -87,22 +108,58 @@ func (p *Parameter) refusal() string {
 	return "is not supported: " + p.Note
 }
 
+// there reports whether a member of the request is there, and not null.
+func there(root strictjson.Value, name string) bool {
+	v, ok := root.Get(name)
+	return ok && v.Kind != strictjson.Null
+}
+
 // finish checks what concerns more than one field, and every range.
 func (d *decoder) finish(root strictjson.Value) error {
-	r := d.req
-	limit, hasLimit := root.Get("max_tokens")
-	completion, hasCompletion := root.Get("max_completion_tokens")
-	if hasLimit && hasCompletion && limit.Kind == strictjson.Number && completion.Kind == strictjson.Number {
-		a, _ := limit.Int()
-		if b, _ := completion.Int(); a != b {
-			return invalid((*strictjson.Path)(nil).Field("max_tokens"), "differs from max_completion_tokens; give one of them")
+	top := func(name string) *strictjson.Path { return (*strictjson.Path)(nil).Field(name) }
+	if there(root, "max_tokens") && there(root, "max_completion_tokens") {
+		a, _ := root.Get("max_tokens")
+		b, _ := root.Get("max_completion_tokens")
+		if x, _ := a.Int(); !isNumber(float64(x))(b) {
+			return invalid(top("max_tokens"), "differs from max_completion_tokens; give one of them")
 		}
 	}
-	if o, ok := root.Get("stream_options"); ok && o.Kind != strictjson.Null && !r.Stream {
-		return invalid((*strictjson.Path)(nil).Field("stream_options"), "is only allowed when stream is true")
+	if there(root, "stream_options") && !d.req.api.Stream {
+		return invalid(top("stream_options"), "is only allowed when stream is true")
 	}
-	if err := r.Job().Validate(); err != nil {
-		return asFieldError(err)
+	if err := d.finishPenalties(root); err != nil {
+		return err
+	}
+	switch d.job.Kind {
+	case schemas.KindChat:
+		d.finishTools()
+	case schemas.KindCompletion:
+		if err := d.finishCompletion(); err != nil {
+			return err
+		}
+	}
+	err := renamed(d.req.api.Format, d.req.Job().Validate())
+	if e := new(schemas.FieldError); errors.As(err, &e) && e.Field == "repeat_penalty" && there(root, "repetition_penalty") {
+		e.Field = "repetition_penalty"
+		return e
+	}
+	return err
+}
+
+// finishPenalties tells llama.cpp's repeat_penalty from vLLM's
+// repetition_penalty, which looks back over everything, and takes llama.cpp's
+// repeat_last_n of 0, which turns every penalty off.
+func (d *decoder) finishPenalties(root strictjson.Value) error {
+	wide := there(root, "repetition_penalty")
+	if wide && there(root, "repeat_penalty") {
+		return invalid((*strictjson.Path)(nil).Field("repetition_penalty"), "is another name of repeat_penalty; give one of them")
+	}
+	switch last := d.job.RepeatLastN; {
+	case last != nil && *last == 0:
+		d.job.RepeatPenalty, d.job.PresencePenalty, d.job.FrequencyPenalty, d.job.RepeatLastN = nil, nil, nil, nil
+	case last == nil && wide:
+		everything := -1
+		d.job.RepeatLastN = &everything
 	}
 	return nil
 }

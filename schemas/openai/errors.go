@@ -3,6 +3,7 @@ package openai
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/semantic-worker/semantic/schemas"
@@ -66,8 +67,8 @@ func TypeOf(code schemas.Code) string {
 	return TypeServer
 }
 
-// RequestError is the error object for a refusal of [DecodeChatRequest]; nil
-// if err holds no [*schemas.FieldError].
+// RequestError is the error object for a refusal of [DecodeChatRequest] or
+// [DecodeCompletionRequest]; nil if err holds no [*schemas.FieldError].
 func RequestError(err error) *Error {
 	var fe *schemas.FieldError
 	if !errors.As(err, &fe) {
@@ -84,11 +85,16 @@ func RequestError(err error) *Error {
 }
 
 // EndError is the error object for an event that ended its job without an
-// answer; nil for every other event.
-func EndError(e schemas.Event) *Error {
+// answer, in the words of the dialect that the job's API has as format; nil for
+// every other event.
+func EndError(e schemas.Event, format string) *Error {
 	switch e.Type {
 	case schemas.EventFailed:
-		return NewError(e.Failed.Code, e.Failed.Param, e.Failed.Message)
+		message, param := e.Failed.Message, paramOf(format, e.Failed.Param)
+		if param != e.Failed.Param {
+			message = strings.Replace(message, e.Failed.Param, param, 1)
+		}
+		return NewError(e.Failed.Code, param, message)
 	case schemas.EventCancelled:
 		return NewError(schemas.CodeCancelled, "", "The request was cancelled: "+e.Cancelled.Reason+".")
 	case schemas.EventExpired:

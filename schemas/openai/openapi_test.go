@@ -3,7 +3,6 @@ package openai_test
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -126,24 +125,48 @@ func TestOpenAPIListsEveryCodeAndType(t *testing.T) {
 	}
 }
 
-func TestOpenAPIDescribesWhatIsHonoured(t *testing.T) {
-	d := openAPI(t)
-	described := map[string]bool{}
-	add := func(scope string, path ...string) {
-		for name := range d.at(append([]string{"components", "schemas"}, path...)...) {
-			described[scope+name] = true
+// describedBelow are the names of the parameters below a schema, as the table
+// writes them.
+func describedBelow(d description, node map[string]any, prefix string, names map[string]bool) {
+	if ref, ok := node["$ref"].(string); ok {
+		node = d.at(strings.Split(strings.TrimPrefix(ref, "#/"), "/")...)
+	}
+	properties, _ := node["properties"].(map[string]any)
+	for name, is := range properties {
+		names[prefix+name] = true
+		if member, ok := is.(map[string]any); ok {
+			describedBelow(d, member, prefix+name+".", names)
 		}
 	}
-	add("", "ChatRequest", "properties")
-	add("stream_options.", "ChatRequest", "properties", "stream_options", "properties")
-	add("messages[].", "RequestMessage", "properties")
-	for _, p := range openai.Parameters() {
-		part := strings.HasPrefix(p.Name, "messages[].content[].")
-		if p.Disposition == openai.Honoured && !described[p.Name] && !part {
-			t.Errorf("%s is honoured, but openapi.yaml does not say so", p.Name)
+	if items, ok := node["items"].(map[string]any); ok {
+		describedBelow(d, items, strings.TrimSuffix(prefix, ".")+"[].", names)
+	}
+	alternatives, _ := node["oneOf"].([]any)
+	for _, is := range alternatives {
+		if member, ok := is.(map[string]any); ok {
+			describedBelow(d, member, prefix, names)
 		}
-		if p.Disposition != openai.Honoured && described[p.Name] {
-			t.Errorf("%s is described, but %s", p.Name, p.Disposition)
+	}
+}
+
+func TestOpenAPIDescribesWhatIsHonoured(t *testing.T) {
+	d := openAPI(t)
+	for schema, parameters := range map[string][]openai.Parameter{
+		"ChatRequest": openai.Parameters(), "CompletionRequest": openai.CompletionParameters(),
+	} {
+		described := map[string]bool{}
+		describedBelow(d, d.at("components", "schemas", schema), "", described)
+		for _, p := range parameters {
+			if p.Disposition == openai.Honoured && !described[p.Name] {
+				t.Errorf("%s: %s is honoured, but openapi.yaml does not say so", schema, p.Name)
+			}
+			if p.Disposition != openai.Honoured && described[p.Name] {
+				t.Errorf("%s: %s is described, but %s", schema, p.Name, p.Disposition)
+			}
+			delete(described, p.Name)
+		}
+		for name := range described {
+			t.Errorf("%s: %s is described, but is no parameter", schema, name)
 		}
 	}
 }
@@ -151,7 +174,8 @@ func TestOpenAPIDescribesWhatIsHonoured(t *testing.T) {
 // TestOpenAPIAcceptsTheClients: what is accepted fits the description, which is
 // open to parameters that change nothing.
 func TestOpenAPIAcceptsTheClients(t *testing.T) {
-	request := openAPI(t).schema(t, "ChatRequest")
+	d := openAPI(t)
+	chat, completion := d.schema(t, "ChatRequest"), d.schema(t, "CompletionRequest")
 	files, err := filepath.Glob("testdata/clients/*.json")
 	if err != nil {
 		t.Fatal(err)
@@ -165,6 +189,10 @@ func TestOpenAPIAcceptsTheClients(t *testing.T) {
 		if err := json.Unmarshal(data, &f); err != nil {
 			t.Fatal(err)
 		}
+		request := chat
+		if f.Path == "/v1/completions" {
+			request = completion
+		}
 		if err := complaint(request, f.Body); f.Refused == nil && err != nil {
 			t.Errorf("%s: %v", file, err)
 		}
@@ -173,41 +201,37 @@ func TestOpenAPIAcceptsTheClients(t *testing.T) {
 
 func TestOpenAPIDescribesTheAnswers(t *testing.T) {
 	d := openAPI(t)
-	chunkSchema, errorSchema := d.schema(t, "ChatCompletionChunk"), d.schema(t, "Error")
-	completionSchema := d.schema(t, "ChatCompletion")
-	rapid.Check(t, func(t *rapid.T) {
-		events, _ := randomLog(t)
-		s := openai.NewStream(openai.StreamOptions{})
-		for _, e := range events {
-			for _, c := range s.Event(e) {
-				want := chunkSchema
-				if c.Error != nil {
-					want = errorSchema
-				}
-				if err := complaint(want, c.Data); err != nil {
-					t.Fatalf("%s: %v", c.Data, err)
+	for _, c := range []struct{ format, chunk, answer string }{
+		{schemas.FormatOpenAIChat, "ChatCompletionChunk", "ChatCompletion"},
+		{schemas.FormatOpenAICompletions, "TextCompletion", "TextCompletion"},
+	} {
+		chunkSchema, answerSchema, errorSchema := d.schema(t, c.chunk), d.schema(t, c.answer), d.schema(t, "Error")
+		t.Run(c.format, rapid.MakeCheck(func(t *rapid.T) {
+			check := func(want *jsonschema.Schema, data []byte) {
+				if err := complaint(want, data); err != nil {
+					t.Fatalf("%s: %v", data, err)
 				}
 			}
-		}
-		completion, err := openai.Completion(events, openai.StreamOptions{Model: "tiny"})
-		var answer any = completion
-		want := completionSchema
-		var e *openai.Error
-		switch {
-		case errors.As(err, &e):
-			answer, want = openai.ErrorBody{Error: *e}, errorSchema
-		case err != nil:
-			return
-		}
-		data, err := json.Marshal(answer)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := complaint(want, data); err != nil {
-			t.Fatalf("%s: %v", data, err)
-		}
-	})
+			events, _ := randomLog(t, c.format)
+			s := openai.NewStream(openai.StreamOptions{})
+			for _, e := range events {
+				for _, chunk := range s.Event(e) {
+					if chunk.Error != nil {
+						check(errorSchema, chunk.Data)
+					} else {
+						check(chunkSchema, chunk.Data)
+					}
+				}
+			}
+			if data, err := openai.Answer(events, openai.StreamOptions{Model: "tiny"}); err == nil {
+				check(answerSchema, data)
+			}
+		}))
+	}
+}
 
+func TestOpenAPIDescribesTheModels(t *testing.T) {
+	d := openAPI(t)
 	list := openai.NewModelList([]string{"gone"}, []schemas.WorkerStatus{{ID: "w", Model: "tiny", Context: 1, Draining: true}})
 	data, err := json.Marshal(list)
 	if err != nil {

@@ -49,15 +49,25 @@ type Parameter struct {
 
 // Parameters is the table of every parameter of POST /v1/chat/completions
 // that is known, OpenAI's first.
-func Parameters() []Parameter { return slices.Clone(table) }
+func Parameters() []Parameter { return slices.Clone(chatTable) }
+
+// CompletionParameters is the same for POST /v1/completions.
+func CompletionParameters() []Parameter { return slices.Clone(completionTable) }
 
 // Scopes of nested objects in the names of parameters.
 const (
 	scopeRequest        = ""
 	scopeStreamOptions  = "stream_options."
 	scopeResponseFormat = "response_format."
+	scopeJSONSchema     = "response_format.json_schema."
+	scopeTool           = "tools[]."
+	scopeFunction       = "tools[].function."
+	scopeChoice         = "tool_choice."
+	scopeChosen         = "tool_choice.function."
 	scopeMessage        = "messages[]."
 	scopePart           = "messages[].content[]."
+	scopeCall           = "messages[].tool_calls[]."
+	scopeCalled         = "messages[].tool_calls[].function."
 )
 
 // scope is the rows of one kind of object, by the name within it.
@@ -66,8 +76,13 @@ type scope struct {
 	required []string
 }
 
-// scopes is the table, ready to be looked up.
-var scopes = func() map[string]scope {
+// The tables, ready to be looked up.
+var (
+	chatScopes       = scopesOf(chatTable)
+	completionScopes = scopesOf(completionTable)
+)
+
+func scopesOf(table []Parameter) map[string]scope {
 	index := map[string]scope{}
 	for i := range table {
 		p := &table[i]
@@ -86,7 +101,7 @@ var scopes = func() map[string]scope {
 		index[prefix] = s
 	}
 	return index
-}()
+}
 
 // Values that change nothing.
 

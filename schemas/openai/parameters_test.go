@@ -14,34 +14,87 @@ import (
 	"github.com/semantic-worker/semantic/schemas/openai"
 )
 
-// body is a request in which the parameter with this name has this value.
+// body is a chat request in which the parameter with this name has this value.
 func body(name, value string) string {
 	request := map[string]string{"model": `"m"`, "stream": "true"}
 	message := map[string]string{"role": `"user"`, "content": `"hi"`}
-	part := map[string]string{"type": `"text"`, "text": `"hi"`}
-	var nested, field string
-	if cut := strings.LastIndexByte(name, '.'); cut >= 0 {
-		nested, field = name[:cut], name[cut+1:]
-	} else {
-		field = name
+	cut := strings.LastIndexByte(name, '.')
+	scope, field := name[:max(cut, 0)], name[cut+1:]
+	with := func(fields map[string]string) string {
+		fields[field] = value
+		return object(fields)
 	}
-	switch nested {
+	assistant := func(field, value string) {
+		message["role"], message[field] = `"assistant"`, value
+	}
+	function := map[string]string{"name": `"f"`}
+	switch scope {
 	case "":
 		request[field] = value
 	case "messages[]":
+		if strings.HasPrefix(field, "reasoning") || field == "tool_calls" {
+			message["role"] = `"assistant"`
+		}
 		message[field] = value
 	case "messages[].content[]":
-		part[field] = value
-		message["content"] = "[" + object(part) + "]"
+		message["content"] = "[" + with(map[string]string{"type": `"text"`, "text": `"hi"`}) + "]"
+	case "messages[].tool_calls[]":
+		function["arguments"] = `"{}"`
+		assistant("tool_calls", "["+with(map[string]string{"id": `"call_1"`, "function": object(function)})+"]")
+	case "messages[].tool_calls[].function":
+		function["arguments"] = `"{}"`
+		assistant("tool_calls", "["+object(map[string]string{"id": `"call_1"`, "function": with(function)})+"]")
+	case "tools[]":
+		request["tools"] = "[" + with(map[string]string{"type": `"function"`, "function": object(function)}) + "]"
+	case "tools[].function":
+		request["tools"] = "[" + object(map[string]string{"type": `"function"`, "function": with(function)}) + "]"
+	case "tool_choice":
+		request["tools"] = `[{"function":{"name":"f"}}]`
+		request[scope] = with(map[string]string{"type": `"function"`, "function": object(function)})
+	case "tool_choice.function":
+		request["tools"] = `[{"function":{"name":"f"}}]`
+		request["tool_choice"] = object(map[string]string{"type": `"function"`, "function": with(function)})
 	case "response_format":
-		request[nested] = object(map[string]string{"type": `"text"`, field: value})
+		request[scope] = with(map[string]string{"type": `"text"`})
+		if field == "json_schema" {
+			request[scope] = with(map[string]string{"type": `"json_schema"`})
+		}
+	case "response_format.json_schema":
+		schema := with(map[string]string{"name": `"x"`, "schema": `{}`})
+		request["response_format"] = object(map[string]string{"type": `"json_schema"`, "json_schema": schema})
 	default:
-		request[nested] = object(map[string]string{field: value})
+		request[scope] = object(map[string]string{field: value})
 	}
 	if name != "messages" {
 		request["messages"] = "[" + object(message) + "]"
 	}
 	return object(request)
+}
+
+// completionBody is the same for a completion.
+func completionBody(name, value string) string {
+	request := map[string]string{"model": `"m"`, "stream": "true", "prompt": `"hi"`}
+	if scope, field, nested := strings.Cut(name, "."); nested {
+		request[scope] = object(map[string]string{field: value})
+	} else {
+		request[name] = value
+	}
+	return object(request)
+}
+
+// route is one table with its decoder.
+type route struct {
+	name       string
+	parameters []openai.Parameter
+	body       func(name, value string) string
+	decode     func(doc string) (*openai.Request, error)
+}
+
+func routes() []route {
+	return []route{
+		{"chat", openai.Parameters(), body, decode},
+		{"completion", openai.CompletionParameters(), completionBody, decodeCompletion},
+	}
 }
 
 func object(fields map[string]string) string {
@@ -54,12 +107,16 @@ func object(fields map[string]string) string {
 
 // where is the path that a refusal of the parameter names.
 func where(name string) string {
-	name = strings.Replace(name, "messages[]", "messages[0]", 1)
-	return strings.Replace(name, "content[]", "content[0]", 1)
+	return strings.ReplaceAll(name, "[]", "[0]")
 }
 
-func decode(doc string) (*openai.ChatRequest, error) {
+func decode(doc string) (*openai.Request, error) {
 	req, _, err := openai.DecodeChatRequest([]byte(doc), openai.DecodeOptions{})
+	return req, err
+}
+
+func decodeCompletion(doc string) (*openai.Request, error) {
+	req, _, err := openai.DecodeCompletionRequest([]byte(doc), openai.DecodeOptions{})
 	return req, err
 }
 
@@ -91,13 +148,19 @@ func accepted(p openai.Parameter) []string {
 }
 
 func TestEveryParameterKeepsItsDisposition(t *testing.T) {
-	for _, p := range openai.Parameters() {
+	for _, r := range routes() {
+		t.Run(r.name, r.keepDispositions)
+	}
+}
+
+func (r route) keepDispositions(t *testing.T) {
+	for _, p := range r.parameters {
 		if p.Name == "" || p.Origin == "" || p.Accepts == "" || p.Note == "" {
 			t.Errorf("%q: a column is empty: %+v", p.Name, p)
 		}
 		refusals := 0
 		for _, value := range values() {
-			_, err := decode(body(p.Name, value))
+			_, err := r.decode(r.body(p.Name, value))
 			if err == nil {
 				continue
 			}
@@ -121,7 +184,7 @@ func TestEveryParameterKeepsItsDisposition(t *testing.T) {
 				t.Errorf("%s: only %d of %d values are refused", p.Name, refusals, len(values()))
 			}
 			for _, value := range accepted(p) {
-				if _, err := decode(body(p.Name, value)); err != nil {
+				if _, err := r.decode(r.body(p.Name, value)); err != nil {
 					t.Errorf("%s = %s is documented as accepted: %v", p.Name, value, err)
 				}
 			}
@@ -134,26 +197,32 @@ func TestEveryParameterKeepsItsDisposition(t *testing.T) {
 }
 
 func TestNullIsLikeNothing(t *testing.T) {
-	want, err := decode(body("stream", "true"))
-	if err != nil {
-		t.Fatal(err)
+	for _, r := range routes() {
+		t.Run(r.name, r.nullIsLikeNothing)
 	}
-	for _, p := range openai.Parameters() {
-		got, err := decode(body(p.Name, "null"))
-		switch p.Name {
-		case "model", "messages", "messages[].role", "messages[].content", "messages[].content[].type", "messages[].content[].text",
-			"response_format.type":
+}
+
+func (r route) nullIsLikeNothing(t *testing.T) {
+	for _, p := range r.parameters {
+		got, err := r.decode(r.body(p.Name, "null"))
+		switch {
+		case p.Required || p.Name == "messages[].content" || p.Name == "response_format.json_schema":
 			if err == nil {
 				t.Errorf("%s: null was accepted for what is required", p.Name)
 			}
-		case "stream":
-			if err != nil || got.Stream {
-				t.Errorf("stream null: %v", err)
-			}
-		default:
-			if err != nil || !reflect.DeepEqual(got, want) {
-				t.Errorf("%s: null gives %+v, %v", p.Name, got, err)
-			}
+			continue
+		case err != nil:
+			t.Errorf("%s: null gives %v", p.Name, err)
+			continue
+		}
+		// The request without the parameter.
+		want, err := r.decode(strings.NewReplacer(
+			fmt.Sprintf(`,%q:null`, p.Name[strings.LastIndexByte(p.Name, '.')+1:]), "",
+			fmt.Sprintf(`%q:null,`, p.Name[strings.LastIndexByte(p.Name, '.')+1:]), "",
+			fmt.Sprintf(`%q:null`, p.Name[strings.LastIndexByte(p.Name, '.')+1:]), "",
+		).Replace(r.body(p.Name, "null")))
+		if err != nil || !reflect.DeepEqual(got, want) {
+			t.Errorf("%s: null gives %+v, nothing %+v, %v", p.Name, got, want, err)
 		}
 	}
 }
@@ -162,24 +231,33 @@ func TestNullIsLikeNothing(t *testing.T) {
 // that the table does not have.
 func TestEveryParameterOfTheSDKIsKnown(t *testing.T) {
 	known := map[string]bool{}
-	for _, p := range openai.Parameters() {
-		if known[p.Name] {
-			t.Errorf("%s is in the table twice", p.Name)
+	for _, r := range routes() {
+		for _, p := range r.parameters {
+			if known[r.name+" "+p.Name] {
+				t.Errorf("%s is in the table twice", p.Name)
+			}
+			known[r.name+" "+p.Name] = true
 		}
-		known[p.Name] = true
 	}
 	for _, c := range []struct {
 		scope string
 		of    reflect.Type
 	}{
-		{"", reflect.TypeFor[sdk.ChatCompletionNewParams]()},
-		{"stream_options.", reflect.TypeFor[sdk.ChatCompletionStreamOptionsParam]()},
-		{"messages[].", reflect.TypeFor[sdk.ChatCompletionSystemMessageParam]()},
-		{"messages[].", reflect.TypeFor[sdk.ChatCompletionDeveloperMessageParam]()},
-		{"messages[].", reflect.TypeFor[sdk.ChatCompletionUserMessageParam]()},
-		{"messages[].", reflect.TypeFor[sdk.ChatCompletionAssistantMessageParam]()},
-		{"messages[].", reflect.TypeFor[sdk.ChatCompletionToolMessageParam]()},
-		{"messages[].content[].", reflect.TypeFor[sdk.ChatCompletionContentPartTextParam]()},
+		{"chat ", reflect.TypeFor[sdk.ChatCompletionNewParams]()},
+		{"chat stream_options.", reflect.TypeFor[sdk.ChatCompletionStreamOptionsParam]()},
+		{"chat messages[].", reflect.TypeFor[sdk.ChatCompletionSystemMessageParam]()},
+		{"chat messages[].", reflect.TypeFor[sdk.ChatCompletionDeveloperMessageParam]()},
+		{"chat messages[].", reflect.TypeFor[sdk.ChatCompletionUserMessageParam]()},
+		{"chat messages[].", reflect.TypeFor[sdk.ChatCompletionAssistantMessageParam]()},
+		{"chat messages[].", reflect.TypeFor[sdk.ChatCompletionToolMessageParam]()},
+		{"chat messages[].content[].", reflect.TypeFor[sdk.ChatCompletionContentPartTextParam]()},
+		{"chat messages[].tool_calls[].", reflect.TypeFor[sdk.ChatCompletionMessageFunctionToolCallParam]()},
+		{"chat messages[].tool_calls[].function.", reflect.TypeFor[sdk.ChatCompletionMessageFunctionToolCallFunctionParam]()},
+		{"chat tools[].", reflect.TypeFor[sdk.ChatCompletionFunctionToolParam]()},
+		{"chat tools[].function.", reflect.TypeFor[sdk.FunctionDefinitionParam]()},
+		{"chat tool_choice.", reflect.TypeFor[sdk.ChatCompletionNamedToolChoiceParam]()},
+		{"chat response_format.json_schema.", reflect.TypeFor[sdk.ResponseFormatJSONSchemaJSONSchemaParam]()},
+		{"completion ", reflect.TypeFor[sdk.CompletionNewParams]()},
 	} {
 		for i := range c.of.NumField() {
 			name, _, _ := strings.Cut(c.of.Field(i).Tag.Get("json"), ",")

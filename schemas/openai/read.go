@@ -2,7 +2,7 @@ package openai
 
 import (
 	"math"
-	"strings"
+	"strconv"
 
 	"github.com/semantic-worker/semantic/schemas"
 	"github.com/semantic-worker/semantic/schemas/internal/strictjson"
@@ -23,6 +23,24 @@ func ofKind(k strictjson.Kind) reader {
 
 func anything(*decoder, strictjson.Value, *strictjson.Path) error { return nil }
 
+// word accepts a string among some, the others of its kind being unsupported.
+func word(words ...string) reader {
+	return func(_ *decoder, v strictjson.Value, at *strictjson.Path) error {
+		if v.Kind != strictjson.String {
+			return strictjson.Want(strictjson.String, v, at)
+		}
+		if !isWord(words...)(v) {
+			return unsupported(at, "%s is not supported; only %s is", quoted(v), words[0])
+		}
+		return nil
+	}
+}
+
+// nested reads an object by the rows of a scope.
+func nested(kind string) reader {
+	return func(d *decoder, v strictjson.Value, at *strictjson.Path) error { return d.object(v, kind, at) }
+}
+
 func text(field func(*decoder) *string) reader {
 	return func(d *decoder, v strictjson.Value, at *strictjson.Path) error {
 		if v.Kind != strictjson.String {
@@ -33,28 +51,41 @@ func text(field func(*decoder) *string) reader {
 	}
 }
 
-func flag(field func(*ChatRequest) *bool) reader {
+func flag(field func(*decoder) *bool) reader {
 	return func(d *decoder, v strictjson.Value, at *strictjson.Path) error {
 		if v.Kind != strictjson.Bool {
 			return strictjson.Want(strictjson.Bool, v, at)
 		}
-		*field(d.req) = v.True()
+		*field(d) = v.True()
 		return nil
 	}
 }
 
-// number leaves the range, 0 … most, to [schemas.Job.Validate], but for what no
-// float64 holds.
-func number(most float64, field func(*ChatRequest) **float64) reader {
+// number leaves the range, least … most, to [schemas.Job.Validate], but for what
+// no float64 holds.
+func number(least, most float64, field func(*schemas.Job) **float64) reader {
 	return func(d *decoder, v strictjson.Value, at *strictjson.Path) error {
 		f, ok := v.Float()
 		switch {
 		case v.Kind != strictjson.Number:
 			return strictjson.Want(strictjson.Number, v, at)
 		case !ok:
-			return invalid(at, "must be 0 … %g, not %s", most, v.Short())
+			return invalid(at, "must be %g … %g, not %s", least, most, v.Short())
 		}
-		*field(d.req) = &f
+		*field(d.job) = &f
+		return nil
+	}
+}
+
+// whole reads an integer that is least … most.
+func whole(least, most int64, field func(*decoder) **int) reader {
+	return func(d *decoder, v strictjson.Value, at *strictjson.Path) error {
+		i, err := integer(v, at, least, most)
+		if err != nil {
+			return err
+		}
+		n := int(i)
+		*field(d) = &n
 		return nil
 	}
 }
@@ -75,9 +106,25 @@ func integer(v strictjson.Value, at *strictjson.Path, least, most int64) (int64,
 	return 0, invalid(at, "must be an integer, not %s", v.Short())
 }
 
+// tokens reads a list of token ids.
+func tokens(v strictjson.Value, at *strictjson.Path) ([]int32, error) {
+	if v.Kind != strictjson.Array {
+		return nil, strictjson.Want(strictjson.Array, v, at)
+	}
+	ids := make([]int32, 0, len(v.Items))
+	for i, item := range v.Items {
+		id, err := integer(item, at.Index(i), 0, math.MaxInt32)
+		if err != nil {
+			return nil, err
+		}
+		ids = append(ids, int32(id))
+	}
+	return ids, nil
+}
+
 func readSeed(d *decoder, v strictjson.Value, at *strictjson.Path) error {
 	i, err := integer(v, at, math.MinInt64, math.MaxInt64)
-	d.req.Seed = &i
+	d.job.Seed = &i
 	return err
 }
 
@@ -88,17 +135,7 @@ func readTopK(d *decoder, v strictjson.Value, at *strictjson.Path) error {
 		return err
 	}
 	k := int(i)
-	d.req.TopK = &k
-	return nil
-}
-
-func readMaxTokens(d *decoder, v strictjson.Value, at *strictjson.Path) error {
-	i, err := integer(v, at, 1, math.MaxInt32)
-	if err != nil {
-		return err
-	}
-	n := int(i)
-	d.req.MaxTokens = &n
+	d.job.TopK = &k
 	return nil
 }
 
@@ -107,7 +144,7 @@ func readStop(d *decoder, v strictjson.Value, at *strictjson.Path) error {
 		if v.Text == "" {
 			return invalid(at, "must not be empty")
 		}
-		d.req.Stop = []string{v.Text}
+		d.job.Stop = []string{v.Text}
 		return nil
 	}
 	if v.Kind != strictjson.Array {
@@ -117,9 +154,45 @@ func readStop(d *decoder, v strictjson.Value, at *strictjson.Path) error {
 		if item.Kind != strictjson.String {
 			return strictjson.Want(strictjson.String, item, at.Index(i))
 		}
-		d.req.Stop = append(d.req.Stop, item.Text)
+		d.job.Stop = append(d.job.Stop, item.Text)
 	}
 	return nil
+}
+
+func readStopTokens(d *decoder, v strictjson.Value, at *strictjson.Path) error {
+	ids, err := tokens(v, at)
+	if len(ids) > 0 {
+		d.job.StopTokens = ids
+	}
+	return err
+}
+
+// readBias takes an empty list, too, which is how PHP writes an empty object.
+func readBias(d *decoder, v strictjson.Value, at *strictjson.Path) error {
+	if isEmptyMap(v) {
+		return nil
+	}
+	if v.Kind != strictjson.Object {
+		return strictjson.Want(strictjson.Object, v, at)
+	}
+	d.job.LogitBias = make(map[string]float64, len(v.Members))
+	for _, m := range v.Members {
+		bias, ok := m.Value.Float()
+		switch {
+		case m.Value.Kind != strictjson.Number:
+			return strictjson.Want(strictjson.Number, m.Value, at.Field(m.Name))
+		case !ok:
+			return invalid(at.Field(m.Name), "must be %d … %d, not %s", -schemas.MaxBias, schemas.MaxBias, m.Value.Short())
+		}
+		d.job.LogitBias[m.Name] = bias
+	}
+	return nil
+}
+
+func readTopLogprobs(d *decoder, v strictjson.Value, at *strictjson.Path) error {
+	i, err := integer(v, at, 0, schemas.MaxTopLogprobs)
+	d.job.TopLogprobs = int(i)
+	return err
 }
 
 func readServiceTier(d *decoder, v strictjson.Value, at *strictjson.Path) error {
@@ -139,93 +212,5 @@ func readServiceTier(d *decoder, v strictjson.Value, at *strictjson.Path) error 
 	return nil
 }
 
-func readStreamOptions(d *decoder, v strictjson.Value, at *strictjson.Path) error {
-	return d.object(v, scopeStreamOptions, at)
-}
-
-// readResponseFormat looks at the type first: the other fields of an object
-// with an unsupported type are not unknown, only useless.
-func readResponseFormat(d *decoder, v strictjson.Value, at *strictjson.Path) error {
-	if t, ok := v.Get("type"); ok && isWord("json_object", "json_schema", "grammar", "structural_tag")(t) {
-		return unsupported(at, "is not supported: structured output is not built yet; only {\"type\": \"text\"} is accepted")
-	}
-	return d.object(v, scopeResponseFormat, at)
-}
-
-func readMessages(d *decoder, v strictjson.Value, at *strictjson.Path) error {
-	if v.Kind != strictjson.Array {
-		return strictjson.Want(strictjson.Array, v, at)
-	}
-	d.req.Messages = make([]schemas.Message, len(v.Items))
-	for i, item := range v.Items {
-		d.message = &d.req.Messages[i]
-		if err := d.readMessage(item, at.Index(i)); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (d *decoder) readMessage(v strictjson.Value, at *strictjson.Path) error {
-	if err := d.object(v, scopeMessage, at); err != nil {
-		return err
-	}
-	// A null content passes for tool calls; those were refused by now.
-	if c, ok := v.Get("content"); !ok || c.Kind == strictjson.Null {
-		return invalid(at.Field("content"), "is required")
-	}
-	switch id, ok := v.Get("tool_call_id"); {
-	case d.message.Role == schemas.RoleTool && (!ok || id.Text == ""):
-		return invalid(at.Field("tool_call_id"), "is required in a message of role tool")
-	case d.message.Role != schemas.RoleTool && ok && id.Kind != strictjson.Null:
-		return invalid(at.Field("tool_call_id"), "belongs to messages of role tool only")
-	}
-	return nil
-}
-
-func readRole(d *decoder, v strictjson.Value, at *strictjson.Path) error {
-	if v.Kind != strictjson.String {
-		return strictjson.Want(strictjson.String, v, at)
-	}
-	if v.Text == "function" {
-		return unsupported(at, "function is not supported: functions are not built yet")
-	}
-	d.message.Role = schemas.Role(v.Text) // its range is checked with the job's
-	return nil
-}
-
-func readContent(d *decoder, v strictjson.Value, at *strictjson.Path) error {
-	switch v.Kind {
-	case strictjson.String:
-		d.message.Content = v.Text
-		return nil
-	case strictjson.Array:
-	default:
-		return invalid(at, "must be a string or a list of parts, not %s", v.Kind)
-	}
-	if len(v.Items) == 0 {
-		return invalid(at, "must hold at least one part")
-	}
-	var joined strings.Builder
-	for i, item := range v.Items {
-		part, err := d.readPart(item, at.Index(i))
-		if err != nil {
-			return err
-		}
-		joined.WriteString(part)
-	}
-	d.message.Content = joined.String()
-	return nil
-}
-
-// readPart looks at the type first: the fields of an image are not unknown.
-func (d *decoder) readPart(v strictjson.Value, at *strictjson.Path) (string, error) {
-	t, ok := v.Get("type")
-	if ok && t.Kind == strictjson.String && t.Text != "text" {
-		return "", unsupported(at.Field("type"), "is not supported: only parts of type text are read")
-	}
-	var part string
-	d.part = &part
-	err := d.object(v, scopePart, at)
-	return part, err
-}
+// quoted repeats a client's word at a bounded length.
+func quoted(v strictjson.Value) string { return strconv.QuoteToASCII(v.Short()) }

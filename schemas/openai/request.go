@@ -6,24 +6,11 @@ import (
 	"github.com/semantic-worker/semantic/schemas"
 )
 
-// ChatRequest is a body of POST /v1/chat/completions that can be honoured in
-// full. Pointer fields are nil where the client gave none.
-type ChatRequest struct {
-	// Model is the name that the client used; the gateway resolves aliases.
-	Model       string
-	Messages    []schemas.Message
-	Temperature *float64
-	TopP        *float64
-	TopK        *int
-	MinP        *float64
-	Seed        *int64
-	// MaxTokens is max_completion_tokens or max_tokens.
-	MaxTokens *int
-	Stop      []string
-	// Stream, IncludeUsage and ContinuousUsage say how to answer.
-	Stream          bool
-	IncludeUsage    bool
-	ContinuousUsage bool
+// Request is a body of POST /v1/chat/completions or POST /v1/completions that
+// can be honoured in full.
+type Request struct {
+	job schemas.Job
+	api schemas.API
 	// Class follows service_tier: flex is batch, priority and fast are
 	// interactive, everything else is normal.
 	Class schemas.Class
@@ -32,33 +19,17 @@ type ChatRequest struct {
 	User           string
 }
 
-// Job is the request as a job. Its Model is still the requested one.
-func (r *ChatRequest) Job() schemas.Job {
-	return schemas.Job{
-		Version:     schemas.Version,
-		Kind:        schemas.KindChat,
-		Model:       r.Model,
-		Messages:    r.Messages,
-		Temperature: r.Temperature,
-		TopP:        r.TopP,
-		TopK:        r.TopK,
-		MinP:        r.MinP,
-		Seed:        r.Seed,
-		MaxTokens:   r.MaxTokens,
-		Stop:        r.Stop,
-		Agent:       r.agent(),
-		API: &schemas.API{
-			Format:          schemas.FormatOpenAIChat,
-			Stream:          r.Stream,
-			IncludeUsage:    r.IncludeUsage,
-			ContinuousUsage: r.ContinuousUsage,
-		},
-	}
+// Job is the request as a job. Its Model is the name that the client used; the
+// gateway resolves aliases.
+func (r *Request) Job() schemas.Job {
+	job, api := r.job, r.api
+	job.Agent, job.API = r.agent(), &api
+	return job
 }
 
 // agent cuts what the client calls itself to what a job holds: two agents with
 // the same first 200 characters share a flow, nothing worse.
-func (r *ChatRequest) agent() string {
+func (r *Request) agent() string {
 	name := r.PromptCacheKey
 	if name == "" {
 		name = r.User
@@ -82,7 +53,7 @@ const (
 	WarnUnknown UnknownFields = "warn"
 )
 
-// DecodeOptions are options of [DecodeChatRequest].
+// DecodeOptions are options of [DecodeChatRequest] and [DecodeCompletionRequest].
 type DecodeOptions struct {
 	UnknownFields UnknownFields
 }

@@ -28,20 +28,28 @@ type StreamOptions struct {
 // same on every gateway. Whoever resumes a stream replays the log and drops
 // the chunks up to the last id that the client has ([schemas.ChunkID.After]).
 //
-// The first output makes a chunk with the role before it, the end makes one
-// with the finish reason, and one with the usage where it was asked for. Until
-// the first chunk nothing is said, so that a job which ends without output can
-// still be answered with a status of its own.
+// Of a chat, the first output of a choice makes a chunk with the role before it,
+// and of both kinds each choice's end makes one with the finish reason; the last
+// one is followed by the usage where it was asked for. Until the first chunk
+// nothing is said, so that a job which ends without output can still be answered
+// with a status of its own.
 //
 // A Stream is for one goroutine.
 type Stream struct {
-	head       ChatCompletionChunk // what every chunk has in common
+	head       Head
 	api        schemas.API
 	begun      bool // the first event was seen
-	spoken     bool // the chunk with the role was made
+	spoken     bool // a chunk was made
 	ended      bool // the terminal event was seen
 	prompt     int
 	completion int
+	choices    map[int]*choiceState
+}
+
+// choiceState is what is known of one choice so far.
+type choiceState struct {
+	spoken bool // the chunk with the role was made
+	place  textPlace
 }
 
 // Chunk is one server-sent event.
@@ -56,7 +64,7 @@ type Chunk struct {
 
 // NewStream makes a stream for a job's log.
 func NewStream(o StreamOptions) *Stream {
-	s := &Stream{head: ChatCompletionChunk{Object: ObjectChunk, Model: o.Model}}
+	s := &Stream{head: Head{Model: o.Model}, choices: map[int]*choiceState{}}
 	if o.API != nil {
 		s.api = *o.API
 	}
@@ -67,45 +75,59 @@ func NewStream(o StreamOptions) *Stream {
 // and [DoneData] follows its last chunk.
 func (s *Stream) Ended() bool { return s.ended }
 
+// legacy reports whether the job is a completion.
+func (s *Stream) legacy() bool { return s.api.Format == schemas.FormatOpenAICompletions }
+
 // Event returns the chunks that one event of the log makes; often none. After
 // the terminal event there are no more.
 func (s *Stream) Event(e schemas.Event) []Chunk {
 	if s.ended {
 		return nil
 	}
-	if !s.begun {
-		s.begun = true
-		s.head.ID = completionID(e.Job)
-		s.head.Created = e.Time.Unix()
-	}
 	b := batch{stream: s, event: schemas.ChunkID{Job: e.Job, N: e.N}}
+	s.begin(e)
 	switch e.Type {
-	case schemas.EventSubmitted:
-		s.submitted(e.Submitted)
+	case schemas.EventSubmitted, schemas.EventRequeued:
 	case schemas.EventStarted:
 		s.head.SystemFingerprint = shortFingerprint(e.Started.Fingerprint)
 		s.prompt = e.Started.PromptTokens
 	case schemas.EventDelta:
-		b.output(e.Delta.Tokens, e.Delta.Text)
-	case schemas.EventRequeued:
+		b.output(e.Delta.Output)
+		if e.Delta.FinishReason != "" {
+			b.finish(e.Delta.Choice, e.Delta.FinishReason, nil)
+		}
 	case schemas.EventDone:
 		s.ended = true
-		b.output(e.Done.Tokens, e.Done.Text)
-		b.finish(e.Done)
+		b.output(e.Done.Output)
+		s.prompt, s.completion = e.Done.Usage.PromptTokens, e.Done.Usage.CompletionTokens
+		b.finish(e.Done.Choice, e.Done.FinishReason, &e.Done.Timings)
+		b.usage(&e.Done.Usage)
 	case schemas.EventFailed, schemas.EventCancelled, schemas.EventExpired:
 		s.ended = true
-		b.fail(EndError(e), endUsage(e))
+		b.fail(EndError(e, s.api.Format), endUsage(e))
 	}
 	return b.chunks
 }
 
-// submitted fills in what the options left out.
-func (s *Stream) submitted(e *schemas.Submitted) {
-	if s.head.Model == "" {
-		s.head.Model = e.Model
+// begin takes from the first event what every chunk has in common, and what the
+// options left out.
+func (s *Stream) begin(e schemas.Event) {
+	if e.Submitted != nil {
+		if s.head.Model == "" {
+			s.head.Model = e.Submitted.Model
+		}
+		if s.api.Format == "" && e.Submitted.API != nil {
+			s.api = *e.Submitted.API
+		}
 	}
-	if s.api.Format == "" && e.API != nil {
-		s.api = *e.API
+	if s.begun {
+		return
+	}
+	s.begun = true
+	s.head.Created = e.Time.Unix()
+	s.head.ID, s.head.Object = "chatcmpl-"+e.Job, ObjectChunk
+	if s.legacy() {
+		s.head.ID, s.head.Object = "cmpl-"+e.Job, ObjectTextCompletion
 	}
 }
 
@@ -116,25 +138,62 @@ type batch struct {
 	chunks []Chunk
 }
 
-// output adds what the model said; held-back text makes no chunk.
-func (b *batch) output(tokens []int32, text string) {
+// output adds what a choice said; held-back text makes no chunk.
+func (b *batch) output(o schemas.Output) {
 	s := b.stream
-	if !s.spoken {
-		s.spoken = true
-		b.choice(Delta{Role: schemas.RoleAssistant, Content: new(string)}, nil, nil)
+	c := s.choices[o.Choice]
+	if c == nil {
+		c = &choiceState{}
+		s.choices[o.Choice] = c
 	}
-	s.completion += len(tokens)
-	if text != "" {
-		b.choice(Delta{Content: &text}, nil, nil)
+	if !s.legacy() && !c.spoken {
+		c.spoken = true
+		b.choice(o.Choice, ChunkChoice{Delta: Delta{Role: schemas.RoleAssistant, Content: new(string)}}, nil)
+	}
+	s.completion += len(o.Tokens)
+	if s.legacy() {
+		if o.Text != "" || len(o.Logprobs) > 0 {
+			b.text(o.Choice, TextChoice{Text: o.Text, Logprobs: textLogprobs(o.Logprobs, &c.place)}, nil)
+		}
+		return
+	}
+	logprobs := chatLogprobs(o.Logprobs)
+	for _, delta := range deltas(o, logprobs != nil) {
+		b.choice(o.Choice, ChunkChoice{Delta: delta, Logprobs: logprobs}, nil)
+		logprobs = nil // they are said once
 	}
 }
 
-// finish adds the finish reason and, where it was asked for, the usage.
-func (b *batch) finish(d *schemas.Done) {
-	s := b.stream
-	s.prompt, s.completion = d.Usage.PromptTokens, d.Usage.CompletionTokens
-	b.choice(Delta{}, &d.FinishReason, &d.Timings)
-	b.usage(&d.Usage)
+// deltas are what one output adds to a message, in its order; with always, at
+// least one.
+func deltas(o schemas.Output, always bool) []Delta {
+	var all []Delta
+	if o.Reasoning != "" {
+		all = append(all, Delta{ReasoningContent: o.Reasoning})
+	}
+	if o.Text != "" {
+		all = append(all, Delta{Content: &o.Text})
+	}
+	for _, call := range o.ToolCalls {
+		piece := ToolCallChunk{Index: call.Index, ID: call.ID, Function: FunctionChunk{Name: call.Name, Arguments: call.Arguments}}
+		if call.ID != "" {
+			piece.Type = typeFunction
+		}
+		all = append(all, Delta{ToolCalls: []ToolCallChunk{piece}})
+	}
+	if len(all) == 0 && always {
+		all = append(all, Delta{Content: new(string)})
+	}
+	return all
+}
+
+// finish adds the finish reason of a choice.
+func (b *batch) finish(choice int, reason schemas.FinishReason, timings *schemas.Timings) {
+	if b.stream.legacy() {
+		b.text(choice, TextChoice{FinishReason: &reason}, timings)
+		return
+	}
+	b.choice(choice, ChunkChoice{FinishReason: &reason}, timings)
 }
 
 // fail adds the usage so far, where it was asked for, and the error.
@@ -146,36 +205,34 @@ func (b *batch) fail(e *Error, u *schemas.Usage) {
 	b.chunks[len(b.chunks)-1].Error = e
 }
 
-func (b *batch) choice(delta Delta, finish *schemas.FinishReason, timings *schemas.Timings) {
+func (b *batch) choice(index int, c ChunkChoice, timings *schemas.Timings) {
+	c.Index = index
+	b.chunk([]ChunkChoice{c}, timings)
+}
+
+func (b *batch) text(index int, c TextChoice, timings *schemas.Timings) {
+	c.Index = index
+	b.chunk([]TextChoice{c}, timings)
+}
+
+func (b *batch) chunk(choices any, timings *schemas.Timings) {
 	s := b.stream
-	chunk := s.head
-	chunk.Choices = []ChunkChoice{{Delta: delta, FinishReason: finish}}
-	chunk.Timings = timings
+	s.spoken = true
+	c := chunk{Head: s.head, Choices: choices, Timings: timings}
 	switch {
 	case s.api.ContinuousUsage:
-		chunk.Usage = &Usage{PromptTokens: s.prompt, CompletionTokens: s.completion, TotalTokens: s.prompt + s.completion}
-		b.add(chunk)
+		c.Usage = &Usage{PromptTokens: s.prompt, CompletionTokens: s.completion, TotalTokens: s.prompt + s.completion}
 	case s.api.IncludeUsage:
-		b.add(nullUsageChunk{ChatCompletionChunk: chunk})
-	default:
-		b.add(chunk)
+		c.Usage = null()
 	}
+	b.add(c)
 }
 
 func (b *batch) usage(u *schemas.Usage) {
 	if !b.stream.api.IncludeUsage || u == nil {
 		return
 	}
-	chunk := b.stream.head
-	chunk.Choices = []ChunkChoice{}
-	chunk.Usage = usageOf(*u)
-	b.add(chunk)
-}
-
-// nullUsageChunk is a chunk whose usage is there, and null.
-type nullUsageChunk struct {
-	ChatCompletionChunk
-	Usage *Usage `json:"usage"`
+	b.add(chunk{Head: b.stream.head, Choices: []struct{}{}, Usage: usageOf(*u)})
 }
 
 func (b *batch) add(doc any) {
@@ -193,44 +250,6 @@ func encode(doc any) []byte {
 	_ = enc.Encode(doc)
 	return bytes.TrimSuffix(line.Bytes(), []byte("\n"))
 }
-
-// Completion renders a whole log as the answer to a request without stream.
-// Where the job ended without an answer the error is an [*Error]; where it has
-// not ended, [ErrUnfinished].
-func Completion(events []schemas.Event, o StreamOptions) (*ChatCompletion, error) {
-	s := NewStream(o)
-	var text strings.Builder
-	for _, e := range events {
-		s.Event(e)
-		if end := EndError(e); end != nil {
-			return nil, end
-		}
-		if e.Delta != nil {
-			text.WriteString(e.Delta.Text)
-		}
-		if e.Done == nil {
-			continue
-		}
-		text.WriteString(e.Done.Text)
-		return &ChatCompletion{
-			ID:                s.head.ID,
-			Object:            ObjectCompletion,
-			Created:           s.head.Created,
-			Model:             s.head.Model,
-			SystemFingerprint: s.head.SystemFingerprint,
-			Choices: []Choice{{
-				Message:      Message{Role: schemas.RoleAssistant, Content: text.String()},
-				FinishReason: e.Done.FinishReason,
-			}},
-			Usage:   *usageOf(e.Done.Usage),
-			Timings: &e.Done.Timings,
-		}, nil
-	}
-	return nil, ErrUnfinished
-}
-
-// completionID is the id that clients see.
-func completionID(job string) string { return "chatcmpl-" + job }
 
 // shortFingerprint is enough of a fingerprint to see that it changed: the
 // beginning of a hash, or of the hash of what is none.

@@ -4,12 +4,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"reflect"
 	"strings"
 	"testing"
 	"time"
-
-	"pgregory.net/rapid"
 
 	"github.com/semantic-worker/semantic/schemas"
 	"github.com/semantic-worker/semantic/schemas/openai"
@@ -27,7 +24,10 @@ func logOf(events ...schemas.Event) []schemas.Event {
 }
 
 func submitted(api schemas.API) schemas.Event {
-	api.Format, api.Stream = schemas.FormatOpenAIChat, true
+	if api.Format == "" {
+		api.Format = schemas.FormatOpenAIChat
+	}
+	api.Stream = true
 	return schemas.Event{Type: schemas.EventSubmitted, Submitted: &schemas.Submitted{
 		BodyHash: strings.Repeat("0", 64), Subject: "s", Model: "tiny", API: &api,
 	}}
@@ -120,7 +120,7 @@ func TestStreamWithUsage(t *testing.T) {
 	wantLines(t, got,
 		`job-1:3.0 `+head+role+`,"usage":null}`,
 		`job-1:3.1 `+head+says("Hi")+`,"usage":null}`,
-		`job-1:4.0 `+head+finish+`,`+timings+`,"usage":null}`,
+		`job-1:4.0 `+head+finish+`,"usage":null,`+timings+`}`,
 		`job-1:4.1 `+head+`[],"usage":{"prompt_tokens":5,"completion_tokens":1,"total_tokens":6,"prompt_tokens_details":{"cached_tokens":2}}}`,
 	)
 }
@@ -192,11 +192,7 @@ func TestStreamThatBreaks(t *testing.T) {
 
 func TestCompletion(t *testing.T) {
 	events := logOf(submitted(schemas.API{}), started(), delta("Hel", 1), delta("lo", 2), done("!", 3, 3))
-	got, err := openai.Completion(events, openai.StreamOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	data, err := json.Marshal(got)
+	data, err := openai.Answer(events, openai.StreamOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -205,115 +201,26 @@ func TestCompletion(t *testing.T) {
 		`"logprobs":null,"finish_reason":"stop"}],"usage":{"prompt_tokens":5,"completion_tokens":3,"total_tokens":8,`+
 		`"prompt_tokens_details":{"cached_tokens":2}},`+timings+`}`)
 
-	if _, err := openai.Completion(events[:4], openai.StreamOptions{}); !errors.Is(err, openai.ErrUnfinished) {
+	if _, err := openai.Answer(events[:4], openai.StreamOptions{}); !errors.Is(err, openai.ErrUnfinished) {
 		t.Errorf("an unfinished log: %v", err)
 	}
 	failed := logOf(schemas.Event{Type: schemas.EventFailed, Failed: &schemas.Failed{Code: schemas.CodeEngineFailed, Message: "Broken."}})
 	var e *openai.Error
-	_, err = openai.Completion(failed, openai.StreamOptions{})
+	_, err = openai.Answer(failed, openai.StreamOptions{})
 	if !errors.As(err, &e) || *e.Code != schemas.CodeEngineFailed || e.Error() != "Broken." {
 		t.Errorf("a failed log: %v", err)
 	}
-}
-
-// randomLog is a log as workers write it, over several attempts, with an end or
-// without one yet, and the text of its events.
-func randomLog(t *rapid.T) ([]schemas.Event, string) {
-	var events []schemas.Event
-	var text strings.Builder
-	if rapid.Bool().Draw(t, "gateway") {
-		events = append(events, submitted(schemas.API{
-			IncludeUsage: rapid.Bool().Draw(t, "usage"), ContinuousUsage: rapid.Bool().Draw(t, "continuous"),
-		}))
-	}
-	tokens := 0
-	for range rapid.IntRange(1, 3).Draw(t, "attempts") {
-		events = append(events, started())
-		for range rapid.IntRange(0, 6).Draw(t, "deltas") {
-			word := rapid.StringN(0, 5, -1).Draw(t, "text")
-			ids := rapid.SliceOfN(rapid.Int32Range(0, 9), 1, 3).Draw(t, "tokens")
-			tokens += len(ids)
-			text.WriteString(word)
-			events = append(events, delta(word, ids...))
-		}
-		events = append(events, requeued())
-	}
-	switch rapid.SampledFrom([]string{"done", "expired", "none"}).Draw(t, "end") {
-	case "done":
-		word := rapid.StringN(0, 5, -1).Draw(t, "text")
-		text.WriteString(word)
-		events = append(events, done(word, tokens))
-	case "expired":
-		events = append(events, schemas.Event{Type: schemas.EventExpired, Expired: &schemas.Expired{DeadlineMS: 5}})
-	}
-	return logOf(events...), text.String()
-}
-
-func TestStreamIsAPureFunctionOfTheLog(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		events, text := randomLog(t)
-
-		var all []openai.Chunk
-		var content strings.Builder
-		s := openai.NewStream(openai.StreamOptions{})
-		for _, e := range events {
-			all = append(all, s.Event(e)...)
-		}
-		for i, c := range all {
-			if i > 0 && !c.ID.After(all[i-1].ID) {
-				t.Fatalf("%s does not come after %s", c.ID, all[i-1].ID)
-			}
-			if parsed, err := schemas.ParseChunkID(c.ID.String()); err != nil || parsed != c.ID {
-				t.Fatalf("%s is read as %v, %v", c.ID, parsed, err)
-			}
-			var chunk openai.ChatCompletionChunk
-			if err := json.Unmarshal(c.Data, &chunk); err != nil {
-				t.Fatal(err)
-			}
-			for _, choice := range chunk.Choices {
-				if choice.Delta.Content != nil {
-					content.WriteString(*choice.Delta.Content)
-				}
-			}
-		}
-		if content.String() != text {
-			t.Fatalf("the chunks say %q, the events %q", content.String(), text)
-		}
-
-		// A client that has seen some chunks, and resumes on another gateway
-		// while the log was still shorter, gets exactly the rest.
-		seen := rapid.IntRange(0, len(all)).Draw(t, "seen")
-		cut := rapid.IntRange(0, len(events)).Draw(t, "cut")
-		var rest []openai.Chunk
-		other := openai.NewStream(openai.StreamOptions{})
-		for _, part := range [][]schemas.Event{events[:cut], events[cut:]} {
-			for _, e := range part {
-				for _, c := range other.Event(e) {
-					if seen == 0 || c.ID.After(all[seen-1].ID) {
-						rest = append(rest, c)
-					}
-				}
-			}
-		}
-		if len(rest) != len(all)-seen || len(rest) > 0 && !reflect.DeepEqual(rest, all[seen:]) {
-			t.Fatalf("after %d of %d chunks came %d others", seen, len(all), len(rest))
-		}
-
-		completion, err := openai.Completion(events, openai.StreamOptions{})
-		if ended := events[len(events)-1].Type == schemas.EventDone; ended != (err == nil) {
-			t.Fatalf("completion: %v", err)
-		}
-		if err == nil && completion.Choices[0].Message.Content != text {
-			t.Fatalf("the completion says %q, the events %q", completion.Choices[0].Message.Content, text)
-		}
-	})
 }
 
 func TestSystemFingerprint(t *testing.T) {
 	of := func(fingerprint string) string {
 		begin := started()
 		begin.Started.Fingerprint = fingerprint
-		completion, err := openai.Completion(logOf(begin, done("", 0)), openai.StreamOptions{Model: "tiny"})
+		data, err := openai.Answer(logOf(begin, done("", 0)), openai.StreamOptions{Model: "tiny"})
+		var completion openai.ChatCompletion
+		if err == nil {
+			err = json.Unmarshal(data, &completion)
+		}
 		if err != nil {
 			t.Fatal(err)
 		}

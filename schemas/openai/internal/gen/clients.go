@@ -11,6 +11,7 @@ import (
 // client is what a fixture says about the request of one client.
 type client struct {
 	Client  string `json:"client"`
+	Path    string `json:"path"`
 	Refused *struct {
 		Code  string `json:"code"`
 		Param string `json:"param"`
