@@ -45,8 +45,10 @@ func (w *Worker) drain(ctx context.Context, abandon context.CancelFunc) {
 		defer close(drained)
 		w.reportDrained(w.engine.Drain(ctx, w.config.DrainTimeout))
 	}()
+	const running = "draining: waiting for running jobs"
+	w.reportRunning(running)
 	// An engine that hangs in native code does not hold up the stop for ever.
-	if w.waitFor(drained, w.config.DrainTimeout+w.config.FlushTimeout, "draining: waiting for running jobs") &&
+	if w.waitFor(drained, w.config.DrainTimeout+w.config.FlushTimeout, running) &&
 		w.waitFor(idle, w.config.FlushTimeout, "draining: waiting for the last writes") {
 		return
 	}
@@ -70,21 +72,26 @@ func (w *Worker) waitFor(idle <-chan struct{}, timeout time.Duration, what strin
 	report := time.NewTicker(reportInterval)
 	defer report.Stop()
 	for {
-		w.mu.Lock()
-		ids := make([]string, 0, len(w.runs))
-		for _, r := range w.runs {
-			ids = append(ids, r.delivery.JobID)
-		}
-		w.mu.Unlock()
-		if len(ids) > 0 {
-			w.log.Info(what, keyRunning, len(ids), "jobs", ids, "timeout", timeout)
-		}
 		select {
 		case <-idle:
 			return true
 		case <-deadline.C:
 			return false
 		case <-report.C:
+			w.reportRunning(what)
 		}
+	}
+}
+
+// reportRunning says which jobs a drain waits for.
+func (w *Worker) reportRunning(what string) {
+	w.mu.Lock()
+	ids := make([]string, 0, len(w.runs))
+	for _, r := range w.runs {
+		ids = append(ids, r.delivery.JobID)
+	}
+	w.mu.Unlock()
+	if len(ids) > 0 {
+		w.log.Info(what, keyRunning, len(ids), "jobs", ids, "timeout", w.config.DrainTimeout)
 	}
 }

@@ -2,6 +2,7 @@ package worker_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -75,6 +76,8 @@ type setup struct {
 	config  worker.Config
 	queue   func(*queue.Options)
 	tracer  trace.TracerProvider
+	// template is the model's; chatTemplate if empty.
+	template string
 }
 
 // instance is a running worker.
@@ -134,7 +137,7 @@ func (h *house) launch(change ...func(*setup)) *instance {
 	requireNoError(h.t, err)
 	h.t.Cleanup(func() { requireNoError(h.t, i.engine.Close()) })
 
-	i.template, err = chat.Parse(chatTemplate, modelName, "", "")
+	i.template, err = chat.Parse(cmp.Or(s.template, chatTemplate), modelName, "", "")
 	requireNoError(h.t, err)
 	i.worker, err = worker.New(worker.Options{
 		Queue: i.queue, Engine: i.engine, Template: i.template,

@@ -105,13 +105,10 @@ func subtract(first, second []piece) (left, right []piece, ok bool) {
 			return nil, nil, false
 		}
 		a.text, b.text, a.name, b.name = a.text[n:], b.text[n:], "", ""
-		// What is used up goes only when something else must follow.
-		switch {
-		case a.text == b.text:
-			left, right = left[1:], right[1:]
-		case a.text == "":
+		if a.text == "" {
 			left = left[1:]
-		default:
+		}
+		if b.text == "" {
 			right = right[1:]
 		}
 	}

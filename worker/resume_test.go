@@ -67,7 +67,13 @@ func (m *mortal) emit(d *queue.Delivery, stop []string, before, tokens []int32) 
 	m.h.t.Helper()
 	old, _ := engine.ReplayText(m.vocabulary, stop, false, before)
 	all, _ := engine.ReplayText(m.vocabulary, stop, false, slices.Concat(before, tokens))
-	m.append(d, schemas.Event{Type: schemas.EventDelta, Delta: &schemas.Delta{Output: schemas.Output{Tokens: tokens, Text: strings.TrimPrefix(all, old)}}})
+	m.output(d, schemas.Output{Tokens: tokens, Text: strings.TrimPrefix(all, old)})
+}
+
+// output logs an output.
+func (m *mortal) output(d *queue.Delivery, out schemas.Output) {
+	m.h.t.Helper()
+	m.append(d, schemas.Event{Type: schemas.EventDelta, Delta: &schemas.Delta{Output: out}})
 }
 
 func (m *mortal) append(d *queue.Delivery, event schemas.Event) {
@@ -247,7 +253,7 @@ func TestContradictionInTheLog(t *testing.T) {
 	m := h.mortal("dead")
 	d := m.claim()
 	m.start(d, 1, 1)
-	m.append(d, schemas.Event{Type: schemas.EventDelta, Delta: &schemas.Delta{Output: schemas.Output{Tokens: tokens[:4], Text: "something else"}}})
+	m.output(d, schemas.Output{Tokens: tokens[:4], Text: "something else"})
 	w := h.start()
 	failed := h.result(ticket).failed(schemas.CodeInternal)
 	if !strings.Contains(failed.Message, "contradicts") {

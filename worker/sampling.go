@@ -81,7 +81,7 @@ func biases(given map[string]float64, vocabulary engine.Vocabulary) ([]engine.Bi
 // biased are the tokens, each once, that a key of logit_bias means.
 func biased(key string, vocabulary engine.Vocabulary) ([]engine.Token, error) {
 	refuse := func(format string, args ...any) ([]engine.Token, error) {
-		return nil, invalid("logit_bias."+key, format, args...)
+		return nil, invalid("logit_bias"+member(key), format, args...)
 	}
 	if key != "" && strings.Trim(key, "0123456789") == "" {
 		id, err := strconv.ParseInt(key, 10, 32)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/semantic-worker/semantic/engine"
@@ -256,15 +257,32 @@ func schemaFault(field string, err error) *schemas.FieldError {
 // jsonPath turns a JSON pointer into the end of a path as errors have it:
 // "/anyOf/0/not" into ".anyOf[0].not".
 func jsonPath(pointer string) string {
-	var b strings.Builder
-	for part := range strings.SplitSeq(strings.TrimPrefix(pointer, "/"), "/") {
-		switch part = strings.NewReplacer("~1", "/", "~0", "~").Replace(part); {
-		case pointer == "":
-		case part != "" && strings.Trim(part, "0123456789") == "":
-			b.WriteString("[" + part + "]")
-		default:
-			b.WriteString("." + part)
+	var path strings.Builder
+	parts := strings.Split(pointer, "/")
+	for _, part := range parts[1:] {
+		part = strings.NewReplacer("~1", "/", "~0", "~").Replace(part)
+		if part != "" && strings.Trim(part, "0123456789") == "" {
+			path.WriteString("[" + part + "]")
+		} else {
+			path.WriteString(member(part))
 		}
 	}
-	return b.String()
+	return path.String()
+}
+
+// member is the part of a path that names a member, in quotes where its name
+// needs them.
+func member(name string) string {
+	const most = 64 // of a stranger's words
+	if !strings.ContainsFunc(name, func(c rune) bool { return !isPlain(c) }) && name != "" && len(name) <= most {
+		return "." + name
+	}
+	if len(name) > most {
+		name = strings.ToValidUTF8(name[:most], "") + "…"
+	}
+	return "[" + strconv.QuoteToASCII(name) + "]"
+}
+
+func isPlain(c rune) bool {
+	return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '_' || c == '-'
 }
