@@ -21,6 +21,7 @@ func newChatCommand(a *app) *cobra.Command {
 	var (
 		system   string
 		sampling samplingFlags
+		format   formatFlags
 	)
 	cmd := &cobra.Command{
 		Use:   "chat [PROMPT]",
@@ -32,6 +33,7 @@ In a conversation Ctrl-C stops the answer, /new begins anew, and /exit or Ctrl-D
 ends the program.`,
 		Example: `  semantic chat
   semantic chat "Why is the sky blue?"
+  semantic chat --json-schema person.schema.json "Invent a person."
   git diff | semantic chat --system "Write a commit message for this diff."
   semantic chat --url https://mac-mini.local:8000 --api-key sk-... --temperature 0 "2+2?"`,
 		Args: args(cobra.MaximumNArgs(1)),
@@ -46,12 +48,16 @@ ends the program.`,
 			if err := checkSystem(system); err != nil {
 				return err
 			}
-			client := newChatClient(gatewayURL(c), c.APIKey)
-			defer client.close()
-			s := &chatSession{app: a, client: client, request: chatRequest{
+			request := chatRequest{
 				Model: c.Model, Temperature: sampling.temperature(cmd), TopP: sampling.topP(cmd),
 				Seed: sampling.seed(cmd), MaxTokens: sampling.maxTokens(cmd),
-			}}
+			}
+			if err := format.setRequest(&request); err != nil {
+				return err
+			}
+			client := newChatClient(gatewayURL(c), c.APIKey)
+			defer client.close()
+			s := &chatSession{app: a, client: client, request: request}
 			if system != "" {
 				s.system = []turn{{Role: schemas.RoleSystem, Content: system}}
 			}
@@ -61,6 +67,7 @@ ends the program.`,
 	addConfigFlags(cmd, "url", "api-key", "model")
 	cmd.Flags().StringVar(&system, "system", "", "system `PROMPT`")
 	sampling.add(cmd)
+	format.add(cmd)
 	return cmd
 }
 

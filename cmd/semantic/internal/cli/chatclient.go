@@ -59,6 +59,19 @@ type chatRequest struct {
 	Seed        *int64   `json:"seed,omitempty"`
 	MaxTokens   *int     `json:"max_tokens,omitempty"`
 	Stream      bool     `json:"stream"`
+	// ResponseFormat and Grammar are what every answer keeps to.
+	ResponseFormat *responseFormat `json:"response_format,omitempty"`
+	Grammar        string          `json:"grammar,omitempty"`
+}
+
+type responseFormat struct {
+	Type       string      `json:"type"`
+	JSONSchema namedSchema `json:"json_schema"`
+}
+
+type namedSchema struct {
+	Name   string          `json:"name"`
+	Schema json.RawMessage `json:"schema"`
 }
 
 // models lists the gateway's models.

@@ -102,7 +102,11 @@ field at fault is named by its path, and the exit code is 1.`,
 			if err != nil {
 				return withHint(err, "`semantic schema job` prints what a job may hold.")
 			}
-			return a.printf("valid: a job of version %d for %s, messages: %d\n", job.Version, job.Model, len(job.Messages))
+			what, count := "messages", len(job.Messages)
+			if job.Kind == schemas.KindCompletion {
+				what, count = "prompts", len(job.Prompts)
+			}
+			return a.printf("valid: a job of version %d for %s, %s: %d\n", job.Version, job.Model, what, count)
 		},
 	}
 }

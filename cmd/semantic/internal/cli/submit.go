@@ -51,6 +51,7 @@ Without a PROMPT, or with -, the prompt is read from stdin. Ctrl-C cancels the j
 // jobFlags make a job from the command line.
 type jobFlags struct {
 	samplingFlags
+	format   formatFlags
 	class    string
 	deadline time.Duration
 	system   string
@@ -60,6 +61,7 @@ type jobFlags struct {
 
 func (j *jobFlags) add(cmd *cobra.Command) {
 	j.samplingFlags.add(cmd)
+	j.format.add(cmd)
 	flags := cmd.Flags()
 	flags.StringVar(&j.class, "class", string(schemas.ClassNormal), "`CLASS` of the job: interactive, normal or batch")
 	flags.DurationVar(&j.deadline, "deadline", 0, "`TIME` the job may wait and run (default: the class's)")
@@ -103,6 +105,9 @@ func (j *jobFlags) build(cmd *cobra.Command, prompt string) (schemas.Job, error)
 		job.Messages = append(job.Messages, schemas.Message{Role: schemas.RoleSystem, Content: j.system})
 	}
 	job.Messages = append(job.Messages, schemas.Message{Role: schemas.RoleUser, Content: prompt})
+	if err := j.format.setJob(&job); err != nil {
+		return schemas.Job{}, err
+	}
 	if err := job.Validate(); err != nil {
 		return schemas.Job{}, jobFault(err)
 	}
@@ -115,10 +120,15 @@ func jobFault(err error) error {
 	if !errors.As(err, &field) {
 		return err
 	}
-	name, _, _ := strings.Cut(field.Field, "[")
+	name := field.Field
+	if end := strings.IndexAny(name, "[."); end >= 0 {
+		name = name[:end]
+	}
 	switch name {
-	case "stop", "agent", "model":
+	case "stop", "agent", "model", "grammar":
 		return usagef("--%s: %s", name, field.Reason)
+	case "response_format":
+		return usagef("--json-schema: %s", field.Reason)
 	case "deadline_ms":
 		return usagef("--deadline: %s", field)
 	}

@@ -24,7 +24,7 @@ for await (const chunk of await client.chat.completions.create({ ...ask, stream:
 
 let refusal = null, unknown = null;
 try {
-  await client.chat.completions.create({ ...ask, logprobs: true });
+  await client.chat.completions.create({ ...ask, verbosity: "low" });
 } catch (e) {
   if (!(e instanceof BadRequestError)) throw e;
   refusal = { param: e.param, code: e.code };

@@ -21,7 +21,7 @@ for chunk in client.chat.completions.create(**ask, stream=True, stream_options={
     usage = chunk.usage or usage
 
 try:
-    client.chat.completions.create(**ask, logprobs=True)
+    client.chat.completions.create(**ask, verbosity="low")
     refusal = None
 except openai.BadRequestError as e:
     refusal = {"param": e.param, "code": e.code}
