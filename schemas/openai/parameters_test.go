@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -73,6 +74,9 @@ func body(name, value string) string {
 
 // completionBody is the same for a completion.
 func completionBody(name, value string) string {
+	if strings.HasPrefix(name, "response_format") { // the same in both
+		return strings.Replace(body(name, value), `"messages":[{"role":"user","content":"hi"}]`, `"prompt":"hi"`, 1)
+	}
 	request := map[string]string{"model": `"m"`, "stream": "true", "prompt": `"hi"`}
 	if scope, field, nested := strings.Cut(name, "."); nested {
 		request[scope] = object(map[string]string{field: value})
@@ -102,6 +106,7 @@ func object(fields map[string]string) string {
 	for name, value := range fields {
 		members = append(members, fmt.Sprintf("%q:%s", name, value))
 	}
+	slices.SortFunc(members, func(a, b string) int { return strings.Compare(b, a) }) // role before content
 	return "{" + strings.Join(members, ",") + "}"
 }
 

@@ -16,8 +16,10 @@ type rename struct {
 // renames are those of one dialect.
 func renames(format string) []rename {
 	of := func(job, request string) rename { return rename{regexp.MustCompile(job), request} }
+	schema := of(`^response_format\.(name|schema)`, "response_format.json_schema.$1")
 	if format == schemas.FormatOpenAICompletions {
 		return []rename{
+			schema,
 			// A prompt may have been a string, a list of them, or tokens.
 			of(`^(prompts|messages)(\W.*)?$`, "prompt"),
 			of(`^top_logprobs$`, "logprobs"),
@@ -27,7 +29,7 @@ func renames(format string) []rename {
 		of(`^tools\[(\d+)\]\.`, "tools[$1].function."),
 		of(`^tool_choice\.name$`, "tool_choice.function.name"),
 		of(`^tool_choice\.mode$`, "tool_choice"),
-		of(`^response_format\.(name|schema)`, "response_format.json_schema.$1"),
+		schema,
 		of(`^(messages\[\d+\]\.tool_calls\[\d+\])\.(name|arguments)`, "$1.function.$2"),
 	}
 }

@@ -138,7 +138,8 @@ func TestEndErrorNamesTheClientsField(t *testing.T) {
 		}
 	}
 	for field, want := range map[string]string{
-		"prompts[2].tokens[1]": "prompt", "prompts": "prompt", "messages": "prompt", "top_logprobs": "logprobs", "n": "n",
+		"response_format.schema.a": "response_format.json_schema.schema.a",
+		"prompts[2].tokens[1]":     "prompt", "prompts": "prompt", "messages": "prompt", "top_logprobs": "logprobs", "n": "n",
 	} {
 		if e := failed(schemas.FormatOpenAICompletions, field); *e.Param != want {
 			t.Errorf("%s: got %s", field, *e.Param)

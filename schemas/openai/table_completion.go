@@ -30,12 +30,11 @@ var completionTable = concat(
 		streamParameters(),
 		[]Parameter{userParameter()},
 	),
-	from("vLLM", vllmSampling(),
+	from("vLLM", vllmSampling(), formatParameters(),
 		[]Parameter{
 			neutral("add_special_tokens", "true", "a text begins as the model's vocabulary has it", isBool(true)),
 		},
 		vllmRefused(),
-		refused("grammar is the way to constrain a completion", "response_format"),
 	),
 	from("llama.cpp", llamaSampling()),
 	from("Ollama",
