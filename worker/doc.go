@@ -1,13 +1,13 @@
 // Package worker joins the queue and the engine: it claims jobs of one model
-// as fast as the engine has room, and turns each into a sequence whose tokens
-// go into the job's log.
+// as fast as the engine has room, and turns each into sequences, one for every
+// choice, whose tokens go into the job's log.
 //
 // # One delivery
 //
 // A claimed job is served by one goroutine, which alone appends its events and
 // acknowledges it:
 //
-//	claim ─ decode ─ read the log ─ render ─ Submit ──── started ─ delta … ─ done ─┬─ ack
+//	claim ─ decode ─ read the log ─ plan ─── Submit ──── started ─ delta … ─ done ─┬─ ack
 //	          │           │           │        │            │         │            │
 //	          │           │           │        │            └─────────┴ cancelled ─┤
 //	          │           │           │        │                        expired ───┤
@@ -27,7 +27,7 @@
 //     the sequence is dropped and nothing else is written or acknowledged.
 //   - A resume is bound to the log: fingerprint and seed are those of the first
 //     started event, the tokens in the log are replayed and never emitted again,
-//     and the engine's text of them must equal the text in the log.
+//     and what they say must be what the log says.
 //   - A job that a worker's death interrupted keeps its started event without a
 //     requeued one; after Config.MaxDeaths of these it fails as worker_lost. What
 //     comes before the start can kill, too (a prompt in the tokenizer): a worker
@@ -38,6 +38,21 @@
 //   - A job that is offered again while it runs here is adopted: the run goes on
 //     and answers for both deliveries.
 //
+// # Choices
+//
+// A job has n choices of every prompt; choice k of a prompt draws with the job's
+// seed + k. The engine shares the prompt's cells among them. Their deltas
+// interleave in the one log, which has the end of each in its last delta, and of
+// the last one in done; when one fails, or the job is stopped, all end with it.
+//
+// What a choice says is a function of all its tokens: the engine's text of them,
+// split into reasoning, text and calls. Tokens come into the log with or before
+// what they say, never behind it, except that what only an end releases may need
+// several events, of which the first has the tokens. So a log that was cut
+// anywhere has the beginning of what its tokens say, or a little more: what is
+// missing is logged next, and what is there already is not logged again. A choice
+// that has ended in the log is not submitted again.
+//
 // # Claims
 //
 // The claim loop alone decides when to claim: when the engine has a free
@@ -46,6 +61,8 @@
 // before the claim, so one job may turn out not to fit now; it then waits inside
 // the engine, heartbeating, and nothing is claimed until it has its cells.
 // There is thus at most one claimed, unstarted job without a place, of any class.
+// A job takes as many places as it has choices; one with more of them than there
+// are places runs all the same, and its choices wait inside the engine.
 //
 // A job that this worker cannot serve goes back at once, for the server to offer
 // it again after a delay that doubles from Config.RetryDelay to MaxRetryDelay. It
@@ -61,10 +78,11 @@
 // # Stop
 //
 // When Run's context ends: the registry entry says draining and claiming stops;
-// jobs that have not started go back; running sequences finish until
-// Config.DrainTimeout; what is left gets its requeued event and goes back, so
+// jobs that have not started go back; the engine is drained: running sequences
+// finish until Config.DrainTimeout; what is left gets its requeued event and goes back, so
 // that another worker continues at the same token; the last events and
 // acknowledgements are flushed within Config.FlushTimeout; the registry entry is
-// removed and every goroutine joined. The engine and the queue stay open: they
-// are the caller's, to be closed after Run.
+// removed and every goroutine joined, but for one that waits for an engine which
+// hangs in native code. The engine, which takes nothing more, and the queue stay
+// open: they are the caller's, to be closed after Run.
 package worker

@@ -12,14 +12,11 @@ import (
 	"github.com/semantic-worker/semantic/schemas"
 )
 
-// mostCuts bounds the places where a log is cut in one test.
-const mostCuts = 24
-
-// cutsOf are the lengths to which a log of n events is cut, all of them if it is
+// cutsOf are some lengths to which a log of n events is cut, all of them if it is
 // short: from the started event to the last before the end.
-func cutsOf(n int) []int {
+func cutsOf(n, some int) []int {
 	var cuts []int
-	for cut := 2; cut < n; cut += max(1, n/mostCuts) {
+	for cut := 2; cut < n-1; cut += max(1, n/some) {
 		cuts = append(cuts, cut)
 	}
 	return append(cuts, n-1)
@@ -93,20 +90,20 @@ func TestDeathAfterEveryEvent(t *testing.T) {
 				whole.done()
 				requireNoError(t, first.drained())
 				h.emptied()
-				h.dieAfter(whole, job, c.worker...)
+				h.dieAfter(whole, job, 24, c.worker...)
 			})
 		}
 	}
 }
 
-// dieAfter cuts a log at its events, and wants every job whose worker died there
+// dieAfter cuts a log at about so many of its events, and wants every job whose worker died there
 // to be answered as the log is.
-func (h *house) dieAfter(whole record, job schemas.Job, setup ...func(*setup)) {
+func (h *house) dieAfter(whole record, job schemas.Job, cuts int, setup ...func(*setup)) {
 	h.t.Helper()
 	body, err := schemas.EncodeJob(job)
 	requireNoError(h.t, err)
 	tickets, cutAt := make(map[int]queue.Ticket), make(map[string]int)
-	for _, cut := range cutsOf(len(whole.events)) {
+	for _, cut := range cutsOf(len(whole.events), cuts) {
 		tickets[cut] = h.publish(fmt.Sprintf("cut-%d", cut), string(body), func(m *nats.Msg) {
 			m.Header.Set(schemas.HeaderRequestID, "r")
 		})

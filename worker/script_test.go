@@ -18,11 +18,10 @@ const assistant = "<|im_start|>assistant\n"
 // model that writes them.
 type scripted struct {
 	engine.Backend
-	script  string
-	tokens  map[engine.SeqID][]engine.Token
-	rows    []engine.Row
-	row     []float32
-	control []byte
+	script string
+	tokens map[engine.SeqID][]engine.Token
+	rows   []engine.Row
+	row    []float32
 }
 
 // says makes a worker's model say text.

@@ -16,6 +16,11 @@ import (
 // does not know the ids of the first.
 func asBatch(m *nats.Msg) { m.Subject = strings.Replace(m.Subject, ".normal.", ".batch.", 1) }
 
+// asInteractive publishes into the most urgent stream.
+func asInteractive(m *nats.Msg) {
+	m.Subject = strings.Replace(m.Subject, ".normal.", ".interactive.", 1)
+}
+
 const twinBody = `{"v":1,"model":"sim","temperature":0,"messages":[{"role":"user","content":"twin words=60"}]}`
 
 // The same job stored twice and offered to two workers: who runs it keeps it,
