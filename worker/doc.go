@@ -27,7 +27,7 @@
 //     the sequence is dropped and nothing else is written or acknowledged.
 //   - A resume is bound to the log: fingerprint and seed are those of the first
 //     started event, the tokens in the log are replayed and never emitted again,
-//     and what they say must be what the log says.
+//     and what they say must be what the log says (see Choices).
 //   - A job that a worker's death interrupted keeps its started event without a
 //     requeued one; after Config.MaxDeaths of these it fails as worker_lost. What
 //     comes before the start can kill, too (a prompt in the tokenizer): a worker
@@ -47,11 +47,11 @@
 //
 // What a choice says is a function of all its tokens: the engine's text of them,
 // split into reasoning, text and calls. Tokens come into the log with or before
-// what they say, never behind it, except that what only an end releases may need
-// several events, of which the first has the tokens. So a log that was cut
-// anywhere has the beginning of what its tokens say, or a little more: what is
-// missing is logged next, and what is there already is not logged again. A choice
-// that has ended in the log is not submitted again.
+// what they say; where that needs several events, the first has the tokens. So
+// what is in a log that was cut anywhere is the beginning of what its tokens and
+// the end say: what is missing is logged next, and what is there already is not
+// logged again; anything else is a contradiction, and the job fails. A choice that
+// has ended in the log is not submitted again.
 //
 // # Claims
 //
