@@ -82,6 +82,9 @@ func (l *opening) load(ctx context.Context) (*Backend, error) {
 	if l.o.GPULayers > 0 && !l.device.metal {
 		return nil, &DeviceError{Backend: "with " + strconv.Itoa(l.o.GPULayers) + " GPU layers", Reason: l.device.reason}
 	}
+	if l.o.CPUModelPath != "" && !l.device.metal {
+		l.o.ModelPath, l.o.WeightsHash = l.o.CPUModelPath, l.o.CPUWeightsHash
+	}
 	room, err := l.device.room()
 	if err != nil {
 		return nil, err
