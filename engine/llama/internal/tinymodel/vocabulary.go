@@ -21,7 +21,7 @@ type vocabulary struct {
 	// mute are the ids of tokens that the models never say: control tokens, and
 	// bytes that are no printable ASCII, so that what they say is text.
 	mute []int
-	more     []pair
+	more []pair
 }
 
 func (v *vocabulary) add(kind int32, tokens ...string) {
