@@ -84,7 +84,9 @@ func bitsRequests(b *testing.B, e *engine.Engine) []engine.Request {
 		if err != nil {
 			b.Fatal(err)
 		}
-		all = append(all, engine.Request{ID: fmt.Sprint(i), Prompt: ids, MaxTokens: bitsTokens - 4*(i%4), Logprobs: true, Sampling: engine.Sampling{IgnoreEOS: true}})
+		all = append(all, engine.Request{
+			ID: fmt.Sprint(i), Prompt: ids, MaxTokens: bitsTokens - 4*(i%4), Logprobs: true, Sampling: engine.Sampling{IgnoreEOS: true},
+		})
 	}
 	return all
 }
