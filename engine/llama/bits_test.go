@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -85,7 +86,7 @@ func bitsRequests(b *testing.B, e *engine.Engine) []engine.Request {
 			b.Fatal(err)
 		}
 		all = append(all, engine.Request{
-			ID: fmt.Sprint(i), Prompt: ids, MaxTokens: bitsTokens - 4*(i%4), Logprobs: true, Sampling: engine.Sampling{IgnoreEOS: true},
+			ID: strconv.Itoa(i), Prompt: ids, MaxTokens: bitsTokens - 4*(i%4), Logprobs: true, Sampling: engine.Sampling{IgnoreEOS: true},
 		})
 	}
 	return all
