@@ -51,15 +51,33 @@ func TestQuantize(t *testing.T) {
 		t.Errorf("info %+v", b.Info())
 	}
 	// So short a text tells no more than that nothing is broken.
-	was, is := perplexity(t, original, "../../LICENSE", 2), perplexity(t, b, "../../LICENSE", 2)
+	was, is := perplexity(surprises(t, original, "../../LICENSE", 2)), perplexity(surprises(t, b, "../../LICENSE", 2))
 	if t.Logf("perplexity: Q4_1 %.3f, Q8_0 %.3f", was, is); math.Abs(is/was-1) > 0.03 {
 		t.Errorf("perplexity %.3f, was %.3f", is, was)
 	}
 }
 
-// perplexity of a text's first chunks of 512 tokens: of the last three quarters
-// of each, with the first before them.
-func perplexity(t testing.TB, b *Backend, file string, chunks int) float64 {
+func perplexity(surprises []float64) float64 {
+	mean, _ := meanOf(surprises)
+	return math.Exp(mean)
+}
+
+// meanOf is the mean and its standard error.
+func meanOf(values []float64) (mean, deviation float64) {
+	n := float64(len(values))
+	for _, v := range values {
+		mean += v / n
+	}
+	for _, v := range values {
+		deviation += (v - mean) * (v - mean) / n
+	}
+	return mean, math.Sqrt(deviation / n)
+}
+
+// surprises are the negative logarithms of the probabilities of the tokens in a
+// text's first chunks of 512: in the last three quarters of each, with the first
+// before them.
+func surprises(t testing.TB, b *Backend, file string, chunks int) []float64 {
 	t.Helper()
 	text, err := os.ReadFile(file)
 	if err != nil {
@@ -70,7 +88,7 @@ func perplexity(t testing.TB, b *Backend, file string, chunks int) float64 {
 		t.Fatal(err)
 	}
 	const chunk = 512
-	sum, n := 0.0, 0
+	var all []float64
 	for ; len(ids) >= chunk && chunks > 0; ids, chunks = ids[chunk:], chunks-1 {
 		rows := rowsOf(b, 0, ids[:chunk]...)
 		for i := chunk / 4; i < chunk; i++ {
@@ -80,21 +98,21 @@ func perplexity(t testing.TB, b *Backend, file string, chunks int) float64 {
 			t.Fatal(err)
 		}
 		for i := chunk / 4; i < chunk-1; i++ {
-			sum -= logProbability(logits(t, b, i), ids[i+1])
-			n++
+			all = append(all, -logProbability(logits(t, b, i), ids[i+1]))
 		}
 		remove(t, b, 0, 0)
 	}
-	if n == 0 {
+	if len(all) == 0 {
 		t.Fatal("the text is too short")
 	}
-	return math.Exp(sum / float64(n))
+	return all
 }
 
 // BenchmarkPerplexity compares the default model with what is made of it, on a
-// longer text: in Q8_0 the perplexity is to stay within half a percent.
+// longer text: how many percent more the perplexity is, and the standard error of
+// that.
 func BenchmarkPerplexity(b *testing.B) {
-	was := 0.0
+	var was []float64
 	for _, name := range []string{"Q4_1", "Q8_0", "Q4_0"} {
 		b.Run(name, func(b *testing.B) {
 			backend := open(b, func(o *Options) {
@@ -104,14 +122,19 @@ func BenchmarkPerplexity(b *testing.B) {
 				}
 			})
 			for b.Loop() {
-				is := perplexity(b, backend, "testdata/prose.txt", math.MaxInt)
-				if name == "Q4_1" {
+				is := surprises(b, backend, "testdata/prose.txt", math.MaxInt)
+				if was == nil {
 					was = is
 				}
-				b.ReportMetric(is, "perplexity")
-				if was > 0 {
-					b.ReportMetric(100*(is/was-1), "%more")
+				more := make([]float64, len(is))
+				for i := range is {
+					more[i] = is[i] - was[i]
 				}
+				mean, deviation := meanOf(more)
+				b.ReportMetric(perplexity(is), "perplexity")
+				b.ReportMetric(100*mean, "%more")
+				b.ReportMetric(100*deviation, "%error")
+				b.ReportMetric(float64(len(is)), "tokens")
 			}
 			b.ReportMetric(0, "ns/op")
 		})
