@@ -62,10 +62,10 @@ type ModelInfo struct {
 type MemoryKind int
 
 const (
-	// MemoryCells: positions can be removed from the end and shared in part.
+	// MemoryCells says that positions can be removed from the end and shared in part.
 	MemoryCells MemoryKind = iota
-	// MemoryWhole: sliding-window, recurrent and hybrid models. A sequence is
-	// removed, shared and saved as a whole only, at the length it has.
+	// MemoryWhole is that of sliding-window, recurrent and hybrid models: a
+	// sequence is removed, shared and saved as a whole only, at the length it has.
 	MemoryWhole
 )
 

@@ -17,6 +17,9 @@
 // (Finish), or by Cancel, Drain, Close, a slow consumer or a failed backend; its
 // place and cells are free again before the next step.
 //
+// Rank orders sequences: by Request.Class, then by arrival. Places are given in
+// that order, room is taken in the reverse one.
+//
 // # Planning a step
 //
 // The planner is a pure function of planInput. What it keeps:
@@ -26,30 +29,61 @@
 //   - The positions of a sequence are contiguous with what is resident.
 //   - Every running sequence that is not blocked has one decode row in each step,
 //     before any other row is planned.
-//   - Where a cell for one is missing, the latest of all resident sequences is
-//     preempted: its cells are removed, it waits and is computed again later; its
-//     stream pauses and goes on with the same tokens. The earliest unblocked
-//     sequence always advances, and nothing fails for want of room.
-//   - A waiting sequence is admitted in the order of arrival, when its tokens fit
-//     beside what the resident ones were promised and a reserve.
-//   - Prompts prefill in chunks. While others decode, all chunks of a step are
-//     capped; otherwise they share it. Every prompt advances within as many steps
-//     of its kind as there are prompts.
-//   - A prompt that prefills alone is cut at multiples of Config.PrefillChunk, a
-//     function of the prompt and nothing else; in company at multiples of 64 as
-//     far as there are rows and cells for them.
+//   - Where a cell for one is missing, the last in rank of all resident sequences
+//     is preempted: its stream pauses and goes on with the same tokens. The first
+//     unblocked sequence always advances, and nothing fails for want of room.
+//   - Prompts take what rows are left, the one with the fewest rows left first. A
+//     step without rows for it makes a prompt count as 256 rows shorter, so that
+//     long ones have their turn: every prompt advances within a bounded number of
+//     steps.
+//   - Prompts are cut at multiples of Config.PrefillChunk, a function of the
+//     prompt and nothing else; where a step has not that many rows or cells for
+//     them, at multiples of 64; elsewhere only where nothing else is possible.
+//   - While others decode, a step has as many pieces of 64 prompt rows as the
+//     pace allows: it takes at most Config.InterTokenBound times as long as
+//     without any, by the medians of measured steps. Where one piece alone takes
+//     longer, steps go without any so that the mean keeps to the bound, but at
+//     most 8 in a row. When nothing decodes there is no such cap.
 //   - A step that replays tokens has no prefill rows and at most 32 rows (with 32
 //     and more decoding, one beside them). Steps that replay and steps that
 //     prefill take turns.
 //
-// The last two are why a resumed stream continues as the uninterrupted one would
-// have: small steps of any size give the same bits, large ones others.
+// The cuts and the size of replays are why a resumed stream continues as the
+// uninterrupted one would have: small steps of any size give the same bits, large
+// ones others.
+//
+// # Room
+//
+// Cells are given out one by one and accounted for in blocks of up to 256
+// consecutive positions; cells that several sequences share count once. The sum
+// is the backend's own count.
+//
+//   - A waiting sequence is admitted when what it must compute fits beside what
+//     the resident ones were promised and a reserve. Nobody behind it overtakes.
+//   - Its prompt begins with the cells of whoever has the most of it resident: all
+//     but the last token, or a multiple of 64 tokens (Usage.Cached).
+//   - While another is just reading what both have in common it waits for that
+//     one, and stands in nobody's way; when that one is gone it, or the first of
+//     those that waited, reads instead.
+//   - The state of a preempted sequence is kept in RAM (Config.SpillBytes) if
+//     bringing it back takes less time than computing it again, as measured, and
+//     no cell of it is shared.
+//   - With MemoryWhole a sequence is shared only as a whole, and an interrupted
+//     one is computed again from its beginning.
+//
+// # Faults
+//
+// What a backend refuses (ErrInvalid) is tried again with each sequence alone,
+// and only those end whose rows it refuses then. What it fails at (ErrBackend)
+// ends every sequence and the engine: Failed is closed, and the process should be
+// replaced.
 //
 // # What is a function of what
 //
-// A token is a function of the logits, Sampling and its position. Text is a
-// function of the token ids (ReplayText). So a sequence that is cut anywhere and
-// submitted again with what it had generated as Request.Emitted gives the same
+// A token is a function of the logits, Sampling, its position and the tokens
+// before it. Text is a function of the token ids (ReplayText); what the end
+// releases of it comes in one Chunk with Finish. So a sequence that is cut anywhere
+// and submitted again with what it had generated as Request.Emitted gives the same
 // tokens, text and usage, as far as the backend gives the same logits: always in
 // the simulation; on a CPU with f16 KV and a model in Q4_0, Q4_1 or Q8_0 when it
 // is alone or Config.StepRows is at most 63.

@@ -254,6 +254,7 @@ func TestMetrics(t *testing.T) {
 	if ratio := value("semantic_pool_utilization_ratio"); !(ratio > 0 && ratio < 1) {
 		t.Errorf("utilization %v while it runs", ratio)
 	}
+	twin := mustCollect(t, submit(t, e, engine.Request{ID: "b", Prompt: ask(t, e, "a", 20), MaxTokens: 1}))
 	mustCollect(t, s)
 	completion := e.Snapshot()
 	for name, ok := range map[string]func(float64) bool{
@@ -261,6 +262,12 @@ func TestMetrics(t *testing.T) {
 		"semantic_tokens_generated_total": func(v float64) bool { return v > 20 },
 		"semantic_tokens_per_second":      func(v float64) bool { return v > 2 },
 		"semantic_batch_size":             func(v float64) bool { return v == float64(completion.Steps) },
+		"semantic_step_seconds":           func(v float64) bool { return v > 0 },
+		"semantic_prefill_rows_total":     func(v float64) bool { return v == float64(completion.PrefillRows) && v > 0 },
+		"semantic_cached_tokens_total":    func(v float64) bool { return v == float64(twin.last.Usage.Cached) && v > 0 },
+		"semantic_preemptions_total":      func(v float64) bool { return v == 0 },
+		"semantic_pool_blocks":            func(v float64) bool { return v > 0 },
+		"semantic_kept_state_bytes":       func(v float64) bool { return v == 0 },
 		"semantic_memory_used_bytes":      func(v float64) bool { return v > 0 },
 	} {
 		if v := value(name); !ok(v) {

@@ -138,10 +138,23 @@ func (e *Engine) plan() (_ *plan, ok bool) {
 	in := planInput{step: l.steps, rows: e.limits.Batch, chunk: e.config.PrefillChunk, free: e.freeCells(), sequences: l.views}
 	in.pieces, in.replay = l.pace.allow(decode)
 	plan := l.planner.next(in)
+	if len(plan.rows) == 0 || len(plan.preempt) > 0 {
+		e.checkCells()
+	}
 	for _, i := range plan.preempt {
 		e.preempt(l.planned[i])
 	}
 	return plan, len(plan.rows) > 0 && !l.broken
+}
+
+// checkCells ends an engine whose backend has lost cells, when room is short:
+// sequences would take each other's for ever.
+func (e *Engine) checkCells() {
+	counted, used := e.loop.pool.used, e.backend.CellsUsed()
+	could := slices.ContainsFunc(e.loop.running, func(s *Sequence) bool { return s.phase() != PhaseBlocked })
+	if could && counted != used {
+		e.breakDown(fmt.Errorf("%w: %d cells are in use, of which sequences have %d", ErrBackend, used, counted))
+	}
 }
 
 // rest waits until there is something to do.

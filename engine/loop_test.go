@@ -379,7 +379,8 @@ func TestAnyLoadGivesTheSameText(t *testing.T) {
 			rt.Fatalf("the pool and the backend counted differently before %d steps", n)
 		}
 		snapshot := tight.Snapshot()
-		if room := tight.Room(); snapshot.CellsUsed+snapshot.BlocksUsed+int(snapshot.KeptBytes) != 0 || room.Cells != snapshot.Cells || room.Sequences != tight.Limits().Sequences {
+		used := snapshot.CellsUsed + snapshot.BlocksUsed + int(snapshot.KeptBytes)
+		if room := tight.Room(); used != 0 || room.Cells != snapshot.Cells || room.Sequences != tight.Limits().Sequences {
 			rt.Fatalf("not all is free: %+v %+v", snapshot, room)
 		}
 	})

@@ -33,6 +33,7 @@ type broken struct {
 	logits   func(b *broken, i int, logits []float32) ([]float32, error)
 	remove   func(b *sim.Backend, seq engine.SeqID, from int32) error
 	share    func(b *sim.Backend, dst, src engine.SeqID, n int32) error
+	restore  func(b *sim.Backend, seq engine.SeqID, state []byte) error
 	used     func(used int) int
 	rows     []engine.Row
 	vocab    engine.Vocabulary
@@ -81,6 +82,13 @@ func (b *broken) Share(dst, src engine.SeqID, n int32) error {
 		return b.share(b.Backend, dst, src, n)
 	}
 	return b.Backend.Share(dst, src, n)
+}
+
+func (b *broken) Restore(seq engine.SeqID, state []byte) error {
+	if b.restore != nil {
+		return b.restore(b.Backend, seq, state)
+	}
+	return b.Backend.Restore(seq, state)
 }
 
 func (b *broken) CellsUsed() int {
@@ -156,6 +164,29 @@ func TestFindsBrokenPromises(t *testing.T) {
 				return b.Step([]engine.Row{{Seq: dst, Pos: n}})
 			}},
 			"backend/shared positions use no cells",
+		},
+		"what is shared is something else": {
+			&broken{share: func(b *sim.Backend, dst, _ engine.SeqID, n int32) error {
+				for pos := range n {
+					if err := b.Step([]engine.Row{{Seq: dst, Pos: pos}}); err != nil {
+						return err
+					}
+				}
+				return nil
+			}},
+			"engine/a beginning that many share is read once",
+		},
+		"it does not share": {
+			&broken{share: func(*sim.Backend, engine.SeqID, engine.SeqID, int32) error { return engine.ErrInvalid }},
+			"engine/n of one prompt",
+		},
+		"states come back as something else": {
+			&broken{restore: func(b *sim.Backend, seq engine.SeqID, state []byte) error {
+				// A bit of what the model knows after the last token.
+				state[len(state)-56] ^= 1
+				return b.Restore(seq, state)
+			}},
+			"engine/preempted sequences go on",
 		},
 		"gaps are taken": {
 			&broken{step: func(b *sim.Backend, rows []engine.Row) error {

@@ -25,17 +25,17 @@ func (c *counting) Step(rows []engine.Row) error {
 	if err == nil {
 		c.rows.Add(int64(len(rows)))
 	}
-	return err //nolint:wrapcheck // as if it were the backend's
+	return err
 }
 
 func (c *counting) Save(seq engine.SeqID, n int32) ([]byte, error) {
 	c.saves.Add(1)
-	return c.Backend.Save(seq, n) //nolint:wrapcheck // as if it were the backend's
+	return c.Backend.Save(seq, n)
 }
 
 func (c *counting) Restore(seq engine.SeqID, state []byte) error {
 	c.restores.Add(1)
-	return c.Backend.Restore(seq, state) //nolint:wrapcheck // as if it were the backend's
+	return c.Backend.Restore(seq, state)
 }
 
 // roomCases are about cells that are shared, taken away and given back.

@@ -46,6 +46,9 @@ func TestArchitectures(t *testing.T) {
 			if info.Architecture != string(a) || info.Quantisation != "Q8_0" || info.ContextTrained != tinymodel.Context {
 				t.Errorf("info %+v", info)
 			}
+			if said := strings.Contains(info.ContextReason, "kept as wholes, since "+s.MemoryReason); said != (want.memory == engine.MemoryWhole) {
+				t.Errorf("context reason %q", info.ContextReason)
+			}
 			if want.memory == engine.MemoryWhole {
 				testWhole(t, b)
 			}

@@ -358,8 +358,10 @@ func Open(ctx context.Context, o Options) (*Backend, error) {
 	} else if usable := UsableCores(); o.Threads > usable {
 		return nil, &ThreadsError{Threads: o.Threads, Cores: usable}
 	}
-	if err := checkFile(o.ModelPath); err != nil {
-		return nil, err
+	for _, path := range []string{o.ModelPath, o.CPUModelPath} {
+		if err := checkFile(path); path != "" && err != nil {
+			return nil, err
+		}
 	}
 	lib, err := libraryOf(o.LibDir, o.RuntimeVersion)
 	if err != nil {

@@ -41,7 +41,8 @@ func TestSpeaks(t *testing.T) {
 		t.Errorf("reason %q", info.ContextReason)
 	}
 	status := b.Status()
-	if status.Memory != engine.MemoryCells || status.MemoryReason == "" || status.Threads != 1 || status.Release != "v0.4.0" || status.Device == "" || status.DeviceReason == "" {
+	if status.Memory != engine.MemoryCells || status.MemoryReason == "" || status.Threads != 1 ||
+		status.Release != "v0.4.0" || status.Device == "" || status.DeviceReason == "" {
 		t.Errorf("status %+v", status)
 	}
 }

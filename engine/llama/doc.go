@@ -3,8 +3,8 @@
 //
 // # Who owns what
 //
-// The goroutine that calls Step, Logits, Remove, Share, CellsUsed and Close
-// owns the native context; it is locked to its OS thread by the engine.
+// The goroutine that calls Step, Logits, Remove, Share, Save, Restore, CellsUsed
+// and Close owns the native context; it is locked to its OS thread by the engine.
 // Vocabulary, Info, Limits, Status and Interrupt are safe from any goroutine.
 // The libraries themselves belong to the process: they are loaded once, by the
 // first Open, and never unloaded; a later Open must name the same folder.
@@ -22,6 +22,10 @@
 //   - logits of a row that did not ask for them, or of a step that failed;
 //   - Share with an empty source range, onto itself or onto a sequence in use;
 //   - Remove of a sequence or position that cannot be;
+//   - Save of positions that are not there, Restore of anything that Save of such
+//     a backend has not returned, or that was damaged since;
+//   - with engine.MemoryWhole, everything with a part of a sequence, and with
+//     a sequence that an interrupted step has left half changed but Remove of it;
 //   - any call after Close or after ErrBackend.
 //
 // The KV cache is always unified, without which a partial seq_cp aborts. The
@@ -35,7 +39,12 @@
 // A step of one row is computed otherwise if there are several threads and the
 // highest cell in use is beyond the first 256: llama.cpp then splits the cache
 // between them. So with several threads a stream's bits may depend on whether
-// others decode beside it; with one thread they do not.
+// others decode beside it; with one thread they do not. The number of threads is
+// measured and changes with what else needs the cores, unless Options.Threads
+// fixes it: see governor.
+//
+// Cells that are out of order change the bits too: a sequence that grows into
+// cells which another has left of it. A saved state keeps the order of its cells.
 //
 // # Cells
 //

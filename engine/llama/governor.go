@@ -8,12 +8,13 @@ import "time"
 //
 // What it sees of a window of steps is how many cores the threads did not get:
 // threads less processor time ÷ wall time. While more than lostCores are lost it
-// steps down. It steps up again by trying: one thread more after a time of calm.
-// Every step down doubles that time; staying at the most for twice of it makes it
+// steps down. It steps up again by trying: one thread more after a time of calm,
+// unless the system says that nothing is free. A trial that fails can cost a
+// second on a machine that is busy. Every step down doubles that time; staying at the most for twice of it makes it
 // short again. So in surroundings that stay as they are, and in such that change
 // for ever, the number changes ever more seldom.
 //
-// It is a function of what it was told: it has no clock and reads nothing. The
+// It is a function of what it was told: it has no clock. The
 // processor time is the whole process's, so what the process itself computes
 // besides hides as much of what others take.
 type governor struct {
@@ -31,6 +32,11 @@ type governor struct {
 	// climbing is whether the last change was a trial that was confirmed: then
 	// climbWait is enough for the next.
 	climbing bool
+	// spare tells how many cores nobody has used lately; false or nil where that
+	// is not known.
+	spare func() (cores float64, known bool)
+	// looked is the calm at which spare was asked last.
+	looked time.Duration
 }
 
 const (
@@ -90,17 +96,31 @@ func (g *governor) judge(got float64) {
 		wait = min(wait, climbWait)
 	}
 	switch {
-	case g.threads < g.most && g.calm >= wait:
+	case g.threads < g.most && g.calm >= wait && g.worthTrying():
 		g.threads++
-		g.trial, g.calm = true, 0
+		g.trial, g.calm, g.looked = true, 0, 0
 	case g.threads == g.most && g.calm >= 2*g.wait:
 		g.wait = minWait
 	}
 }
 
+// worthTrying asks the system, once in minWait, whether another thread would get
+// as much of a core as it has to.
+func (g *governor) worthTrying() bool {
+	if g.spare == nil {
+		return true
+	}
+	if g.calm-g.looked < minWait && !g.climbing {
+		return false
+	}
+	g.looked = g.calm
+	cores, known := g.spare()
+	return !known || cores >= 1-lostCores
+}
+
 // down takes as many threads as got cores.
 func (g *governor) down(got float64) {
 	g.threads = max(1, min(g.threads-1, int(got+1-lostCores)))
-	g.trial, g.bad, g.climbing, g.calm = false, false, false, 0
+	g.trial, g.bad, g.climbing, g.calm, g.looked = false, false, false, 0, 0
 	g.wait = min(2*g.wait, maxWait)
 }

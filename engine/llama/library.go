@@ -244,6 +244,16 @@ type logs struct {
 	level binding.LogLevel
 	// errs are the lines at error level since startErrors.
 	errs []string
+	// watcher sees every line; nil for nobody.
+	watcher func(line string)
+}
+
+// watch shows every line to a function, which must not call the library; nil
+// ends it.
+func (l *logs) watch(watcher func(line string)) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.watcher = watcher
 }
 
 // use directs the lines to a logger; nil discards them.
@@ -277,6 +287,9 @@ func (l *logs) receive(level binding.LogLevel, text, _ uintptr) {
 func (l *logs) emit(line string) {
 	if line == "" || strings.Trim(line, ".") == "" {
 		return
+	}
+	if l.watcher != nil {
+		l.watcher(line)
 	}
 	if l.level >= binding.LogLevelError && len(l.errs) < 8 {
 		l.errs = append(l.errs, line)

@@ -82,6 +82,9 @@ func (l *opening) load(ctx context.Context) (*Backend, error) {
 	if l.o.GPULayers > 0 && !l.device.metal {
 		return nil, &DeviceError{Backend: "with " + strconv.Itoa(l.o.GPULayers) + " GPU layers", Reason: l.device.reason}
 	}
+	if l.o.CPUModelPath != "" && !l.device.metal {
+		l.o.ModelPath, l.o.WeightsHash = l.o.CPUModelPath, l.o.CPUWeightsHash
+	}
 	room, err := l.device.room()
 	if err != nil {
 		return nil, err
@@ -122,6 +125,9 @@ func (l *opening) load(ctx context.Context) (*Backend, error) {
 	l.status.Threads, l.status.KVType, l.status.ThreadsReason = l.o.Threads, l.o.KVType, "as asked for"
 	l.status.Weights, l.status.Compute, l.status.KV = room.Weights, room.Compute-states, l.status.KV*uint64(cells)+states
 	l.status.Memory, l.status.MemoryReason = l.memoryKind(length)
+	if l.status.Memory == engine.MemoryWhole {
+		reason += "; sequences are kept as wholes, since " + l.status.MemoryReason
+	}
 	return l.backend(vocab, weights, length, cells, trained, reason)
 }
 

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -19,6 +20,9 @@ func probeCores() cores {
 	}
 	return c.bound(float64(c.usable))
 }
+
+// idleTime is not known on this system.
+func idleTime() (time.Duration, bool) { return 0, false }
 
 // ProbeMemory reads what this process can still take: pages that are free or
 // can be dropped without writing them anywhere.

@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -81,6 +82,22 @@ func cpuList(text string) map[int]bool {
 		}
 	}
 	return set
+}
+
+// idleTime is how long cores of this machine had nothing to do since it was
+// started, all of them together; false where that is not known.
+func idleTime() (time.Duration, bool) {
+	text, err := os.ReadFile("/proc/stat")
+	if err != nil {
+		return 0, false
+	}
+	line, _, _ := strings.Cut(string(text), "\n")
+	// cpu USER NICE SYSTEM IDLE IOWAIT …, in hundredths of a second.
+	fields := strings.Fields(line)
+	if len(fields) < 6 || fields[0] != "cpu" {
+		return 0, false
+	}
+	return time.Duration((number(fields[4]) + number(fields[5])) * float64(time.Second) / 100), true
 }
 
 // ProbeMemory reads what this process can still take: MemAvailable, or less

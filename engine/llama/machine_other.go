@@ -5,11 +5,15 @@ package llama
 import (
 	"errors"
 	"runtime"
+	"time"
 )
 
 func probeCores() cores {
 	return cores{usable: runtime.NumCPU()}.bound(float64(runtime.NumCPU()))
 }
+
+// idleTime is not known on this system.
+func idleTime() (time.Duration, bool) { return 0, false }
 
 // ProbeMemory is not known on this system.
 func ProbeMemory() (Memory, error) {

@@ -54,6 +54,10 @@ type Options struct {
 	// WeightsHash is the file's SHA-256 in hex, for the fingerprint; empty makes
 	// Open read and hash the whole file.
 	WeightsHash string
+	// CPUModelPath and CPUWeightsHash name another file of the same model that
+	// is loaded instead if the CPU computes, in a type that it has fast kernels
+	// for; empty where there is none.
+	CPUModelPath, CPUWeightsHash string
 	// RuntimeVersion is the llama.cpp release that the libraries must be, like
 	// "v0.4.0"; empty takes any. Another is refused with *VersionError.
 	RuntimeVersion string

@@ -89,9 +89,10 @@ func (b *Backend) Restore(seq engine.SeqID, state []byte) error {
 		return fmt.Errorf("llama: restore %d positions with %d of %d cells free: %w", n, free, b.limits.Cells, engine.ErrNoRoom)
 	}
 	payload := state[stateHeader:]
-	read, _, _ := purego.SyscallN(b.lib.stateSet, uintptr(b.context), uintptr(unsafe.Pointer(&payload[0])), uintptr(len(payload)), uintptr(seq))
+	size := uintptr(len(payload))
+	read, _, _ := purego.SyscallN(b.lib.stateSet, uintptr(b.context), uintptr(unsafe.Pointer(&payload[0])), size, uintptr(seq))
 	last, _, _ := purego.SyscallN(b.lib.seqPosMax, uintptr(b.memory), uintptr(seq))
-	if read != uintptr(len(payload)) || int32(last) != n-1 {
+	if read != size || int32(last) != n-1 {
 		// What it has set before it failed is still there.
 		b.removeNative(seq, 0)
 		return fmt.Errorf("llama: the library refused the state of %d positions: %s: %w", n, b.lib.logs.takeErrors(), engine.ErrInvalid)

@@ -22,6 +22,18 @@ type threading struct {
 	// the step that runs.
 	began time.Time
 	cpu   time.Duration
+	// asked is when spare was asked last, and idle what idleTime was then.
+	asked time.Time
+	idle  time.Duration
+}
+
+// spare is how many cores nobody used since it was asked before.
+func (t *threading) spare() (cores float64, known bool) {
+	idle, known := idleTime()
+	now := time.Now()
+	cores = (idle - t.idle).Seconds() / now.Sub(t.asked).Seconds()
+	t.asked, t.idle = now, idle
+	return cores, known
 }
 
 func (t *threading) stepBegins() {
@@ -42,6 +54,7 @@ func (b *Backend) stepEnds() {
 	t.ended = now
 	if threads != before {
 		b.setThreads(threads)
+		_, _ = t.spare() // what was before does not count
 		t.log.Debug("threads changed", "threads", threads, "before", before, "most", t.g.most, "wait", t.g.wait)
 	}
 }
@@ -109,6 +122,8 @@ func (b *Backend) measureThreads(ctx context.Context, most int, log *slog.Logger
 	b.status.ThreadsReason = "measured, a token: " + strings.Join(said, ", ")
 	if limit > 1 {
 		b.threading = &threading{g: newGovernor(best, limit), log: log, ended: time.Now()}
+		b.threading.g.spare = b.threading.spare
+		_, _ = b.threading.spare()
 		b.status.ThreadsReason += "; fewer while something else needs the cores"
 	}
 	return nil

@@ -254,7 +254,8 @@ func (b *Backend) Remove(seq engine.SeqID, from int32) error {
 		return fmt.Errorf("%w: position %d", engine.ErrInvalid, from)
 	}
 	if resident := len(b.cells.sequences[seq]); b.whole() && from > 0 && int(from) < resident {
-		return fmt.Errorf("%w: positions from %d of sequence %d, which has %d and is removed as a whole only", engine.ErrInvalid, from, seq, resident)
+		return fmt.Errorf("%w: positions from %d of sequence %d, which has %d and is removed as a whole only",
+			engine.ErrInvalid, from, seq, resident)
 	}
 	b.cells.remove(seq, int(from))
 	return nil

@@ -61,7 +61,7 @@ func TestValues(t *testing.T) {
 	}
 }
 
-func readCases(t *testing.T) []valueCase {
+func readCases(t testing.TB) []valueCase {
 	t.Helper()
 	files, err := filepath.Glob("testdata/values/*.txt")
 	if err != nil || len(files) == 0 {
@@ -83,7 +83,7 @@ func readCases(t *testing.T) []valueCase {
 	return list
 }
 
-func readLine(t *testing.T, list []valueCase, line string) []valueCase {
+func readLine(t testing.TB, list []valueCase, line string) []valueCase {
 	t.Helper()
 	mark, text, _ := strings.Cut(line, " ")
 	if mark == "#" {

@@ -189,6 +189,24 @@ func (e *expression) nothing() bool {
 // runeSet is a set of code points: pairs of first and last, ascending.
 type runeSet []rune
 
+// normal sorts the pairs of a set and joins neighbours.
+func (s runeSet) normal() runeSet {
+	var pairs [][2]rune
+	for i := 0; i < len(s); i += 2 {
+		pairs = append(pairs, [2]rune{s[i], s[i+1]})
+	}
+	slices.SortFunc(pairs, func(a, b [2]rune) int { return int(a[0] - b[0]) })
+	var out runeSet
+	for _, p := range pairs {
+		if n := len(out); n > 0 && out[n-1]+1 == p[0] {
+			out[n-1] = p[1]
+		} else {
+			out = append(out, p[0], p[1])
+		}
+	}
+	return out
+}
+
 // minus removes single code points.
 func (s runeSet) minus(points []rune) runeSet {
 	slices.Sort(points)
@@ -222,4 +240,11 @@ func (s runeSet) within(first, last rune) runeSet {
 	return out
 }
 
-func (s runeSet) has(r rune) bool { return len(s.within(r, r)) > 0 }
+func (s runeSet) has(r rune) bool {
+	for i := 0; i < len(s); i += 2 {
+		if s[i] <= r && r <= s[i+1] {
+			return true
+		}
+	}
+	return false
+}

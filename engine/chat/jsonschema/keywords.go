@@ -76,8 +76,9 @@ func keywordTable() []keyword {
 		kept("uniqueItems", "false; true where there is at most one item, and beside enum or const.", typeArray, parseUnique),
 		kept("minLength", "In code points.", typeString, parseCount(func(s *schema) **count { return &s.minLength })),
 		kept("maxLength", "In code points.", typeString, parseCount(func(s *schema) **count { return &s.maxLength })),
-		kept("pattern", "Literals, classes, groups, alternatives, quantifiers, ^ and $ at the ends. Not: look-around, back references, \\b. "+
-			"Beside minLength and maxLength where at most one part of the pattern varies in length.", typeString, parsePattern),
+		kept("pattern", "Literals, classes, groups, alternatives, quantifiers, ^ and $ at the ends, look-ahead right behind ^. Not: look-around "+
+			"elsewhere, back references, \\b. Beside lengths, a format and other patterns where all of it has at most 3,000 cases.",
+			typeString, parsePattern),
 		kept("format", "Strings: date-time, date, time, duration, uuid, email, hostname, ipv4, ipv6, uri. Integers: int32, int64. "+
 			"float, double and password change nothing. Any other is refused.", 0, parseFormat),
 		kept("minimum", "", typeNumber, parseBound(false, false)),

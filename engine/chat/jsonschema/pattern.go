@@ -2,40 +2,136 @@ package jsonschema
 
 import (
 	"errors"
+	"iter"
 	"regexp"
 	"regexp/syntax"
+	"strings"
 	"unicode/utf8"
 )
 
 // newPattern parses a pattern of ECMA 262.
 func newPattern(at *value, source string) (*pattern, error) {
-	translated, err := translate(source)
+	ahead, rest, err := cutAhead(source)
 	if err != nil {
 		return nil, at.refuse("%s", err)
 	}
-	compiled, err := regexp.Compile(translated)
+	p := &pattern{at: at, source: source}
+	for _, a := range append([]lookahead{{source: rest}}, ahead...) {
+		part, err := newPart(a.source)
+		if err != nil {
+			return nil, at.refuse("%s", err)
+		}
+		part.not = a.not
+		p.parts = append(p.parts, part)
+	}
+	p.text = p.parts[0].text
+	return p, nil
+}
+
+func newPart(source string) (patternPart, error) {
+	translated, err := translate(source)
 	if err != nil {
-		return nil, at.refuse("is no pattern that is known here: %s", patternReason(err))
+		return patternPart{}, err
 	}
 	parsed, err := syntax.Parse(translated, syntax.Perl)
 	if err != nil {
-		return nil, at.refuse("is no pattern that is known here: %s", patternReason(err))
+		return patternPart{}, patternReason(err)
 	}
 	text, err := convert(parsed, edge, edge)
 	if err != nil {
-		return nil, at.refuse("%s", err)
+		return patternPart{}, err
 	}
-	return &pattern{at: at, source: translated, regex: compiled, text: text}, nil
+	return patternPart{condition: condition{text: text}, regex: translated}, nil
 }
 
-func patternReason(err error) string {
+func patternReason(err error) error {
+	reason := err.Error()
 	if known := new(syntax.Error); errors.As(err, &known) {
-		return string(known.Code)
+		reason = string(known.Code)
 	}
-	return err.Error()
+	return errors.New("is no pattern that is known here: " + reason)
 }
 
-func (p *pattern) matches(text string) bool { return p.regex.MatchString(text) }
+// matches is for the few strings of enum and const: it compiles the pattern.
+func (p *pattern) matches(text string) bool {
+	for _, part := range p.parts {
+		// What was parsed compiles; if not, the string is left out.
+		if found, err := regexp.MatchString(part.regex, text); err != nil || found == part.not {
+			return false
+		}
+	}
+	return true
+}
+
+// lookahead is what must, or must not, be found at the beginning of the string.
+type lookahead struct {
+	source string
+	not    bool
+}
+
+// cutAhead takes the groups (?=...) and (?!...) off that stand right behind ^:
+// there, and only there, they say something of the whole string.
+func cutAhead(source string) (list []lookahead, rest string, err error) {
+	rest, ok := strings.CutPrefix(source, "^")
+	if !ok {
+		return nil, source, nil
+	}
+	for strings.HasPrefix(rest, "(?=") || strings.HasPrefix(rest, "(?!") {
+		end := 0
+		for n, depth := range structure(rest) {
+			if depth == 0 {
+				end = n
+				break
+			}
+		}
+		if end == 0 {
+			return nil, "", errors.New("has a group without an end")
+		}
+		list = append(list, lookahead{source: "^(?:" + rest[3:end] + ")", not: rest[2] == '!'})
+		rest = rest[end+1:]
+	}
+	if len(list) == 0 {
+		return nil, source, nil
+	}
+	for n, depth := range structure(rest) {
+		if depth == 0 && rest[n] == '|' {
+			return nil, "", errors.New("looks around in one of several alternatives, which no grammar can")
+		}
+	}
+	return list, "^" + rest, nil
+}
+
+// structure yields the places of parentheses and bars, with the depth of groups
+// behind them. Classes and escapes are passed over.
+func structure(source string) iter.Seq2[int, int] {
+	return func(yield func(int, int) bool) {
+		depth := 0
+		for i := 0; i < len(source); i++ {
+			switch source[i] {
+			case '\\':
+				i++
+				continue
+			case '[':
+				end := classEnd(source[i:])
+				if end < 0 {
+					return
+				}
+				i += end
+				continue
+			case '(':
+				depth++
+			case ')':
+				depth--
+			case '|':
+			default:
+				continue
+			}
+			if !yield(i, depth) {
+				return
+			}
+		}
+	}
+}
 
 // side says what is beside a part of a pattern.
 type side uint8

@@ -117,7 +117,9 @@ func genSchema(t *rapid.T, depth int) string {
 	case "list":
 		return object(member("type", `["`+strings.Join(rapid.SliceOfNDistinct(genType(), 1, 3, rapid.ID).Draw(t, "types"), `","`)+`"]`))
 	case "plain":
-		return rapid.SampledFrom([]string{`true`, `{}`, `{"type":"null"}`, `{"type":"boolean"}`, `false`, `{"description":"x","maxLength":3}`}).Draw(t, "plain")
+		return rapid.SampledFrom([]string{
+			`true`, `{}`, `{"type":"null"}`, `{"type":"boolean"}`, `false`, `{"description":"x","maxLength":3}`,
+		}).Draw(t, "plain")
 	case "object":
 		return genObject(t, depth)
 	case "map":
@@ -218,7 +220,9 @@ func genObject(t *rapid.T, depth int) string {
 }
 
 func genMap(t *rapid.T, depth int) string {
-	names := rapid.SampledFrom([]string{`{"type":"string"}`, `{"enum":["a","b","kind"]}`, `{"pattern":"^[ab]+$"}`, `{"maxLength":2}`}).Draw(t, "names")
+	names := rapid.SampledFrom([]string{
+		`{"type":"string"}`, `{"enum":["a","b","kind"]}`, `{"pattern":"^[ab]+$"}`, `{"maxLength":2}`,
+	}).Draw(t, "names")
 	list := []string{`"type":"object"`, member("additionalProperties", genSchema(t, depth-1)), member("propertyNames", names)}
 	return object(append(list, genCounts(t, "Properties", 3)...)...)
 }

@@ -3,7 +3,6 @@ package jsonschema
 import (
 	"math/big"
 	"net/url"
-	"regexp"
 	"strconv"
 	"strings"
 )
@@ -130,11 +129,18 @@ type multiple struct {
 // pattern is what a string must match: from pattern, or from format.
 type pattern struct {
 	at *value
-	// source is the pattern in Go's notation.
+	// source is the pattern as it was given.
 	source string
-	regex  *regexp.Regexp
 	// text is what a whole string must be.
 	text *expression
+	// parts are all that must hold: text, and what the pattern looks ahead to.
+	parts []patternPart
+}
+
+type patternPart struct {
+	condition
+	// regex is in Go's notation.
+	regex string
 }
 
 // union is anyOf or oneOf.

@@ -321,7 +321,6 @@ func (c *compiler) mergeObjects(s *shape) error {
 		}
 		if b.propertyNames != nil {
 			o.names = append(o.names, b.propertyNames)
-			o.open = true
 		}
 		for _, p := range b.properties {
 			o.declare(p.name, p.schema.at)

@@ -21,6 +21,8 @@ type writer struct {
 	// names are the rules that were asked for: by node, or by text of the rule.
 	nodes map[*node]string
 	texts map[string]string
+	// named counts the names that are numbered.
+	named int
 	queue []*node
 }
 
@@ -58,23 +60,31 @@ func (w *writer) rule(name, text string) {
 
 // node is the name of a node's rule.
 func (w *writer) node(n *node) string {
-	if len(n.shapes) == 1 && n.shapes[0].anything() {
-		return w.primitive("value")
+	if len(n.shapes) == 1 {
+		if kind := n.shapes[0].kind(); kind != "" {
+			return w.primitive(kind)
+		}
 	}
 	name, ok := w.nodes[n]
 	if !ok {
-		name = w.prefix + "n" + strconv.Itoa(len(w.nodes))
+		name = w.fresh("n")
 		w.nodes[n] = name
 		w.queue = append(w.queue, n)
 	}
 	return name
 }
 
+// fresh is a name that no other rule has.
+func (w *writer) fresh(kind string) string {
+	w.named++
+	return w.prefix + kind + strconv.Itoa(w.named)
+}
+
 // text is the name of a rule with the text; equal texts are one rule.
 func (w *writer) text(kind, text string) string {
 	name, ok := w.texts[text]
 	if !ok {
-		name = w.prefix + kind + strconv.Itoa(len(w.texts))
+		name = w.fresh(kind)
 		w.texts[text] = name
 		w.rule(name, text)
 	}
@@ -121,6 +131,26 @@ func (w *writer) primitiveText(kind string) string {
 		return w.primitive("object") + " | " + w.primitive("array") + " | " + w.primitive("string") + " | " + w.primitive("number") +
 			` | "true" | "false" | "null"`
 	}
+}
+
+// kind is the rule of plain JSON that a shape is, if it is one.
+func (n *nodeShape) kind() string {
+	switch {
+	case n.finite:
+	case n.anything():
+		return "value"
+	case n.types == typeString && n.plain(typeString):
+		return "string"
+	case n.types == typeInteger && n.plain(typeNumber):
+		return "integer"
+	case n.types == typeNumber && n.plain(typeNumber):
+		return "number"
+	case n.types == typeArray && n.plain(typeArray):
+		return "array"
+	case n.types == typeObject && n.plain(typeObject):
+		return "object"
+	}
+	return ""
 }
 
 // anything says that all JSON values are allowed.

@@ -24,18 +24,17 @@ func (w *writer) string(t *textShape) (string, error) {
 		}
 		return `"\"" ` + w.primitive("char") + repeatSuffix(low, high) + ` "\""`, nil
 	case 1:
-	default:
-		return "", t.patterns[1].at.refuse("cannot be kept beside another pattern or format")
-	}
-	p := t.patterns[0]
-	e, ok := p.text.within(low, high)
-	if !ok {
-		at := t.maxLength
-		if at == nil {
-			at = t.minLength
+		if p := t.patterns[0]; len(p.parts) == 1 {
+			if e, ok := p.text.within(low, high); ok {
+				return w.quoted(p, e)
+			}
 		}
-		return "", at.at.refuse("cannot be kept beside a pattern or format of which more than one part varies in length")
 	}
+	return w.conditions(t, low, high)
+}
+
+// quoted writes a string that matches one expression.
+func (w *writer) quoted(p *pattern, e *expression) (string, error) {
 	if e.nothing() {
 		return "", p.at.refuse("allows no value: no string of a length within the bounds matches")
 	}
@@ -43,7 +42,7 @@ func (w *writer) string(t *textShape) (string, error) {
 	if err != nil {
 		return "", p.at.refuse("%s", err)
 	}
-	return strings.TrimSpace(`"\"" `+text) + ` "\""`, nil
+	return join(`"\""`, text) + ` "\""`, nil
 }
 
 // expression writes what stands between the quotes. Each character is written in

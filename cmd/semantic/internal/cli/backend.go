@@ -9,6 +9,7 @@ import (
 
 	"github.com/semantic-worker/semantic/cmd/semantic/internal/config"
 	"github.com/semantic-worker/semantic/cmd/semantic/internal/home"
+	"github.com/semantic-worker/semantic/cmd/semantic/internal/models"
 	"github.com/semantic-worker/semantic/engine"
 	"github.com/semantic-worker/semantic/engine/chat"
 	"github.com/semantic-worker/semantic/engine/llama"
@@ -81,9 +82,14 @@ func (a *app) openLlama(ctx context.Context, c *config.Loaded, cells int) (engin
 	if err != nil {
 		return nil, err
 	}
+	var cpu models.File
+	if v := p.model.Requantised; v != nil {
+		cpu = v.File
+	}
 	backend, err := llama.Open(ctx, llama.Options{
 		LibDir: p.libraries, RuntimeVersion: p.version,
 		ModelPath: p.model.Path, Name: p.model.Name, WeightsHash: p.model.SHA256,
+		CPUModelPath: cpu.Path, CPUWeightsHash: cpu.SHA256,
 		Backend: c.Backend, Context: c.Context, Cells: cells, Parallel: c.Parallel, KVType: c.KVType,
 		GPULayers: c.GPULayers, Threads: c.Threads, Logger: a.Log,
 	})

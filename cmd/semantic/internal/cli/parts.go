@@ -112,6 +112,10 @@ func (a *app) fetchParts(ctx context.Context, c *config.Loaded) error {
 	if _, err := store.Resolve(ctx, name, report); !errors.Is(err, models.ErrNotFound) {
 		return err
 	}
-	_, err = store.Pull(ctx, name, models.PullOptions{Progress: report})
+	m, err := store.Pull(ctx, name, models.PullOptions{Progress: report})
+	if err != nil {
+		return err
+	}
+	_, err = a.quicken(ctx, store, m, c.Backend)
 	return err
 }

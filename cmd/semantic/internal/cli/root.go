@@ -196,7 +196,7 @@ func commands(a *app) []*cobra.Command {
 		newSchemaCommand(a),
 		newRuntimeCommand(a),
 		newModelCommand(a),
-		newDoctorCommand(a),
+		newDoctorCommand(a), newQuantizeFileCommand(a),
 		newConfigCommand(a),
 		newVersionCommand(a),
 		newManCommand(a),

@@ -41,7 +41,8 @@ share the jobs of a model; they may come and go.
 
 SIGTERM or Ctrl-C stops it: running requests get --drain-timeout to finish, the
 rest is handed to other workers. A second signal ends it at once. It exits with
-78 if starting it again would not help (no such model, too little memory …).`,
+78 if starting it again would not help (no such model, too little memory …), and
+with 70 if the native engine failed under it: its jobs went back.`,
 		Example: `  semantic worker --nats nats://mac-mini.local:4222 --nats-token-file token
   semantic worker --model ~/models/qwen3-4b-q8_0.gguf --ctx 16384
   semantic worker --backend sim --model sim --sim-step 20ms   # no model needed`,
@@ -83,7 +84,10 @@ func (w *workerProcess) finish(err error) error {
 		return nil // told to stop while it was starting
 	}
 	code := exitError
-	if permanent(err) {
+	switch {
+	case errors.Is(err, worker.ErrEngineLost):
+		code = exitEngine
+	case permanent(err):
 		code = supervisor.ExitPermanent
 	}
 	if !w.supervised {

@@ -48,6 +48,8 @@ type Model struct {
 	Parameters   int64     `json:"parameters"`
 	Licence      string    `json:"licence,omitempty"`
 	Added        time.Time `json:"added"`
+	// Requantised is what the CPU loads instead; nil where there is none.
+	Requantised *Variant `json:"requantised,omitempty"`
 	// Problem says why it cannot be loaded; set by List only.
 	Problem string `json:"problem,omitempty"`
 }
@@ -77,6 +79,7 @@ type manifest struct {
 	Parameters   int64     `json:"parameters"`
 	Licence      string    `json:"licence,omitempty"`
 	Added        time.Time `json:"added"`
+	Requantised  *Variant  `json:"requantised,omitempty"`
 }
 
 func readManifest(file string) (manifest, error) {
@@ -114,6 +117,9 @@ func (m manifest) validate() error {
 			return fmt.Errorf("the manifest names %q, which is not an absolute path", f.Path)
 		}
 	}
+	if v := m.Requantised; v != nil && (!filepath.IsLocal(v.File.Path) || filepath.Base(v.File.Path) != v.File.Path) {
+		return fmt.Errorf("the manifest names %q, which is not in the folder", v.File.Path)
+	}
 	return nil
 }
 
@@ -137,6 +143,11 @@ func (m manifest) model(dir, slug string) Model {
 		}
 		out.Files = append(out.Files, f)
 		out.Size += f.Size
+	}
+	if m.Requantised != nil {
+		v := *m.Requantised
+		v.File.Path = filepath.Join(dir, v.File.Path)
+		out.Requantised = &v
 	}
 	out.Path, out.SHA256 = out.Files[0].Path, weightsHash(out.Files)
 	return out

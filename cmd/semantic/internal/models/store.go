@@ -221,7 +221,7 @@ func (s *Store) verify(ctx context.Context, m Model, report *progress.Reporter) 
 			return Model{}, err
 		}
 	}
-	return m, nil
+	return s.checkVariant(ctx, m, report)
 }
 
 // remember writes the files' times to the manifest.

@@ -77,7 +77,7 @@ func file(a Architecture) ([]byte, error) {
 		{key("attention.layer_norm_rms_epsilon"), float32(1e-5)},
 	}}
 	w.pairs = append(w.pairs, v.pairs()...)
-	w.matrix("token_embd.weight", width, len(v.tokens), v.controls...)
+	w.matrix("token_embd.weight", width, len(v.tokens), v.mute...)
 	switch a {
 	case Qwen3:
 		w.transformer(key)

@@ -18,18 +18,27 @@ func words() []string {
 type vocabulary struct {
 	tokens []string
 	types  []int32
-	// controls are the ids of control tokens; the models never say them.
-	controls []int
-	more     []pair
+	// mute are the ids of tokens that the models never say: control tokens, and
+	// bytes that are no printable ASCII, so that what they say is text.
+	mute []int
+	more []pair
 }
 
 func (v *vocabulary) add(kind int32, tokens ...string) {
 	for _, t := range tokens {
 		if kind == tokenControl || kind == tokenUnknown {
-			v.controls = append(v.controls, len(v.tokens))
+			v.mute = append(v.mute, len(v.tokens))
 		}
 		v.tokens, v.types = append(v.tokens, t), append(v.types, kind)
 	}
+}
+
+// addByte adds the token of a byte under its name.
+func (v *vocabulary) addByte(kind int32, b int, name string) {
+	if b < ' ' || b > '~' {
+		v.mute = append(v.mute, len(v.tokens))
+	}
+	v.add(kind, name)
 }
 
 func (v *vocabulary) pairs() []pair {
@@ -40,7 +49,7 @@ func (v *vocabulary) pairs() []pair {
 func bytePairs() *vocabulary {
 	v := &vocabulary{}
 	for b := range 256 {
-		v.add(tokenNormal, string(visible(byte(b))))
+		v.addByte(tokenNormal, b, string(visible(byte(b))))
 	}
 	// Every token of two or more letters is merged from one that is shorter by
 	// one letter, so all of these are tokens too.
@@ -60,7 +69,10 @@ func bytePairs() *vocabulary {
 	v.more = []pair{
 		{"tokenizer.ggml.model", "gpt2"}, {"tokenizer.ggml.pre", "qwen2"}, {"tokenizer.ggml.merges", merges},
 		{"tokenizer.ggml.bos_token_id", n - 3}, {"tokenizer.ggml.eos_token_id", n - 1}, {"tokenizer.ggml.add_bos_token", false},
-		{"tokenizer.chat_template", "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}<|im_start|>assistant\n"},
+		{
+			"tokenizer.chat_template",
+			"{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}<|im_start|>assistant\n",
+		},
 	}
 	return v
 }
@@ -86,7 +98,7 @@ func sentencePieces() *vocabulary {
 	v.add(tokenControl, "<pad>", "<eos>", "<bos>")
 	v.add(tokenUnknown, "<unk>")
 	for b := range 256 {
-		v.add(tokenByte, fmt.Sprintf("<0x%02X>", b))
+		v.addByte(tokenByte, b, fmt.Sprintf("<0x%02X>", b))
 	}
 	v.add(tokenNormal, "\u2581")
 	for letter := 'a'; letter <= 'z'; letter++ {
@@ -102,7 +114,10 @@ func sentencePieces() *vocabulary {
 		{"tokenizer.ggml.model", "llama"}, {"tokenizer.ggml.scores", scores}, {"tokenizer.ggml.add_space_prefix", false},
 		{"tokenizer.ggml.bos_token_id", uint32(2)}, {"tokenizer.ggml.eos_token_id", uint32(1)}, {"tokenizer.ggml.unknown_token_id", uint32(3)},
 		{"tokenizer.ggml.padding_token_id", uint32(0)}, {"tokenizer.ggml.add_bos_token", false},
-		{"tokenizer.chat_template", "{% for m in messages %}<start_of_turn>{{ m.role }}\n{{ m.content }}<end_of_turn>\n{% endfor %}<start_of_turn>model\n"},
+		{
+			"tokenizer.chat_template",
+			"{% for m in messages %}<start_of_turn>{{ m.role }}\n{{ m.content }}<end_of_turn>\n{% endfor %}<start_of_turn>model\n",
+		},
 	}
 	return v
 }
