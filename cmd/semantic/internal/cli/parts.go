@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"path/filepath"
 
 	"github.com/semantic-worker/semantic/cmd/semantic/internal/config"
 	"github.com/semantic-worker/semantic/cmd/semantic/internal/models"
@@ -55,6 +56,15 @@ func (a *app) modelName(c *config.Loaded) (string, error) {
 		return c.Model, nil
 	}
 	return "", nil
+}
+
+// shownModel is the model of the configuration for people: its name, or the
+// name of its file.
+func (a *app) shownModel(c *config.Loaded) string {
+	if name, err := a.modelName(c); err == nil && name != "" {
+		return name
+	}
+	return filepath.Base(c.Model)
 }
 
 // expectedModels are the models that the gateway is to know before the worker

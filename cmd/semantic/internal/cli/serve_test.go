@@ -1,8 +1,10 @@
 package cli
 
 import (
+	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/semantic-worker/semantic/queue/queuetest"
 	"github.com/semantic-worker/semantic/schemas"
@@ -42,6 +44,27 @@ func TestWaitingFor(t *testing.T) {
 				t.Fatalf("own %d, other %d: waits for %s, want %s", c.own, c.other, s.waitingFor(t.Context()), c.want)
 			case <-time.After(time.Millisecond):
 			}
+		}
+	}
+}
+
+// What a terminal would wrap in mid-word is wrapped between words.
+func TestReadyText(t *testing.T) {
+	reason := "context 8192 tokens (all that the model was trained for); " + strings.Repeat("so many bytes for so many cells; ", 8) + "the end"
+	text := readyText("http://localhost", "nats://localhost", "/data", &schemas.WorkerStatus{
+		Model: "m", Backend: "cpu", Architecture: "llama", Quantisation: "Q8_0", Capacity: 4, ContextReason: reason,
+	})
+	for line := range strings.Lines(text) {
+		if !strings.Contains(line, "{") && utf8.RuneCountInString(line) > 100 {
+			t.Errorf("too long: %s", line)
+		}
+	}
+	words := strings.Join(strings.Fields(text), " ")
+	for _, want := range []string{
+		"Model m (llama Q8_0 on cpu, 4 at once)", "Context " + strings.TrimPrefix(reason, "context ") + " Data /data Try:",
+	} {
+		if !strings.Contains(words, want) {
+			t.Errorf("lacks %q:\n%s", want, text)
 		}
 	}
 }
