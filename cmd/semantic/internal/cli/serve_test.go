@@ -6,6 +6,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/semantic-worker/semantic/queue"
 	"github.com/semantic-worker/semantic/queue/queuetest"
 	"github.com/semantic-worker/semantic/schemas"
 )
@@ -24,25 +25,31 @@ func TestWaitingFor(t *testing.T) {
 	if got := s.waitingFor(t.Context()); got != "the worker" {
 		t.Errorf("a worker that left: %s", got)
 	}
+	register := func(id string, running int) *queue.Registration {
+		r, err := queuetest.Open(t, srv).Register(t.Context(), schemas.WorkerStatus{
+			Version: schemas.Version, ID: id, Incarnation: "1", Fingerprint: "f", Backend: "sim", Model: "m", Running: running,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return r
+	}
 	for _, c := range []struct {
 		own, other int
 		want       string
-	}{{0, 5, "the worker"}, {1, 5, "1 running request"}, {2, 0, "2 running requests"}} {
-		for id, running := range map[string]int{"own": c.own, "other": c.other} {
-			registration, err := queuetest.Open(t, srv).Register(t.Context(), schemas.WorkerStatus{
-				Version: schemas.Version, ID: id, Incarnation: "1", Fingerprint: "f", Backend: "sim", Model: "m", Running: running,
-			})
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer func() { _ = registration.Close(t.Context()) }()
-		}
+	}{{1, 5, "1 running request"}, {2, 0, "2 running requests"}, {0, 5, "the worker"}} {
+		both := []*queue.Registration{register("other", c.other), register(own, c.own)}
 		// The registry is watched: what was written is seen soon.
 		for late := time.After(10 * time.Second); s.waitingFor(t.Context()) != c.want; {
 			select {
 			case <-late:
 				t.Fatalf("own %d, other %d: waits for %s, want %s", c.own, c.other, s.waitingFor(t.Context()), c.want)
 			case <-time.After(time.Millisecond):
+			}
+		}
+		for _, r := range both {
+			if err := r.Close(t.Context()); err != nil {
+				t.Fatal(err)
 			}
 		}
 	}
