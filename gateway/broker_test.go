@@ -41,13 +41,16 @@ func TestStreamSurvivesBrokerRestart(t *testing.T) {
 // the client is told, in the stream.
 func TestQueueClosedInMidStream(t *testing.T) {
 	b := startBench(t, shortQueueTimeout)
+	appended := make(chan struct{})
 	b.work(func(ctx context.Context, j *claimed) {
 		j.start()
 		j.delta("half")
+		close(appended)
 		<-ctx.Done()
 	})
 	stream := newSSEReader(t, b.post(chatBody("", true), headerRequestID, "closed-1").Body)
 	first, _ := stream.next()
+	<-appended // the stream may show it before the worker hears that it is stored
 	if err := b.q.Close(b.context()); err != nil {
 		t.Fatal(err)
 	}

@@ -183,9 +183,13 @@ func TestStreamHeadComesEarly(t *testing.T) {
 	t.Run("taken up", func(t *testing.T) {
 		b := startBench(t, silent, func(o *benchOptions) { o.Config.StatusHold = time.Hour })
 		failing := make(chan struct{})
-		b.work(func(_ context.Context, j *claimed) {
+		b.work(func(ctx context.Context, j *claimed) {
 			j.start()
-			<-failing
+			select {
+			case <-failing:
+			case <-ctx.Done():
+				return
+			}
 			j.fail(schemas.CodeEngineFailed, "the engine broke")
 		})
 		resp := head(t, b)

@@ -70,6 +70,9 @@ type Queue struct {
 // closeTimeout bounds Close where the caller's context does not.
 const closeTimeout = 5 * time.Second
 
+// closedTimeout bounds how long a closed connection takes to say so.
+const closedTimeout = time.Second
+
 // pingInterval is how often the connection is checked.
 const pingInterval = 5 * time.Second
 
@@ -232,7 +235,7 @@ func (q *Queue) Healthy() error { return q.link.health() }
 
 // Close drains the connection: what was published is sent, subscriptions end,
 // every goroutine of the queue is joined. Close what was opened from it first.
-// Bounded by ctx and by 5 s. Idempotent; concurrent calls wait for the first.
+// Bounded by ctx and by 5 s (and a second for the end itself). Idempotent; concurrent calls wait for the first.
 func (q *Queue) Close(ctx context.Context) error {
 	q.closeOnce.Do(func() { q.closeErr = q.close(ctx) })
 	return q.closeErr
@@ -255,10 +258,14 @@ func (q *Queue) close(ctx context.Context) error {
 		}
 	}
 	q.nc.Close()
+	// The connection says so at once, but on a goroutine of its own: ctx, which
+	// may have ended, does not bound it.
+	said := time.NewTimer(closedTimeout)
+	defer said.Stop()
 	select {
 	case <-q.disconnected:
 		return nil
-	case <-ctx.Done():
-		return fmt.Errorf("queue: close: %w", ctx.Err())
+	case <-said.C:
+		return errors.New("queue: close: the connection does not end")
 	}
 }

@@ -17,6 +17,7 @@ func TestConfigNamesTheFieldOutOfRange(t *testing.T) {
 		"FlushTimeout":   func(c *worker.Config) { c.FlushTimeout = 0 },
 		"StatusInterval": func(c *worker.Config) { c.StatusInterval = 0 },
 		"RetryDelay":     func(c *worker.Config) { c.RetryDelay = -1 },
+		"MaxRetryDelay":  func(c *worker.Config) { c.MaxRetryDelay = c.RetryDelay - 1 },
 		"MaxDeaths":      func(c *worker.Config) { c.MaxDeaths = 0 },
 	} {
 		config := worker.DefaultConfig()

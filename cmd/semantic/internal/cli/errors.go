@@ -3,6 +3,7 @@ package cli
 import (
 	"errors"
 	"fmt"
+	"regexp"
 	"strconv"
 	"syscall"
 
@@ -52,11 +53,13 @@ func flagError(err error) error {
 		"int": "a whole number", "int64": "a whole number", "float64": "a number", "bool": "true or false",
 		"duration": "a time with its unit like 30s or 10m",
 	}[invalid.GetFlag().Value.Type()]
-	switch {
+	switch tooLong, _ := regexp.MatchString(`^[+-]?([0-9.]+(ns|us|µs|ms|s|m|h))+$`, invalid.GetValue()); {
 	case want == "":
 		return &usageError{err: err}
 	case errors.Is(err, strconv.ErrRange):
 		want += " of 64 bits"
+	case tooLong && invalid.GetFlag().Value.Type() == "duration":
+		want = "a shorter time"
 	}
 	return usagef("--%s: want %s, got %q", invalid.GetFlag().Name, want, invalid.GetValue())
 }

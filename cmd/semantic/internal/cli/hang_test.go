@@ -32,6 +32,7 @@ func (p *process) workerPID(t *testing.T, from int) (pid, after int) {
 // A worker that is stopped, which no exit tells of, is replaced, and its
 // streams go on.
 func TestStoppedWorkerIsReplaced(t *testing.T) {
+	t.Parallel()
 	p, info := simServer(t, (*exec.Cmd).Start, "--sim-step", "10ms", "--hang-timeout", "3s", "--log-level", "debug")
 	first, at := p.workerPID(t, 0)
 	stream := openAnswer(t, info.HTTP, "sim", "words=150 please")
@@ -57,6 +58,7 @@ func TestStoppedWorkerIsReplaced(t *testing.T) {
 // A worker whose model hangs ends itself, so that it can be replaced; a request
 // that makes every worker hang ends with an error. (Here a step takes an hour.)
 func TestHungModel(t *testing.T) {
+	t.Parallel() // it waits for the broker to offer the job again
 	p, info := simServer(t, (*exec.Cmd).Start, "--sim-step", "1h", "--step-timeout", "100ms", "--log-format", "json")
 	chat := start(t, (*exec.Cmd).Start, "chat", "--url", info.HTTP, "hello")
 	if code := chat.code(t); code != 1 {

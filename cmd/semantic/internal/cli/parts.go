@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"path/filepath"
 
 	"github.com/semantic-worker/semantic/cmd/semantic/internal/config"
 	"github.com/semantic-worker/semantic/cmd/semantic/internal/models"
@@ -57,19 +58,35 @@ func (a *app) modelName(c *config.Loaded) (string, error) {
 	return "", nil
 }
 
+// shownModel is the model of the configuration for people: its name, or the
+// name of its file.
+func (a *app) shownModel(c *config.Loaded) string {
+	if name, err := a.modelName(c); err == nil && name != "" {
+		return name
+	}
+	return filepath.Base(c.Model)
+}
+
 // expectedModels are the models that the gateway is to know before the worker
-// announced them. A file gets the name that the worker will give it; the file's
-// hash, which takes a while the first time, is remembered for the worker.
+// announced them. A model that is to be here is looked for, so that one that is
+// not ends the command before anything is fetched or served; a file gets the
+// name that the worker will give it. A file's hash, which takes a while the
+// first time, is remembered for the worker.
 func (a *app) expectedModels(ctx context.Context, c *config.Loaded) ([]string, error) {
 	name, err := a.modelName(c)
-	if err != nil || name != "" {
+	if err != nil || c.Backend == backendSim {
 		return []string{name}, err
 	}
 	dir, err := a.home()
 	if err != nil {
 		return nil, err
 	}
-	model, err := models.Open(dir).Resolve(ctx, c.Model, progress.New(a.Err, terminal(a.Err)))
+	store := models.Open(dir)
+	standard, err := store.Default()
+	if err != nil || name == standard { // which is fetched
+		return []string{name}, err
+	}
+	model, err := store.Resolve(ctx, c.Model, progress.New(a.Err, terminal(a.Err)))
 	if err != nil {
 		return nil, err
 	}

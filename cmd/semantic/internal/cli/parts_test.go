@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/semantic-worker/semantic/cmd/semantic/internal/config"
+	"github.com/semantic-worker/semantic/deploy"
 )
 
 // header is the least GGUF file that is a model: no tensors, an architecture.
@@ -31,7 +32,8 @@ func header() []byte {
 }
 
 // The gateway never announces a model without a name: a file is announced
-// under the name that the worker will give it, a missing one is refused.
+// under the name that the worker will give it, a missing model is refused,
+// unless it is the one that is fetched.
 func TestExpectedModels(t *testing.T) {
 	dir := t.TempDir()
 	file := filepath.Join(dir, "my model.gguf")
@@ -44,13 +46,20 @@ func TestExpectedModels(t *testing.T) {
 		}
 		return ""
 	}
+	lock, err := deploy.RuntimeLock()
+	if err != nil {
+		t.Fatal(err)
+	}
 	a := &app{Getenv: getenv, Err: io.Discard}
 	for _, c := range []struct {
 		model, backend, want string
 		fails                bool
 	}{
 		{model: file, backend: "auto", want: "my-model"},
-		{model: "small", backend: "auto", want: "small"},
+		{backend: "auto", want: lock.DefaultModel.Name}, // which is fetched
+		{model: lock.DefaultModel.Name, backend: "auto", want: lock.DefaultModel.Name},
+		{model: "small", backend: "auto", fails: true},
+		{model: "small", backend: backendSim, want: "small"},
 		{backend: backendSim, want: backendSim},
 		{model: filepath.Join(dir, "none.gguf"), backend: "auto", fails: true},
 	} {

@@ -272,6 +272,7 @@ func TestDrainTimeout(t *testing.T) {
 	if code := p.code(t); code != 0 {
 		t.Errorf("exit code %d", code)
 	}
+	p.stderr.wait(t, 0, "Kept in the queue for the next start: 1 request.\n")
 	p.stderr.end(t)
 }
 

@@ -184,22 +184,21 @@ func (a *app) dataDir(c *config.Loaded) (string, error) {
 	return filepath.Join(dir, "data"), nil
 }
 
-// commands are the subcommands of semantic, in the order of the help.
-func commands(a *app) []*cobra.Command {
-	return []*cobra.Command{
-		newServeCommand(a),
-		newGatewayCommand(a),
-		newWorkerCommand(a),
-		newChatCommand(a),
-		newSubmitCommand(a),
-		newJobCommand(a),
-		newSchemaCommand(a),
-		newRuntimeCommand(a),
-		newModelCommand(a),
-		newDoctorCommand(a), newQuantizeFileCommand(a),
-		newConfigCommand(a),
-		newVersionCommand(a),
-		newManCommand(a),
+// commandGroup is a paragraph of the list of commands.
+type commandGroup struct {
+	title    string
+	commands []*cobra.Command
+}
+
+// commandGroups are the subcommands of semantic; the help sorts those of a
+// group by name.
+func commandGroups(a *app) []commandGroup {
+	return []commandGroup{
+		{"Run:", []*cobra.Command{newServeCommand(a), newGatewayCommand(a), newWorkerCommand(a)}},
+		{"Ask:", []*cobra.Command{newChatCommand(a), newSubmitCommand(a), newJobCommand(a), newSchemaCommand(a)}},
+		{"This machine:", []*cobra.Command{
+			newDoctorCommand(a), newModelCommand(a), newRuntimeCommand(a), newConfigCommand(a),
+		}},
 	}
 }
 
@@ -215,7 +214,14 @@ fast as they have room, and a stream survives the process that produced it.`,
   semantic doctor                # is this machine ready?`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
-	}, commands(a)...)
+	}, newVersionCommand(a), newManCommand(a), newQuantizeFileCommand(a))
+	for _, g := range commandGroups(a) {
+		root.AddGroup(&cobra.Group{ID: g.title, Title: g.title})
+		for _, cmd := range g.commands {
+			cmd.GroupID = g.title
+			root.AddCommand(cmd)
+		}
+	}
 	flags := root.PersistentFlags()
 	flags.String(configFlag, "", "read the YAML `FILE` instead of the default one (`semantic config show` names it)")
 	config.Flags(flags, "log-level", "log-format")

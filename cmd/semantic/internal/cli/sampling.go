@@ -19,10 +19,10 @@ type samplingFlags struct {
 
 func (s *samplingFlags) add(cmd *cobra.Command) {
 	flags := cmd.Flags()
-	flags.Float64Var(&s.temperatureValue, "temperature", 1, "how free the choice of words is, 0 (none) … 2")
-	flags.Float64Var(&s.topPValue, "top-p", 1, "choose among the likeliest tokens of this total probability, 0 … 1")
-	flags.Int64Var(&s.seedValue, "seed", 0, "make the choice repeatable (default: drawn anew)")
-	flags.IntVar(&s.maxTokensValue, "max-tokens", 0, "longest answer in tokens (default: what the context has room for)")
+	flags.Float64Var(&s.temperatureValue, "temperature", 1, "`NUMBER` that says how free the choice of words is, 0 (none) … 2")
+	flags.Float64Var(&s.topPValue, "top-p", 1, "choose among the likeliest tokens of this total `PROBABILITY`, 0 … 1")
+	flags.Int64Var(&s.seedValue, "seed", 0, "`NUMBER` that makes the choice repeatable (default: drawn anew)")
+	flags.IntVar(&s.maxTokensValue, "max-tokens", 0, "longest answer in `TOKENS` (default: what the context has room for)")
 }
 
 // check refuses values out of range, as the server would. NaN is in no range.

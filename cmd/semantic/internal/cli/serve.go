@@ -295,6 +295,24 @@ func (s *serveProcess) drain(ctx context.Context, stopWorker context.CancelFunc,
 		<-drained
 	}
 	s.app.Log.Info("stopped serving", "took", time.Since(began).Round(time.Millisecond))
+	s.sayKept(after)
+}
+
+// sayKept tells what the next start will go on with.
+func (s *serveProcess) sayKept(ctx context.Context) {
+	bounded, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	depth, err := s.queue.Depth(bounded)
+	if err != nil {
+		return // it was the last question to a server that is about to stop
+	}
+	kept := 0
+	for _, d := range depth {
+		kept += int(d.Queued + d.Running)
+	}
+	if kept > 0 {
+		s.app.notef("Kept in the queue for the next start: %s.\n", things(kept, "request"))
+	}
 }
 
 // waitingFor says in words what a stop waits for: the requests that this
@@ -344,6 +362,8 @@ func (s *serveProcess) natsURL() string {
 // onMessage hears the worker child.
 func (s *serveProcess) onMessage(m supervisor.Message) {
 	switch {
+	case m.Loading != "" && !s.announced:
+		s.app.notef("Loading %s. Requests are taken already, and wait for it.\n", m.Loading)
 	case m.Metrics != "":
 		s.metricsAddr = m.Metrics
 		id := ""
@@ -365,9 +385,25 @@ func (s *serveProcess) onMessage(m supervisor.Message) {
 	}
 }
 
+// The arithmetic behind the context is longer than a line of a terminal.
+const (
+	announceWidth  = 88
+	announceIndent = "\n           "
+)
+
 // announce tells people, and scripts, that requests are answered now.
 func (s *serveProcess) announce(w *schemas.WorkerStatus) {
 	url := s.front.url()
+	err := s.app.printf("semantic %s is ready after %s.\n\n%s",
+		s.app.Release, time.Since(s.began).Round(10*time.Millisecond), readyText(url, s.natsURL(), s.dataDir, w))
+	if err != nil {
+		s.app.Log.Warn("cannot say that the server is ready", "error", err)
+	}
+	s.app.writeReadyFile(s.readyFile, readyInfo{HTTP: url, NATS: s.natsURL(), Model: w.Model, Worker: w.ID})
+}
+
+// readyText is what a person wants to know of a server that has begun.
+func readyText(url, nats, dataDir string, w *schemas.WorkerStatus) string {
 	what := w.Backend
 	if kind := strings.TrimSpace(w.Architecture + " " + w.Quantisation); kind != "" && kind != w.Backend {
 		what = kind + " on " + w.Backend
@@ -376,9 +412,7 @@ func (s *serveProcess) announce(w *schemas.WorkerStatus) {
 	if context == "" {
 		context = fmt.Sprintf("%d tokens", w.Context)
 	}
-	err := s.app.printf(`semantic %s is ready after %s.
-
-  API      %s/v1
+	return fmt.Sprintf(`  API      %s/v1
   NATS     %s
   Model    %s (%s, %d at once)
   Context  %s
@@ -388,10 +422,5 @@ Try:
   curl -N %s/v1/chat/completions -H 'Content-Type: application/json' \
     -d '{"model": %q, "stream": true, "messages": [{"role": "user", "content": "Hello!"}]}'
 
-`, s.app.Release, time.Since(s.began).Round(10*time.Millisecond), url, s.natsURL(), w.Model, what, w.Capacity,
-		context, s.dataDir, url, w.Model)
-	if err != nil {
-		s.app.Log.Warn("cannot say that the server is ready", "error", err)
-	}
-	s.app.writeReadyFile(s.readyFile, readyInfo{HTTP: url, NATS: s.natsURL(), Model: w.Model, Worker: w.ID})
+`, url, nats, w.Model, what, w.Capacity, strings.Join(wrap(context, announceWidth), announceIndent), dataDir, url, w.Model)
 }

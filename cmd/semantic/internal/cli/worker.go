@@ -149,7 +149,7 @@ func (w *workerProcess) run(ctx context.Context) error {
 	down.add("leave NATS", closeBound, q.Close)
 
 	began := time.Now()
-	w.say(supervisor.Message{Loading: "model"})
+	w.say(supervisor.Message{Loading: a.shownModel(c)})
 	backend, template, err := a.openBackend(ctx, c)
 	if err != nil {
 		return stopOr(ctx, err)

@@ -5,7 +5,6 @@ package home
 import (
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"runtime"
 )
@@ -15,10 +14,6 @@ const Variable = "SEMANTIC_HOME"
 
 // ErrUnknown says that neither [Variable] nor the user's home directory is set.
 var ErrUnknown = errors.New("no home folder: set " + Variable)
-
-// Dir returns the home folder of this process, as an absolute path. It is not
-// made. See [From].
-func Dir() (string, error) { return From(os.Getenv) }
 
 // From returns the home folder that an environment leads to: SEMANTIC_HOME,
 // else the platform's convention: ~/Library/Application Support/semantic on

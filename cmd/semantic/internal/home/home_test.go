@@ -38,8 +38,7 @@ func TestFrom(t *testing.T) {
 
 func TestDir(t *testing.T) {
 	t.Chdir(t.TempDir())
-	t.Setenv(Variable, "relative")
-	dir, err := Dir()
+	dir, err := From(func(name string) string { return map[string]string{Variable: "relative"}[name] })
 	if err != nil || !filepath.IsAbs(dir) || filepath.Base(dir) != "relative" {
 		t.Errorf("got %q, %v", dir, err)
 	}
