@@ -29,10 +29,10 @@ func (r *run) unfit(bad error) error {
 	return nil
 }
 
-// hold gives a job that this worker cannot serve to one that can. It keeps the
-// job neither here nor from others: the server does not offer it for a while,
-// and other jobs of its flow meanwhile. An untouched job's log says so once, and
-// so does one line here.
+// hold gives back a job that this worker cannot serve but another can. Until the
+// delay has passed the server offers it to nobody, those that can serve it
+// included, and goes on with other jobs of its flow. An untouched job's log says
+// so once, and so does one line here.
 func (r *run) hold(ctx context.Context, cause error) outcome {
 	r.quiet = true
 	r.enter(phaseEnding)

@@ -16,6 +16,7 @@ const (
 	reasonUnsupported  = "unsupported"
 	reasonBusy         = "busy"
 	reasonSlowConsumer = "slow_consumer"
+	reasonStorageFull  = "storage_full"
 )
 
 // end appends the terminal event and acknowledges the job.
@@ -121,8 +122,11 @@ func (r *run) takeBack(ctx context.Context, reason string) error {
 	if !r.open {
 		return nil
 	}
+	if err := r.requeue(ctx, reason); err != nil {
+		return err
+	}
 	r.open = false
-	return r.requeue(ctx, reason)
+	return nil
 }
 
 // requeue appends a requeued event.
@@ -176,9 +180,38 @@ func (r *run) lost(ctx context.Context, err error) outcome {
 		// Its events cannot even be numbered here: a newer worker must end it.
 		r.quiet = true
 		return r.handBackAfter(ctx, r.w.config.MaxRetryDelay)
+	case errors.Is(err, queue.ErrStorageFull) && r.open:
+		return r.outlast(ctx, err)
 	default:
 		r.log.Warn("event not logged; the job is left to another claim", keyError, err)
 		return outcomeAbandoned
+	}
+}
+
+// outlast waits until the log takes events again, and gives the job back. As long
+// as the log says that this worker has it, and the worker lives, nobody else
+// takes it. The engine has it no more.
+func (r *run) outlast(ctx context.Context, err error) outcome {
+	r.log.Warn("the log is full: the job is handed back as soon as it takes that", keyError, err)
+	r.dropAll()
+	retry := time.NewTicker(r.w.config.RetryDelay)
+	defer retry.Stop()
+	for {
+		select {
+		case <-retry.C:
+		case <-ctx.Done():
+			return outcomeAbandoned
+		}
+		err := r.takeBack(ctx, reasonStorageFull)
+		switch cause := r.stopCause(); {
+		case errors.Is(err, queue.ErrStorageFull):
+		case err != nil:
+			return r.lost(ctx, err)
+		case cause != nil:
+			return r.conclude(ctx, cause)
+		default:
+			return r.handBack(ctx)
+		}
 	}
 }
 

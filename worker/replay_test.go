@@ -1,8 +1,10 @@
 package worker_test
 
 import (
+	"context"
 	"fmt"
 	"reflect"
+	"sync"
 	"testing"
 	"time"
 
@@ -110,15 +112,25 @@ func (h *house) dieAfter(whole record, job schemas.Job, cuts int, setup ...func(
 		cutAt[tickets[cut].JobID] = cut
 	}
 	dead := h.mortal("dead")
-	for died := make(map[string]bool); len(died) < len(tickets); {
+	beating, die := context.WithCancel(h.t.Context())
+	var hearts sync.WaitGroup
+	held := make(map[string]*queue.Delivery)
+	for len(held) < len(tickets) {
 		d := dead.claim()
-		if died[d.JobID] {
-			continue // offered again, because it is dead
+		if mine, ok := held[d.JobID]; ok { // a late heartbeat
+			requireNoError(h.t, mine.Adopt(d))
+			continue
 		}
-		died[d.JobID] = true
+		held[d.JobID] = d
+		hearts.Go(func() { _ = d.KeepAlive(beating) })
 		for _, event := range whole.events[1:cutAt[d.JobID]] {
 			dead.append(d, event)
 		}
+	}
+	die()
+	hearts.Wait()
+	for _, d := range held { // as the server does by itself, but now
+		requireNoError(h.t, d.HandBack(h.t.Context()))
 	}
 	h.start(append(setup, named("second"))...)
 	want := whole.answers()
