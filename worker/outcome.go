@@ -16,7 +16,6 @@ const (
 	reasonUnsupported  = "unsupported"
 	reasonBusy         = "busy"
 	reasonSlowConsumer = "slow_consumer"
-	reasonStorageFull  = "storage_full"
 )
 
 // end appends the terminal event and acknowledges the job.
@@ -202,7 +201,7 @@ func (r *run) outlast(ctx context.Context, err error) outcome {
 		case <-ctx.Done():
 			return outcomeAbandoned
 		}
-		err := r.takeBack(ctx, reasonStorageFull)
+		err := r.takeBack(ctx, reasonSlowConsumer)
 		switch cause := r.stopCause(); {
 		case errors.Is(err, queue.ErrStorageFull):
 		case err != nil:
