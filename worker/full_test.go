@@ -34,7 +34,7 @@ func TestLogFullHandsBack(t *testing.T) {
 	}
 	said := 0
 	for _, event := range r.events {
-		if event.Requeued != nil && event.Requeued.Reason == "storage_full" {
+		if event.Requeued != nil && event.Requeued.Reason == "slow_consumer" {
 			said++
 		}
 	}
