@@ -19,7 +19,7 @@ import sys
 import nats
 from nats.errors import NoRespondersError, TimeoutError
 from nats.js.api import ConsumerConfig, DeliverPolicy
-from nats.js.errors import APIError
+from nats.js.errors import APIError, NotFoundError
 
 TERMINAL = {"done": 0, "failed": 3, "cancelled": 4, "expired": 5}
 QUEUE_FULL = 10077  # JetStream: the class, or your flow, holds no more jobs
@@ -50,7 +50,7 @@ class Stream:
         self.log = f"semantic.events.{owner}.{job}"
         self.feed = inbox or f"semantic.reply.{owner}.{job}"
         self.next = 1
-        self.worker = ""  # who runs the job, as the last `started` said
+        self.worker = ""  # who has the job, as the last `started` or `requeued` said
 
     async def open(self):
         # Before publishing, so that the first event is not missed.
@@ -72,6 +72,8 @@ class Stream:
                 self.next += 1
                 if event["type"] == "started":
                     self.worker = event["started"]["worker"]
+                elif event["type"] == "requeued":
+                    self.worker = ""  # given back, or not begun yet: nobody to ask
                 yield event
                 if event["type"] in TERMINAL:
                     await self.sub.unsubscribe()
@@ -84,6 +86,15 @@ class Stream:
         except ValueError:
             return []
         return [event] if isinstance(event, dict) and event.get("job") == self.job and "n" in event else []
+
+    async def end_of_log(self):
+        """The stream sequence of the log's last entry, and the last event's n."""
+        try:
+            last = (await self.js.get_last_msg("EVENTS", self.log)).seq
+        except NotFoundError:
+            return 0, 0
+        events = await self.read_log()
+        return last, events[-1]["n"] if events else 0
 
     async def read_log(self):
         """All events stored so far (JetStream is authoritative)."""
@@ -135,19 +146,20 @@ async def publish(js, args, job: str):
 
 async def cancel(nc, owner: str, job: str, stream):
     """Ask for the end until it is there. A running job's worker writes
-    `cancelled`; where nothing started, the end is written into the log here,
-    which is accepted only while the log is empty."""
+    `cancelled`; where nobody has the job, the end is written into the log here,
+    which is accepted only while nothing else is appended."""
     while True:
         if stream.worker:
             message = {"kind": "cancel", "owner": owner, "job": job}
             await nc.publish(f"semantic.control.{slug(stream.worker)}", json.dumps(message).encode())
         else:
-            event = {"v": 1, "job": job, "n": 1, "type": "cancelled", "time": now(), "cancelled": {"reason": "requested"}}
+            last, n = await stream.end_of_log()
+            event = {"v": 1, "job": job, "n": n + 1, "type": "cancelled", "time": now(), "cancelled": {"reason": "requested"}}
             try:
                 await nc.jetstream().publish(
                     f"semantic.events.{owner}.{job}",
                     json.dumps(event).encode(),
-                    headers={"Nats-Expected-Last-Subject-Sequence": "0"},
+                    headers={"Nats-Expected-Last-Subject-Sequence": str(last)},
                 )
                 return
             except APIError as e:
