@@ -7,7 +7,7 @@ cd "$(dirname "$0")/../.."
 profile=${1:?usage: cover.sh PROFILE}
 [ -e "$profile" ] || { echo "cover.sh: $profile is missing: run make test first" >&2; exit 1; }
 # Test helpers and generators are run by other packages' tests or by hand.
-awk -v bound=85 -v tools='(queuetest|enginetest|internal/gen|gguftest|tablegen)' '
+awk -v bound=85 -v tools='(queuetest|enginetest|internal/gen|gguftest|tinymodel|tablegen)' '
   /^mode:/ { next }
   {
     file = $1; sub(/:[^:]*$/, "", file)
