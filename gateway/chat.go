@@ -256,8 +256,11 @@ func (p *streamResponder) event(e schemas.Event) error {
 	if e.Type == schemas.EventDone {
 		p.sse.data("", []byte(openai.DoneData))
 	}
-	if e.Type == schemas.EventSubmitted {
-		return nil // our own; only a worker's first event says that it was not refused
+	switch e.Type {
+	case schemas.EventSubmitted, schemas.EventRequeued:
+		// Not a worker's word that it can be answered: it may yet be refused.
+		return nil
+	default:
 	}
 	if err := p.sse.flush(); err != nil {
 		return err

@@ -159,6 +159,18 @@ func TestRefusedByTheWorkerHasItsStatus(t *testing.T) {
 	}
 }
 
+// That a worker gave the job back does not say that it can be answered.
+func TestStreamHeadWaitsOverRequeued(t *testing.T) {
+	b := startBench(t, func(o *benchOptions) { o.Config.KeepAlive, o.Config.StatusHold = time.Hour, time.Hour })
+	b.work(func(_ context.Context, j *claimed) {
+		j.append(schemas.Event{Type: schemas.EventRequeued, Requeued: &schemas.Requeued{
+			Worker: "w", Incarnation: "i", Reason: schemas.ReasonPreparing,
+		}})
+		j.fail(schemas.CodeContextLengthExceeded, "too long")
+	})
+	wantError(t, b.post(chatBody("", true)), schemas.CodeContextLengthExceeded)
+}
+
 // The head of a stream does not wait for a token or a keep-alive: a client that
 // is cut off has the id of its job.
 func TestStreamHeadComesEarly(t *testing.T) {
