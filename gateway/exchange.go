@@ -252,7 +252,7 @@ func (x *exchange) cancel(ctx context.Context) bool {
 	defer cancel()
 	if err := x.g.queue.Cancel(bounded, x.owner, x.job, reasonDisconnected); err != nil {
 		x.call.log.WarnContext(ctx, "a job whose client left could not be cancelled; it runs to its end or deadline",
-			keyJob, x.job, keyError, err)
+			keyError, err)
 	}
 	return true
 }
