@@ -9,13 +9,18 @@ type incarnation struct{ worker, id string }
 // and that dead knows to have ended: an incarnation dies once, however often it
 // had the job. It has the job in its hands from its `started`, or from the
 // `requeued` by which it said that it prepares to start, until another
-// `requeued` of its own.
+// `requeued` of its own. A claim that wrote a `delta` brought the job forward, and
+// does not count: a long job outlives many stops that are not its fault.
 func deaths(log []schemas.Event, dead func(worker, incarnation string) bool) int {
 	holding := make(map[incarnation]bool)
+	var writer incarnation // of the deltas: who started last
 	for _, e := range log {
 		switch {
 		case e.Started != nil:
-			holding[incarnation{e.Started.Worker, e.Started.Incarnation}] = true
+			writer = incarnation{e.Started.Worker, e.Started.Incarnation}
+			holding[writer] = true
+		case e.Delta != nil:
+			holding[writer] = false
 		case e.Requeued != nil:
 			holding[incarnation{e.Requeued.Worker, e.Requeued.Incarnation}] = e.Requeued.Reason == schemas.ReasonPreparing
 		}
