@@ -186,8 +186,9 @@ type Job struct {
 	// MinP drops tokens less likely than MinP × the likeliest: 0 … 1. Default 0.
 	MinP *float64 `json:"min_p,omitempty" jsonschema:"minimum=0,maximum=1"`
 	// Seed makes sampling repeatable: the randomness of a token is a function
-	// of (seed, position). Default: drawn by the first worker and recorded in
-	// its started event.
+	// of (seed, position). The logits are not: requests that run beside it may
+	// change the wording. Default: drawn by the first worker and recorded in its
+	// started event.
 	Seed *int64 `json:"seed,omitempty" jsonschema:"minimum=-9223372036854775808,maximum=9223372036854775807"`
 	// MaxTokens bounds the generated tokens of the whole stream, over all
 	// attempts; ≥ 1. Default: what the context has room for.

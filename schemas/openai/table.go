@@ -89,7 +89,8 @@ func samplingParameters() []Parameter {
 		honoured("top_p", "0 … 1", "Keeps the smallest set of tokens whose probability reaches it. Default 1.",
 			number(0, 1, func(j *schemas.Job) **float64 { return &j.TopP })),
 		honoured("seed", "an integer of 64 bits",
-			"Makes sampling repeatable on the same model fingerprint; choice k draws with seed + k.", readSeed),
+			"Makes sampling repeatable on the same model fingerprint; requests that run beside it may change the wording. "+
+				"Choice k draws with seed + k.", readSeed),
 		honoured("presence_penalty", "−2 … 2", "Lowers the logits of tokens that were generated. Default 0.",
 			number(-schemas.MaxPenalty, schemas.MaxPenalty, func(j *schemas.Job) **float64 { return &j.PresencePenalty })),
 		honoured("frequency_penalty", "−2 … 2", "The same, once for each time. Default 0.",
