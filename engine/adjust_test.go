@@ -11,6 +11,7 @@ import (
 
 func TestAdjust(t *testing.T) {
 	inf := float32(math.Inf(1))
+	zeroThenOnes := append([]Token{0}, slices.Repeat([]Token{1}, 64)...)
 	for name, c := range map[string]struct {
 		opts   Sampling
 		tokens []Token
@@ -19,13 +20,15 @@ func TestAdjust(t *testing.T) {
 	}{
 		"bias":                             {Sampling{Bias: []Bias{{1, 3}, {2, -inf}}}, []Token{0}, 1, []float32{2, 4, -inf, -1}},
 		"a token is repeated once or more": {Sampling{RepeatPenalty: 2}, []Token{0, 3, 0}, 3, []float32{1, 1, 0, -2}},
-		"repetition looks 64 tokens back":  {Sampling{RepeatPenalty: 2}, append([]Token{0}, slices.Repeat([]Token{1}, 64)...), 1, []float32{2, 0.5, 0, -1}},
+		"repetition looks 64 tokens back":  {Sampling{RepeatPenalty: 2}, zeroThenOnes, 1, []float32{2, 0.5, 0, -1}},
 		"or as far as it is told":          {Sampling{RepeatPenalty: 2, PenaltyTokens: 1}, []Token{0, 1}, 1, []float32{2, 0.5, 0, -1}},
-		"or over everything":               {Sampling{RepeatPenalty: 2, PenaltyTokens: -1}, append([]Token{0}, slices.Repeat([]Token{1}, 64)...), 1, []float32{1, 0.5, 0, -1}},
+		"or over everything":               {Sampling{RepeatPenalty: 2, PenaltyTokens: -1}, zeroThenOnes, 1, []float32{1, 0.5, 0, -1}},
 		"presence does not see the prompt": {Sampling{PresencePenalty: 1}, []Token{0, 1, 1}, 1, []float32{2, 0, 0, -1}},
 		"frequency counts":                 {Sampling{FrequencyPenalty: 0.5}, []Token{0, 1, 1}, 1, []float32{2, 0, 0, -1}},
-		"both, within a window":            {Sampling{FrequencyPenalty: 0.5, PresencePenalty: 1, PenaltyTokens: 1}, []Token{1, 1, 2, 2}, 1, []float32{2, 1, -1.5, -1}},
-		"a negative one encourages":        {Sampling{FrequencyPenalty: -1}, []Token{0, 1, 1}, 1, []float32{2, 3, 0, -1}},
+		"both, within a window": {
+			Sampling{FrequencyPenalty: 0.5, PresencePenalty: 1, PenaltyTokens: 1}, []Token{1, 1, 2, 2}, 1, []float32{2, 1, -1.5, -1},
+		},
+		"a negative one encourages": {Sampling{FrequencyPenalty: -1}, []Token{0, 1, 1}, 1, []float32{2, 3, 0, -1}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			logits := []float32{2, 1, 0, -1}

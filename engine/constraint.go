@@ -6,7 +6,7 @@ import (
 	"github.com/semantic-worker/semantic/engine/grammar"
 )
 
-// ErrDeadEnd: the grammar wants a text that no token of the vocabulary
+// ErrDeadEnd is a grammar that wants a text which no token of the vocabulary
 // continues.
 var ErrDeadEnd = errors.New("engine: the grammar allows no token of the vocabulary")
 
