@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"fmt"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
@@ -57,7 +56,7 @@ given as a flag, to see what would happen.`,
 				}
 			}
 			if err := table.Flush(); err != nil {
-				return fmt.Errorf("write the output: %w", err)
+				return &outputError{err: err}
 			}
 			return nil
 		},

@@ -69,7 +69,7 @@ func (a *app) runGateway(ctx context.Context, c *config.Loaded, readyFile string
 		return err
 	}
 	down.add("stop listening", time.Second, front.close)
-	if err := removeReadyFile(readyFile); err != nil {
+	if err := clearReadyFile(readyFile, &down); err != nil {
 		return err
 	}
 	registry := telemetry.NewRegistry()

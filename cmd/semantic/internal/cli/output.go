@@ -47,8 +47,12 @@ type helpOutput struct {
 
 func (h *helpOutput) Write(p []byte) (int, error) {
 	n, err := h.w.Write(p)
-	if err != nil && h.err == nil {
-		h.err = &outputError{err: err}
+	if err == nil {
+		return n, nil
 	}
-	return n, err //nolint:wrapcheck // a Writer passes on what it got
+	err = &outputError{err: err} // the generators of completions return it
+	if h.err == nil {
+		h.err = err
+	}
+	return n, err
 }

@@ -1,12 +1,14 @@
 package cli
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/spf13/cobra"
 )
@@ -46,8 +48,8 @@ func checkReadyFile(path string) error {
 	return nil
 }
 
-// removeReadyFile removes what an earlier run left there, once it is sure that
-// this one is alone: the file is not there before it is true.
+// removeReadyFile removes what this run or an earlier one left there. Call it once
+// it is sure that this one is alone.
 func removeReadyFile(path string) error {
 	if path == "" {
 		return nil
@@ -55,6 +57,16 @@ func removeReadyFile(path string) error {
 	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return usagef("--ready-file: %s: %w", path, cause(err))
 	}
+	return nil
+}
+
+// clearReadyFile removes it now and once more at the stop: the file is there
+// while it is true.
+func clearReadyFile(path string, down *teardown) error {
+	if err := removeReadyFile(path); err != nil || path == "" {
+		return err
+	}
+	down.add("remove the --ready-file", time.Second, func(context.Context) error { return removeReadyFile(path) })
 	return nil
 }
 

@@ -180,7 +180,7 @@ func (a *app) printTable(rows [][]string) error {
 		}
 	}
 	if err := t.Flush(); err != nil {
-		return fmt.Errorf("write the output: %w", err)
+		return &outputError{err: err}
 	}
 	return nil
 }

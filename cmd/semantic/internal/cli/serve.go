@@ -162,7 +162,7 @@ func (s *serveProcess) start(ctx context.Context) error {
 		return err
 	}
 	s.down.add("unlock the data directory", time.Second, func(context.Context) error { return unlock(lock) })
-	if err := removeReadyFile(s.readyFile); err != nil {
+	if err := clearReadyFile(s.readyFile, &s.down); err != nil {
 		return err
 	}
 
@@ -254,6 +254,9 @@ func workerHint(err error) error {
 		}
 		if exit.Failure != nil {
 			return err
+		}
+		if exit.Hung {
+			return withHint(err, "It was killed because it gave no sign of life; --hang-timeout says for how long it may be so.")
 		}
 		return withHint(err, "Its messages are above; `semantic doctor` looks for the cause.")
 	}

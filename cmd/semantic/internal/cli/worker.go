@@ -133,7 +133,7 @@ func (w *workerProcess) run(ctx context.Context) error {
 		return err
 	}
 	down.add("give up the worker's id", time.Second, place.leave)
-	if err := removeReadyFile(w.readyFile); err != nil {
+	if err := clearReadyFile(w.readyFile, &down); err != nil {
 		return err
 	}
 

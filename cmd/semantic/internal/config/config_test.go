@@ -165,6 +165,8 @@ func TestRefusals(t *testing.T) {
 		{"kv-type: q5", `kv-type: "q5" is not one of f16, q8_0, q4_0`},
 		{"sync: never", `sync: "never" is not one of interval, always`},
 		{"sync-interval: 1ms", "sync-interval: 1ms is less than 10ms"},
+		{"hang-timeout: 99ms", "hang-timeout: 99ms is less than 100ms, and not 0 either"},
+		{"step-timeout: -1s", "step-timeout: -1s is less than 100ms, and not 0 either"},
 		{"drain-timeout: 30", "drain-timeout: want a time with its unit like 30s or 10m, got 30"},
 		{"drain-timeout: -1s", "drain-timeout: -1s is less than 0s"},
 		{"default-deadline: 1ms", "default-deadline: 1ms is not between 1s and 24h0m0s"},

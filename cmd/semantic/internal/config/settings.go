@@ -78,15 +78,15 @@ func settings() []setting {
 		{key: "parallel", preset: 0, usage: "`SEQUENCES` that run at once; 0 lets the backend choose", check: between(0, 255)},
 		{key: "kv-type", preset: "", usage: "`TYPE` of the KV cache: f16, q8_0 or q4_0 (default f16)", check: oneOf("", "f16", "q8_0", "q4_0")},
 		{key: "gpu-layers", preset: -1, usage: "`LAYERS` of the model on the GPU; -1 is all", check: between(-1, 10000)},
-		{key: "threads", preset: 0, usage: "`THREADS` of the CPU backend; 0 takes the cores this process may use", check: between(0, 1024)},
+		{key: "threads", preset: 0, usage: "`THREADS` of the CPU backend; 0 measures, and gives way to what else needs the cores", check: between(0, 1024)},
 		{key: "sim-step", preset: time.Duration(0), usage: "`TIME` of one decoding step of the sim backend", check: atLeast(0)},
 		{key: "sim-prefill-rate", preset: 0, usage: "prompt `TOKENS` a second of the sim backend; 0 is unbounded", check: between(0, 1<<30)},
 		{key: "metrics-listen", preset: "", usage: "`ADDRESS:PORT` where the worker serves /metrics; empty serves none", check: isListen},
 		{key: "step-timeout", preset: 5 * time.Minute,
-			usage: "`TIME` one step of the model may take before the worker ends itself as hung; 0 is never", check: atLeast(0)},
+			usage: "`TIME` one step of the model may take before the worker ends itself as hung; 0 is never", check: zeroOrAtLeast(leastWatch)},
 		{key: "hang-timeout", preset: 30 * time.Second,
 			usage: "`TIME` the worker process may be without a sign of life before it is killed and started again; 0 is never",
-			check: atLeast(0)},
+			check: zeroOrAtLeast(leastWatch)},
 	}
 }
 
@@ -299,6 +299,19 @@ func atLeast(low time.Duration) func(any) error {
 	return func(value any) error {
 		if v := value.(time.Duration); v < low {
 			return fmt.Errorf("%s is less than %s", v, low)
+		}
+		return nil
+	}
+}
+
+// leastWatch is the least time after which something counts as hung: what is
+// shorter mistakes a process for dead that only waits for a core.
+const leastWatch = 100 * time.Millisecond
+
+func zeroOrAtLeast(low time.Duration) func(any) error {
+	return func(value any) error {
+		if v := value.(time.Duration); v != 0 && v < low {
+			return fmt.Errorf("%s is less than %s, and not 0 either", v, low)
 		}
 		return nil
 	}

@@ -10,6 +10,9 @@ type ExitError struct {
 	Status string
 	// Failure is the child's own reason; nil if it died without a word.
 	Failure *Failure
+	// Hung is whether the last one was killed because it gave no sign of life for
+	// Config.HangTimeout.
+	Hung bool
 	// Attempts is how many children in a row died before they were ready.
 	Attempts int
 }

@@ -99,7 +99,7 @@ func (s *Supervisor) Run(ctx context.Context) error {
 		// like memory that its predecessor still holds; so it gets its attempts.
 		permanent := end.code == ExitPermanent && !everUp
 		if permanent || attempts >= s.o.Config.StartAttempts {
-			return &ExitError{Name: s.o.Name, Status: end.status, Failure: end.failure, Attempts: attempts}
+			return &ExitError{Name: s.o.Name, Status: end.status, Failure: end.failure, Hung: end.hung, Attempts: attempts}
 		}
 		if end.readyFor >= s.o.Config.StableAfter {
 			backoff = s.o.Config.FirstBackoff
@@ -126,6 +126,8 @@ type ending struct {
 	code     int
 	readyFor time.Duration
 	failure  *Failure
+	// hung is whether it was killed because it answered no ping.
+	hung bool
 }
 
 // runOnce starts one child and waits for its end. Its error is of the start,
@@ -164,13 +166,13 @@ func (s *Supervisor) runOnce(ctx context.Context) (ending, error) {
 	exited := make(chan error, 1)
 	go func() { exited <- cmd.Wait() }()
 
-	waitErr := s.await(ctx, cmd.Process, stdin, listener, exited)
+	hung, waitErr := s.await(ctx, cmd.Process, stdin, listener, exited)
 	_ = stdin.Close()
 	// A process that the child left behind could hold the pipe open.
 	_ = stdout.SetReadDeadline(time.Now().Add(time.Second))
 	<-heard
 
-	end := ending{status: cmd.ProcessState.String(), code: cmd.ProcessState.ExitCode(), failure: listener.failure}
+	end := ending{status: cmd.ProcessState.String(), code: cmd.ProcessState.ExitCode(), failure: listener.failure, hung: hung}
 	if waitErr != nil {
 		end.status = waitErr.Error() // may know more than the state, like a copy of Stderr that failed
 	}
@@ -185,10 +187,10 @@ func (s *Supervisor) runOnce(ctx context.Context) (ending, error) {
 
 // await waits for the child's end; when ctx ends it asks the child to stop. It
 // kills the child's group when the stop takes too long, or when the child
-// answers no ping.
+// answers no ping, which makes hung true.
 func (s *Supervisor) await(
 	ctx context.Context, child *os.Process, pings io.Writer, listener *listener, exited <-chan error,
-) error {
+) (hung bool, err error) {
 	var ticks, limit <-chan time.Time
 	if period := s.o.Config.HangTimeout / pingsToHang; period > 0 {
 		// A ticker drops what nobody reads: while this process is stopped, no time
@@ -202,7 +204,7 @@ func (s *Supervisor) await(
 	for {
 		select {
 		case err := <-exited:
-			return err
+			return hung, err
 		case <-stop:
 			stop = nil
 			_ = child.Signal(syscall.SIGTERM)
@@ -221,7 +223,7 @@ func (s *Supervisor) await(
 			if unanswered == pingsToHang {
 				s.log.Error("child gives no sign of life; killing it", "pid", child.Pid, "hang_timeout", s.o.Config.HangTimeout)
 				kill(child)
-				ticks = nil
+				ticks, hung = nil, true
 				continue
 			}
 			unanswered++

@@ -43,7 +43,7 @@ func child(mode string) {
 	ready := func() { announce(supervisor.Message{Ready: &schemas.WorkerStatus{ID: strconv.Itoa(os.Getpid())}}) }
 	stop := make(chan os.Signal, 1)
 	signal.Notify(stop, syscall.SIGTERM)
-	if mode != "supervisor" {
+	if mode != "supervisor" && mode != "mute" {
 		supervisor.WatchParent(os.Stdin, func() {
 			if mode == "loading" {
 				announce(supervisor.Message{Loading: "asked"})
@@ -63,6 +63,8 @@ func child(mode string) {
 			_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
 		}
 		<-stop
+	case "mute": // answers nothing
+		_, _ = io.Copy(io.Discard, os.Stdin)
 	case "crash":
 		os.Exit(3)
 	case "permanent":
@@ -247,6 +249,22 @@ func TestHungChildIsReplaced(t *testing.T) {
 	r.cancel()
 	if err := <-r.done; err != nil { // long before StopTimeout
 		t.Errorf("stop: %v", err)
+	}
+}
+
+// Children that are killed before they are ready, since none answers in time:
+// the error says by whom.
+func TestHungAtTheStart(t *testing.T) {
+	c := quick()
+	c.HangTimeout, c.StartAttempts = 100*time.Millisecond, 2
+	r := start(t, "mute", c)
+	var exit *supervisor.ExitError
+	if err := <-r.done; !errors.As(err, &exit) || !exit.Hung || exit.Attempts != 2 {
+		t.Errorf("got %+v", err)
+	}
+	r = start(t, "crash", quick())
+	if err := <-r.done; !errors.As(err, &exit) || exit.Hung {
+		t.Errorf("got %+v", err)
 	}
 }
 
