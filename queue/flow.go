@@ -3,6 +3,7 @@ package queue
 import (
 	"crypto/sha256"
 	"encoding/binary"
+	"fmt"
 
 	"github.com/semantic-worker/semantic/schemas"
 )
@@ -16,9 +17,10 @@ const Flows = 16
 const flowMessages = 2
 
 // Flow returns the flow of a job: a hash of the owner and the agent where the
-// agent is known, else of the owner and the conversation's first messages. The
-// same agent, or the same growing conversation, always gets the same flow.
-func Flow(owner, agent string, messages []schemas.Message) int {
+// agent is known, else of the owner and the conversation's first messages, or a
+// completion's prompts. The same agent, or the same growing conversation, always
+// gets the same flow.
+func Flow(owner string, job schemas.Job) int {
 	h := sha256.New()
 	// Each part is preceded by its length, so that no two lists of parts hash
 	// the same bytes.
@@ -29,12 +31,19 @@ func Flow(owner, agent string, messages []schemas.Message) int {
 		h.Write([]byte(s))
 	}
 	part(owner)
-	if agent != "" {
+	switch {
+	case job.Agent != "":
 		part("agent")
-		part(agent)
-	} else {
+		part(job.Agent)
+	case job.Kind == schemas.KindCompletion:
+		part("completion")
+		for _, p := range job.Prompts {
+			part(p.Text)
+			part(fmt.Sprint(p.Tokens))
+		}
+	default:
 		part("conversation")
-		for i, m := range messages {
+		for i, m := range job.Messages {
 			if i == flowMessages {
 				break
 			}

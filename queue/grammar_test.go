@@ -154,23 +154,37 @@ func TestFlow(t *testing.T) {
 		}
 		return m
 	}
-	if Flow("o", "agent", say("a")) != Flow("o", "agent", say("b")) {
+	flowOf := func(owner, agent string, m []schemas.Message) int {
+		return Flow(owner, schemas.Job{Agent: agent, Messages: m})
+	}
+	if flowOf("o", "agent", say("a")) != flowOf("o", "agent", say("b")) {
 		t.Error("one agent, two flows")
 	}
-	if Flow("o", "", say("a", "b")) != Flow("o", "", say("a", "b", "c", "d")) {
+	if flowOf("o", "", say("a", "b")) != flowOf("o", "", say("a", "b", "c", "d")) {
 		t.Error("a growing conversation moved")
 	}
 	rapid.Check(t, func(t *rapid.T) {
-		flow := Flow(rapid.String().Draw(t, "owner"), rapid.String().Draw(t, "agent"), say(rapid.String().Draw(t, "text")))
+		flow := flowOf(rapid.String().Draw(t, "owner"), rapid.String().Draw(t, "agent"), say(rapid.String().Draw(t, "text")))
 		if flow < 0 || flow >= Flows {
 			t.Fatalf("flow %d", flow)
 		}
 	})
 	used := make(map[int]bool)
 	for i := range 500 {
-		used[Flow("o", strings.Repeat("x", i), nil)] = true
+		used[flowOf("o", strings.Repeat("x", i), nil)] = true
 	}
 	if len(used) != Flows {
 		t.Errorf("500 agents use %d flows", len(used))
+	}
+	clear(used)
+	for i := range 500 {
+		prompts := []schemas.Prompt{{Text: strings.Repeat("x", i)}}
+		if i%2 == 1 {
+			prompts = []schemas.Prompt{{Tokens: []int32{int32(i)}}}
+		}
+		used[Flow("o", schemas.Job{Kind: schemas.KindCompletion, Prompts: prompts})] = true
+	}
+	if len(used) != Flows {
+		t.Errorf("500 completions use %d flows", len(used))
 	}
 }

@@ -176,7 +176,7 @@ func (q *Queue) newTicket(s Submission) (Ticket, []byte, error) {
 	if limit := q.nc.MaxPayload() - 4096; int64(len(body)) > limit {
 		return Ticket{}, nil, fmt.Errorf("%w: %d bytes, at most %d", ErrTooLarge, len(body), limit)
 	}
-	flow := Flow(owner, s.Job.Agent, s.Job.Messages)
+	flow := Flow(owner, s.Job)
 	return Ticket{
 		JobID: s.JobID, Owner: owner, Class: s.Class, Flow: flow,
 		Subject: JobSubject(s.Job.Model, s.Class, flow, owner),

@@ -90,7 +90,7 @@ func TestSubmitRefusals(t *testing.T) {
 		job.Agent = name
 		return job
 	}
-	flowOf := func(name string) int { return queue.Flow(queue.OwnerLocal, name, nil) }
+	flowOf := func(name string) int { return queue.Flow(queue.OwnerLocal, schemas.Job{Agent: name}) }
 	refuse := func(s queue.Submission, want error, text string) {
 		t.Helper()
 		s.JobID = queue.NewJobID()

@@ -69,7 +69,7 @@ Without a PROMPT, or with -, the prompt is read from stdin.`,
 				return jobFault(err)
 			}
 			if subject {
-				flow := queue.Flow(queue.OwnerLocal, j.Agent, j.Messages)
+				flow := queue.Flow(queue.OwnerLocal, j)
 				return a.printf("%s\n", queue.JobSubject(model, class, flow, queue.OwnerLocal))
 			}
 			return a.printJSON(j)
