@@ -78,7 +78,10 @@ func settings() []setting {
 		{key: "parallel", preset: 0, usage: "`SEQUENCES` that run at once; 0 lets the backend choose", check: between(0, 255)},
 		{key: "kv-type", preset: "", usage: "`TYPE` of the KV cache: f16, q8_0 or q4_0 (default f16)", check: oneOf("", "f16", "q8_0", "q4_0")},
 		{key: "gpu-layers", preset: -1, usage: "`LAYERS` of the model on the GPU; -1 is all", check: between(-1, 10000)},
-		{key: "threads", preset: 0, usage: "`THREADS` of the CPU backend; 0 measures, and gives way to what else needs the cores", check: between(0, 1024)},
+		{
+			key: "threads", preset: 0, check: between(0, 1024),
+			usage: "`THREADS` of the CPU backend; 0 measures, and gives way to what else needs the cores",
+		},
 		{key: "sim-step", preset: time.Duration(0), usage: "`TIME` of one decoding step of the sim backend", check: atLeast(0)},
 		{key: "sim-prefill-rate", preset: 0, usage: "prompt `TOKENS` a second of the sim backend; 0 is unbounded", check: between(0, 1<<30)},
 		{key: "metrics-listen", preset: "", usage: "`ADDRESS:PORT` where the worker serves /metrics; empty serves none", check: isListen},
