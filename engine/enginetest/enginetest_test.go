@@ -270,8 +270,8 @@ func TestNamesAreUnique(t *testing.T) {
 }
 
 func BenchmarkEngine(b *testing.B) {
-	enginetest.BenchmarkEngine(b, func(b *testing.B) engine.Backend {
-		backend, err := sim.New(sim.Options{})
+	enginetest.BenchmarkEngine(b, func(b *testing.B, sequences int) engine.Backend {
+		backend, err := sim.New(sim.Options{Sequences: sequences})
 		if err != nil {
 			b.Fatal(err)
 		}

@@ -1,11 +1,7 @@
 package enginetest
 
 import (
-	"context"
-	"errors"
 	"fmt"
-	"io"
-	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -22,33 +18,35 @@ import (
 //
 //   - together: tokens a second of 8 streams at once over those of the same one
 //     after another.
-//   - stall: the inter-token latency (99 %) of 8 running streams while a prompt
-//     of 4,000 tokens prefills over theirs alone, and the time to first token of
-//     a short prompt that arrives behind the long one.
+//   - stall: inter-token latencies of 8 running streams while a prompt of 4,000
+//     tokens prefills, over those of the same tokens alone; and the time to first
+//     token of the long prompt and of a short one that arrives behind it.
 //   - shared: prompt rows computed for 16 sequences with a common beginning of
 //     2,000 tokens over those without sharing.
-//   - room: 12 streams in room for 6: how many gave the text that they give
-//     alone, and how often one was preempted.
-//   - grammar: time per token under a JSON grammar over that of free text.
+//   - room: 12 streams in room for 6: how many gave the text that they give alone,
+//     how many of the same crowd do so in ample room, and how often one was
+//     preempted.
+//   - grammar: time per token under a JSON Schema's grammar over that of free text.
 func BenchmarkLoads(b *testing.B, open func(b *testing.B, cells, sequences int) engine.Backend) {
-	for _, load := range []struct {
+	for _, c := range []struct {
 		name             string
 		cells, sequences int
-		round            func(b *testing.B, l *load)
+		round            func(l *load)
 	}{
 		{"together", 4096, 8, together},
-		{"stall", 8192, 16, stall},
+		{"stall", 12288, 10, stall},
 		{"shared", 8192, 16, shared},
-		{"room", 768, 12, tightRoom},
+		{"room", 6 * roomEach, 12, tightRoom},
 		{"grammar", 4096, 4, grammarCost},
 	} {
-		b.Run(load.name, func(b *testing.B) {
-			l := newLoad(b, open(b, load.cells, load.sequences))
-			load.round(b, l) // once before, so that everything is warm
+		b.Run(c.name, func(b *testing.B) {
+			l := newLoad(b, open(b, c.cells, c.sequences))
+			l.another = func() *load { return newLoad(b, open(b, 4*c.cells, c.sequences)) }
+			c.round(l) // once before, so that everything is warm
 			clear(l.figures)
 			b.ResetTimer()
 			for b.Loop() {
-				load.round(b, l)
+				c.round(l)
 			}
 			l.report()
 		})
@@ -61,6 +59,8 @@ type load struct {
 	b       *testing.B
 	figures map[string][]float64
 	serial  int
+	// another is an engine with four times the room.
+	another func() *load
 }
 
 func newLoad(b *testing.B, backend engine.Backend) *load {
@@ -102,13 +102,14 @@ func (l *load) text(number, n int) []engine.Token {
 	return tokens[:n]
 }
 
-// timed is what came of a stream, and when.
-type timed struct {
-	tokens []engine.Token
-	text   string
-	first  time.Duration
-	gaps   []time.Duration
-	last   time.Time
+// texts are the first n of them.
+func (l *load) texts(n, tokens int) [][]engine.Token {
+	l.b.Helper()
+	texts := make([][]engine.Token, n)
+	for i := range texts {
+		texts[i] = l.text(i, tokens)
+	}
+	return texts
 }
 
 // submit starts a stream that generates n tokens, whatever the model wants.
@@ -127,217 +128,211 @@ func (l *load) submit(prompt []engine.Token, n int, change func(r *engine.Reques
 	return seq
 }
 
-// follow reads a stream to its end, telling each arrival.
-func follow(ctx context.Context, seq *engine.Sequence, arrived func(n int)) (timed, error) {
-	began := time.Now()
-	var t timed
-	for {
-		chunk, err := seq.Next(ctx)
-		if errors.Is(err, io.EOF) {
-			return t, nil
-		}
-		if err != nil {
-			return t, fmt.Errorf("next: %w", err)
-		}
-		now := time.Now()
-		t.text += chunk.Text
-		if len(chunk.Tokens) == 0 {
-			continue
-		}
-		if len(t.tokens) == 0 {
-			t.first = now.Sub(began)
-		} else {
-			t.gaps = append(t.gaps, now.Sub(t.last))
-		}
-		t.tokens, t.last = append(t.tokens, chunk.Tokens...), now
-		if arrived != nil {
-			arrived(len(t.tokens))
-		}
-	}
+// timed is what came of a stream, and when: at is the time of each token.
+type timed struct {
+	text  string
+	began time.Time
+	at    []time.Time
 }
 
-// all follows streams at once.
-func (l *load) all(sequences []*engine.Sequence, arrived func(stream, n int)) []timed {
+func (t timed) first() time.Duration { return t.at[0].Sub(t.began) }
+
+// follow reads streams to their ends. arrived, if not nil, is told of each token
+// of the first stream.
+func (l *load) follow(sequences []*engine.Sequence, arrived func(n int)) []timed {
 	l.b.Helper()
 	results := make([]timed, len(sequences))
 	var readers sync.WaitGroup
 	for i, seq := range sequences {
 		readers.Go(func() {
-			var err error
-			results[i], err = follow(l.b.Context(), seq, func(n int) {
-				if arrived != nil {
-					arrived(i, n)
+			t := timed{began: time.Now()}
+			for ended := false; !ended; {
+				chunk, err := seq.Next(l.b.Context())
+				if err != nil {
+					l.b.Error(err)
+					return
 				}
-			})
-			if err != nil {
-				l.b.Error(err)
+				now := time.Now()
+				t.text += chunk.Text
+				for range chunk.Tokens {
+					t.at = append(t.at, now)
+				}
+				if i == 0 && arrived != nil {
+					arrived(len(t.at))
+				}
+				ended = chunk.Finish != ""
 			}
+			results[i] = t
 		})
 	}
 	readers.Wait()
+	if l.b.Failed() {
+		l.b.FailNow()
+	}
 	return results
 }
 
-func together(b *testing.B, l *load) {
-	b.Helper()
+// crowd submits all prompts, then follows them.
+func (l *load) crowd(prompts [][]engine.Token, n int) []timed {
+	l.b.Helper()
+	sequences := make([]*engine.Sequence, len(prompts))
+	for i, prompt := range prompts {
+		sequences[i] = l.submit(prompt, n, nil)
+	}
+	return l.follow(sequences, nil)
+}
+
+func together(l *load) {
 	const streams, tokens = 8, 48
+	prompts := l.texts(streams, 40)
 	began := time.Now()
-	for i := range streams {
-		l.all([]*engine.Sequence{l.submit(l.text(i, 40), tokens, nil)}, nil)
+	for _, prompt := range prompts {
+		l.crowd([][]engine.Token{prompt}, tokens)
 	}
 	oneByOne := time.Since(began)
 	began = time.Now()
-	var sequences []*engine.Sequence
-	for i := range streams {
-		sequences = append(sequences, l.submit(l.text(i, 40), tokens, nil))
-	}
-	l.all(sequences, nil)
+	l.crowd(prompts, tokens)
 	l.note("together/one-by-one", oneByOne.Seconds()/time.Since(began).Seconds())
 }
 
-func stall(b *testing.B, l *load) {
-	b.Helper()
-	const streams, long = 8, 4000
-	var sequences []*engine.Sequence
-	for i := range streams {
-		sequences = append(sequences, l.submit(l.text(i, 40), 200, nil))
-	}
-	alone := percentile(gaps(l.all(sequences, nil)), 0.99)
+func stall(l *load) {
+	const streams, tokens, long, from = 8, 900, 4000, 100
+	prompts := l.texts(streams, 40)
+	long4000, short := l.text(99, long), l.text(98, 40)
 
-	sequences = sequences[:0]
-	var arrivals sync.WaitGroup
-	ctx, cancel := context.WithCancel(b.Context())
-	for i := range streams {
-		sequences = append(sequences, l.submit(l.text(i, 40), 2000, nil))
+	alone := l.crowd(prompts, tokens)
+	var later sync.WaitGroup
+	var behind []timed
+	var began time.Time
+	sequences := make([]*engine.Sequence, streams)
+	for i, prompt := range prompts {
+		sequences[i] = l.submit(prompt, tokens, nil)
 	}
-	running := make(chan struct{})
-	var once sync.Once
-	var mu sync.Mutex
-	var beside []time.Duration
-	measuring := false
-	for i, seq := range sequences {
-		arrivals.Go(func() {
-			var last time.Time
-			_, err := follow(ctx, seq, func(n int) {
-				now := time.Now()
-				if n > 8 && i == 0 {
-					once.Do(func() { close(running) })
-				}
-				mu.Lock()
-				defer mu.Unlock()
-				if measuring && !last.IsZero() {
-					beside = append(beside, now.Sub(last))
-				}
-				last = now
-			})
-			if err != nil && ctx.Err() == nil {
-				b.Error(err)
+	beside := l.follow(sequences, func(n int) {
+		if n == from {
+			began = time.Now()
+			pair := []*engine.Sequence{l.submit(long4000, 1, nil), l.submit(short, 1, nil)}
+			later.Go(func() { behind = l.follow(pair, nil) })
+		}
+	})
+	later.Wait()
+	ended := behind[0].at[0]
+	if last := beside[0].at[tokens-1]; last.Before(ended) {
+		l.b.Fatal("the streams ended before the long prompt was read")
+	}
+	// The latencies of the tokens that came in that time, and of the same tokens
+	// alone.
+	var with, without []time.Duration
+	for i, s := range beside {
+		for n := from + 1; n < tokens; n++ {
+			if s.at[n-1].After(began) && s.at[n].Before(ended) {
+				with = append(with, s.at[n].Sub(s.at[n-1]))
+				without = append(without, alone[i].at[n].Sub(alone[i].at[n-1]))
 			}
-		})
+		}
 	}
-	<-running
-	mu.Lock()
-	measuring = true
-	mu.Unlock()
-	longOne, shortOne := l.submit(l.text(99, long), 1, nil), l.submit(l.text(98, 40), 1, nil)
-	results := l.all([]*engine.Sequence{longOne, shortOne}, nil)
-	mu.Lock()
-	measuring = false
-	mu.Unlock()
-	cancel()
-	for _, seq := range sequences {
-		seq.Cancel()
-	}
-	arrivals.Wait()
-	slices.Sort(beside)
-	p99 := percentile(beside, 0.99)
-	l.note("itl-p99-beside/alone", p99.Seconds()/alone.Seconds())
-	l.note("itl-p99-alone-ms", alone.Seconds()*1000)
-	l.note("itl-p99-beside-ms", p99.Seconds()*1000)
-	l.note("long-ttft-ms", results[0].first.Seconds()*1000)
-	l.note("short-ttft-ms", results[1].first.Seconds()*1000)
+	l.note("itl-p50-ratio", percentile(with, 0.5).Seconds()/percentile(without, 0.5).Seconds())
+	l.note("itl-mean-ratio", mean(with)/mean(without))
+	l.note("itl-p99-ratio", percentile(with, 0.99).Seconds()/percentile(without, 0.99).Seconds())
+	l.note("itl-p99-beside-ms", percentile(with, 0.99).Seconds()*1000)
+	l.note("long-ttft-s", behind[0].first().Seconds())
+	l.note("short-ttft-ms", behind[1].first().Seconds()*1000)
 }
 
-func gaps(streams []timed) (all []time.Duration) {
-	for _, s := range streams {
-		all = append(all, s.gaps...)
-	}
-	slices.Sort(all)
-	return all
-}
-
-// percentile is of sorted durations.
-func percentile(sorted []time.Duration, p float64) time.Duration {
-	if len(sorted) == 0 {
+// percentile sorts durations.
+func percentile(durations []time.Duration, p float64) time.Duration {
+	if len(durations) == 0 {
 		return 0
 	}
-	return sorted[min(int(p*float64(len(sorted))), len(sorted)-1)]
+	slices.Sort(durations)
+	return durations[min(int(p*float64(len(durations))), len(durations)-1)]
 }
 
-func shared(b *testing.B, l *load) {
-	b.Helper()
+// mean is in seconds.
+func mean(durations []time.Duration) (sum float64) {
+	for _, d := range durations {
+		sum += d.Seconds()
+	}
+	return sum / float64(len(durations))
+}
+
+func shared(l *load) {
 	const agents, common, own = 16, 2000, 30
 	prefix := l.text(1000+l.serial, common)
-	before := l.Snapshot().Rows
-	var sequences []*engine.Sequence
-	for i := range agents {
-		sequences = append(sequences, l.submit(slices.Concat(prefix, l.text(i, own)), 2, nil))
+	prompts := l.texts(agents, own)
+	for i := range prompts {
+		prompts[i] = slices.Concat(prefix, prompts[i])
 	}
-	generated := 0
-	for _, s := range l.all(sequences, nil) {
-		generated += len(s.tokens)
-	}
-	computed := l.Snapshot().Rows - before - int64(generated)
+	before := l.Snapshot().PrefillRows
+	l.crowd(prompts, 2)
+	computed := l.Snapshot().PrefillRows - before
 	l.note("rows/unshared", float64(computed)/float64(agents*(common+own)))
 }
 
-func tightRoom(b *testing.B, l *load) {
-	b.Helper()
-	const streams, tokens = 12, 100
-	var alone []timed
-	for i := range streams {
-		alone = append(alone, l.all([]*engine.Sequence{l.submit(l.text(i, 28), tokens, nil)}, nil)...)
+// roomEach is how many cells a stream of tightRoom comes to.
+const roomEach = 128
+
+func tightRoom(l *load) {
+	const streams, prompt, tokens = 12, 28, roomEach - 28
+	prompts := l.texts(streams, prompt)
+	ample := l.another()
+	alone := make([]timed, streams)
+	for i, prompt := range prompts {
+		alone[i] = ample.crowd([][]engine.Token{prompt}, tokens)[0]
 	}
+	same := func(crowd []timed) (n float64) {
+		for i, s := range crowd {
+			if len(s.at) != tokens {
+				l.b.Errorf("stream %d ended after %d tokens", i, len(s.at))
+			}
+			if s.text == alone[i].text {
+				n++
+			}
+		}
+		return n
+	}
+	l.note("same-text-in-ample-room-of-12", same(ample.crowd(prompts, tokens)))
 	before := l.Snapshot().Preemptions
-	var sequences []*engine.Sequence
-	for i := range streams {
-		sequences = append(sequences, l.submit(l.text(i, 28), tokens, nil))
-	}
-	same := 0
-	for i, s := range l.all(sequences, nil) {
-		if len(s.tokens) != tokens {
-			b.Errorf("stream %d ended after %d tokens", i, len(s.tokens))
-		}
-		if s.text == alone[i].text {
-			same++
-		}
-	}
-	l.note("same-text-of-12", float64(same))
+	l.note("same-text-of-12", same(l.crowd(prompts, tokens)))
 	l.note("preemptions", float64(l.Snapshot().Preemptions-before))
 }
 
-// textGrammar is a JSON list of strings of letters.
-const textGrammar = `root ::= "[" string ("," string)* "]"
-string ::= "\"" [^"\\\x00-\x1f]* "\""`
+// peopleGrammar is what a JSON Schema of a list of people becomes, with a list
+// that does not end, so that every run has as many tokens.
+const peopleGrammar = `root ::= "[" person ("," ws person)*
+person ::= "{\"name\":" ws string ",\"age\":" ws ("0" | [1-9] [0-9]{0,2}) ",\"tags\":" ws "[" (string ("," ws string){0,4})? "]}"
+string ::= "\"" ([^"\\\x00-\x1f] | "\\" ["\\/bfnrt])* "\""
+ws ::= " "?`
 
-func grammarCost(b *testing.B, l *load) {
-	b.Helper()
-	g, err := grammar.Parse(textGrammar)
+func grammarCost(l *load) {
+	g, err := grammar.Parse(peopleGrammar)
 	if err != nil {
-		b.Fatal(err)
+		l.b.Fatal(err)
 	}
-	const tokens = 150
-	perToken := func(change func(r *engine.Request)) float64 {
-		began := time.Now()
-		got := l.all([]*engine.Sequence{l.submit(l.text(1, 40), tokens, change)}, nil)
-		return time.Since(began).Seconds() / float64(len(got[0].tokens))
+	asked, err := l.Vocabulary().Tokenize(`Ten people, as JSON: [{"name": "Ada", "age": 36, "tags": ["mathematics", "poetry"]}, `+
+		`{"name": "Grace", "age": 85, "tags": ["navy"]}]`+"\nTen other people, as JSON: ", false)
+	if err != nil {
+		l.b.Fatal(err)
 	}
-	// In turns, so that both meet the same machine.
-	var free, kept float64
+	const tokens = 200
+	perToken := func(prompt []engine.Token, change func(r *engine.Request)) float64 {
+		t := l.follow([]*engine.Sequence{l.submit(prompt, tokens, change)}, nil)[0]
+		if len(t.at) != tokens {
+			l.b.Fatalf("%d tokens", len(t.at))
+		}
+		return t.at[tokens-1].Sub(t.at[0]).Seconds()
+	}
+	// In turns, so that both meet the same machine. The other prompt is not about
+	// JSON at all, so that what the model would say is refused again and again.
+	constrained := func(r *engine.Request) { r.Grammar = g }
+	other := l.text(1, 40)
+	var free, kept, otherFree, otherKept float64
 	for range 3 {
-		free += perToken(nil)
-		kept += perToken(func(r *engine.Request) { r.Grammar = g })
+		free += perToken(asked, nil)
+		kept += perToken(asked, constrained)
+		otherFree += perToken(other, nil)
+		otherKept += perToken(other, constrained)
 	}
-	runtime.GC()
 	l.note("grammar/free", kept/free)
+	l.note("grammar/free-against-the-grain", otherKept/otherFree)
 }

@@ -60,9 +60,12 @@ func TestMemoryUsed(t *testing.T) {
 // BenchmarkEngine: the engine against a bare loop over this backend.
 func BenchmarkEngine(b *testing.B) {
 	o := options(b)
-	o.Context, o.Cells, o.Parallel, o.Threads = 512, 4096, 16, 0
-	enginetest.BenchmarkEngine(b, func(b *testing.B) engine.Backend {
+	// All prompts go into one step on both sides.
+	o.Context, o.Cells, o.Batch, o.Threads = 512, 4096, 1024, 0
+	enginetest.BenchmarkEngine(b, func(b *testing.B, sequences int) engine.Backend {
 		b.Helper()
+		o := o
+		o.Parallel = sequences
 		backend, err := Open(b.Context(), o)
 		if err != nil {
 			b.Fatal(err)
