@@ -79,6 +79,9 @@ type batch struct {
 	context uintptr
 	result  ffi.Arg
 	args    [2]unsafe.Pointer
+	// logitsArgs are the last arguments of llama_get_logits_ith: a list of them
+	// that is made for the call is an allocation.
+	logitsArgs [2]uintptr
 }
 
 func (b *batch) init(size int) {
@@ -240,7 +243,8 @@ func (b *Backend) Logits(i int) ([]float32, error) {
 	case t.logits[i] == 0:
 		return nil, fmt.Errorf("llama: row %d did not ask for logits: %w", i, engine.ErrInvalid)
 	}
-	r, _, _ := purego.SyscallN(b.lib.logitsIth, uintptr(b.context), uintptr(i))
+	t.logitsArgs = [2]uintptr{uintptr(b.context), uintptr(i)}
+	r, _, _ := purego.SyscallN(b.lib.logitsIth, t.logitsArgs[:]...)
 	if r == 0 {
 		return nil, fmt.Errorf("llama: no logits for row %d: %s: %w", i, b.lib.logs.takeErrors(), engine.ErrBackend)
 	}
