@@ -28,6 +28,10 @@ type Limits struct {
 	Batch int
 	// Sequences is how many sequences can be resident at once.
 	Sequences int
+	// Apart is from how many rows on a step with decode rows and prompt rows takes
+	// longer than one of each kind, as measured on the device; the engine makes
+	// two then. 0 means never.
+	Apart int
 }
 
 // ModelInfo describes a loaded model.

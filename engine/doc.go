@@ -44,6 +44,9 @@
 //     without any, by the medians of measured steps. Where one piece alone takes
 //     longer, steps go without any so that the mean keeps to the bound, but at
 //     most 8 in a row. When nothing decodes there is no such cap.
+//   - From Limits.Apart rows on, a step with decode rows and prompt rows is made as
+//     two, the decode rows first: on a CPU that takes less time, and tokens do not
+//     wait for prompts. For every rule here the two count as one.
 //   - A step that replays tokens has no prefill rows and at most 32 rows (with 32
 //     and more decoding, one beside them). Steps that replay and steps that
 //     prefill take turns.

@@ -178,18 +178,43 @@ func (e *Engine) rest() {
 	}
 }
 
-// step makes the planned step and gives every sequence what came of it.
+// step makes what was planned, in one step or in two, and gives every sequence
+// what came of it.
 func (e *Engine) step(plan *plan) {
 	l := &e.loop
+	if plan.kinds.prefill > 0 {
+		for _, s := range l.running {
+			s.missed++
+		}
+	}
+	kinds := plan.kinds
+	prompts, apart := plan.apart(e.limits.Apart)
+	l.pace.planned(kinds, apart)
+	e.timed(plan)
+	if apart && e.stands(&prompts) {
+		e.timed(&prompts)
+	}
+	l.steps++
+	e.publish()
+}
+
+// stands reports whether a plan still holds after a step that others made.
+func (e *Engine) stands(plan *plan) bool {
+	return !e.loop.broken && !slices.ContainsFunc(plan.spans, func(span span) bool {
+		s := e.loop.planned[span.sequence]
+		return !s.admitted || s.resident != int(plan.rows[span.first].Pos)
+	})
+}
+
+// timed makes a step and notes how long it took.
+func (e *Engine) timed(plan *plan) {
 	began := time.Now()
 	e.begin(plan, began)
 	if e.attempt(plan) {
 		took := time.Since(began)
-		l.pace.observe(plan.kinds, stepQuantum(e.limits.Batch), took)
+		e.loop.pace.observe(plan.kinds, stepQuantum(e.limits.Batch), took)
 		e.metrics.step(plan, took)
 	}
-	l.steps++
-	e.publish()
 }
 
 // attempt makes a step, and reports whether all of it was done.
@@ -216,11 +241,6 @@ func (e *Engine) attempt(plan *plan) bool {
 
 // begin notes who has rows in the step that follows.
 func (e *Engine) begin(plan *plan, now time.Time) {
-	if plan.kinds.prefill > 0 {
-		for _, s := range e.loop.running {
-			s.missed++
-		}
-	}
 	for _, span := range plan.spans {
 		s := e.loop.planned[span.sequence]
 		s.stepRows.Store(int32(span.count))

@@ -311,6 +311,46 @@ func TestStepsAreAsConfigured(t *testing.T) {
 	}
 }
 
+// Where a step with decode rows and prompt rows is dearer than two, they are
+// apart; a small one has both.
+func TestDecodeRowsAreApart(t *testing.T) {
+	var mu sync.Mutex
+	var mixed, prompts, together int
+	s := &spy{Backend: simulate(t, sim.Options{Apart: 64, Context: 1 << 20}), step: func(rows []engine.Row) error {
+		mu.Lock()
+		defer mu.Unlock()
+		both := rows[0].Seq != rows[len(rows)-1].Seq
+		switch {
+		case both && len(rows) >= 64:
+			mixed++
+		case len(rows) >= 64:
+			prompts++
+		case both && len(rows) > 2:
+			together++
+		}
+		return nil
+	}}
+	e := start(t, s, config(func(c *engine.Config) { c.BufferTokens, c.BufferBytes = 1<<20, 1<<30 }))
+	running := submit(t, e, engine.Request{ID: "running", Prompt: ask(t, e, "running", 500_000)})
+	<-running.Started()
+	long := tokenize(t, e, strings.Repeat("x", 640)+"words=3")
+	for id, prompt := range map[string][]engine.Token{"long": long, "short": ask(t, e, "short", 3)} {
+		got := mustCollect(t, submit(t, e, engine.Request{ID: id, Prompt: prompt}))
+		if want := sim.Text(prompt, 3); got.text != want {
+			t.Errorf("%s said %q, want %q", id, got.text, want)
+		}
+	}
+	running.Cancel()
+	if _, err := collect(t.Context(), running); !errors.Is(err, engine.ErrCancelled) {
+		t.Errorf("%v: it ended before the others were there", err)
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	if mixed > 0 || prompts == 0 || together == 0 {
+		t.Errorf("%d large steps with decode rows, %d without, %d small ones with both; want none, some, some", mixed, prompts, together)
+	}
+}
+
 // Whatever the load, the room, the cuts and the cancels: every sequence says
 // what it would have said alone.
 func TestAnyLoadGivesTheSameText(t *testing.T) {
@@ -348,10 +388,24 @@ func TestAnyLoadGivesTheSameText(t *testing.T) {
 		counted := &spy{Backend: simulate(t, sim.Options{
 			Context: prompts, Cells: prompts + rapid.IntRange(0, 300).Draw(rt, "cells"),
 			Batch:  rapid.SampledFrom([]int{8, 64, 512}).Draw(rt, "batch"),
+			Apart:  rapid.SampledFrom([]int{0, 2, 64}).Draw(rt, "apart"),
 			Memory: rapid.SampledFrom([]engine.MemoryKind{engine.MemoryCells, engine.MemoryWhole}).Draw(rt, "memory"),
 		})}
+		// Some steps fail as a device may let them.
+		kinds := []error{nil, nil, nil, engine.ErrNoRoom, engine.ErrInterrupted, engine.ErrInvalid}
+		faults := rapid.SliceOfN(rapid.SampledFrom(kinds), 0, 20).Draw(rt, "faults")
 		var miscounts atomic.Int64
-		counted.step = func([]engine.Row) error {
+		counted.step = func(rows []engine.Row) error {
+			if len(faults) > 0 {
+				fault := faults[0]
+				faults = faults[1:]
+				// A step of one sequence that is refused, or for which there is no
+				// room, ends the sequence.
+				alone := !slices.ContainsFunc(rows, func(r engine.Row) bool { return r.Seq != rows[0].Seq })
+				if fault != nil && (!alone || errors.Is(fault, engine.ErrInterrupted)) {
+					return fault
+				}
+			}
 			if cells, blocks := engine.PoolUsed(tight); cells != counted.CellsUsed() || blocks*256 < cells {
 				miscounts.Add(1)
 			}

@@ -32,7 +32,7 @@ type pace struct {
 	decode, piece [paceBuckets]samples
 	replay        samples
 	// waited counts the steps with decode rows since one had prompt rows, mixed
-	// the latter since one had none.
+	// the latter since decode rows were timed alone.
 	waited, mixed int
 }
 
@@ -41,15 +41,22 @@ type stepRows struct {
 	decode, prefill, replay int
 }
 
+// planned takes in what a step will have; apart says that its decode rows are
+// made, and timed, by themselves.
+func (p *pace) planned(rows stepRows, apart bool) {
+	switch {
+	case rows.decode == 0:
+	case rows.prefill == 0:
+		p.waited, p.mixed = p.waited+1, 0
+	case apart:
+		p.waited, p.mixed = 0, 0
+	default:
+		p.waited, p.mixed = 0, p.mixed+1
+	}
+}
+
 // observe takes in how long a step took; quantum is the rows of a piece.
 func (p *pace) observe(rows stepRows, quantum int, took time.Duration) {
-	if rows.decode > 0 {
-		if rows.prefill > 0 {
-			p.waited, p.mixed = 0, p.mixed+1
-		} else {
-			p.waited, p.mixed = p.waited+1, 0
-		}
-	}
 	seconds := took.Seconds()
 	if rows.prefill+rows.replay == 0 {
 		p.decode[paceBucket(rows.decode)].add(seconds)

@@ -25,6 +25,7 @@ func learn(p *pace, d device, decode, steps int) (pieces []int) {
 	for range steps {
 		n, _ := p.allow(decode)
 		rows := stepRows{decode: decode, prefill: n * quantum}
+		p.planned(rows, false)
 		p.observe(rows, quantum, d.takes(rows))
 		pieces = append(pieces, n)
 	}
@@ -81,6 +82,7 @@ func TestOutliersChangeNothing(t *testing.T) {
 		if i%7 == 3 {
 			took *= 1000
 		}
+		p.planned(rows, false)
 		p.observe(rows, quantum, took)
 	}
 }
@@ -106,8 +108,10 @@ func TestReplayIsPacedToo(t *testing.T) {
 	if _, rows := p.allow(4); rows != replayRows {
 		t.Errorf("%d rows before anything is known, want %d", rows, replayRows)
 	}
+	p.planned(stepRows{decode: 4}, false)
 	p.observe(stepRows{decode: 4}, quantum, d.takes(stepRows{decode: 4}))
 	rows := stepRows{decode: 4, replay: 20}
+	p.planned(rows, false)
 	p.observe(rows, quantum, d.takes(rows))
 	if _, n := p.allow(4); n < 9 || n > 10 {
 		t.Errorf("%d rows of 1 ms with 10 ms to spare", n)

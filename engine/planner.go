@@ -91,6 +91,22 @@ type plan struct {
 	kinds   stepRows
 }
 
+// apart reports whether the plan takes longer as one step than as two, and
+// makes it the first of them, of the decode rows, returning the second.
+func (p *plan) apart(rows int) (prompts plan, ok bool) {
+	if rows == 0 || len(p.rows) < rows || p.kinds.decode == 0 || p.kinds.prefill == 0 {
+		return plan{}, false
+	}
+	// Decode rows come first, one a span.
+	n := p.kinds.decode
+	prompts = plan{rows: p.rows[n:], spans: p.spans[n:], kinds: stepRows{prefill: p.kinds.prefill}}
+	for i := range prompts.spans {
+		prompts.spans[i].first -= n
+	}
+	p.rows, p.spans, p.kinds = p.rows[:n], p.spans[:n], stepRows{decode: n}
+	return prompts, true
+}
+
 // planner makes plans. Its state is scratch space that is used again; a plan
 // depends on the input alone and is valid until the next one.
 type planner struct {

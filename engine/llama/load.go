@@ -131,6 +131,20 @@ func (l *opening) load(ctx context.Context) (*Backend, error) {
 	return l.backend(vocab, weights, length, cells, trained, reason)
 }
 
+// tiledRows is from how many rows on ggml's CPU kernels compute attention in
+// tiles of as many rows and 64 cells, over all cells that any row of a tile
+// attends to (ggml_compute_forward_flash_attn_ext_tiled of llama.cpp v0.4.0).
+const tiledRows = 64
+
+// apart is engine.Limits.Apart: decode rows in a tile of a prompt's make it visit
+// the cells of all their sequences. On other devices it was not measured.
+func (l *opening) apart() int {
+	if l.device.metal || l.o.KVType != KVF16 {
+		return 0
+	}
+	return tiledRows
+}
+
 func (l *opening) backend(vocab *vocabulary, weights string, length, cells, trained int, reason string) (*Backend, error) {
 	memory, err := binding.GetMemory(l.context)
 	if err != nil {
@@ -139,7 +153,7 @@ func (l *opening) backend(vocab *vocabulary, weights string, length, cells, trai
 	template, _ := binding.ModelMetaValStr(l.model, "tokenizer.chat_template")
 	b := &Backend{
 		lib: l.lib, model: l.model, context: l.context, memory: memory, vocab: vocab, status: l.status,
-		limits: engine.Limits{Cells: cells, Context: length, Batch: l.o.Batch, Sequences: l.o.Parallel},
+		limits: engine.Limits{Cells: cells, Context: length, Batch: l.o.Batch, Sequences: l.o.Parallel, Apart: l.apart()},
 		info: engine.ModelInfo{
 			Name:           l.o.Name,
 			Architecture:   l.architecture(),

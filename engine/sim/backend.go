@@ -35,6 +35,8 @@ type Options struct {
 	// DecodeStep is the time of a step beside its prefill rows; 0 is as fast as
 	// possible.
 	DecodeStep time.Duration
+	// Apart is engine.Limits.Apart.
+	Apart int
 	// Memory is how sequences can be removed, shared and saved.
 	Memory engine.MemoryKind
 	// Clock passes the time; nil is the real one.
@@ -118,7 +120,7 @@ func (b *Backend) Info() engine.ModelInfo {
 
 // Limits implements engine.Backend.
 func (b *Backend) Limits() engine.Limits {
-	return engine.Limits{Cells: b.opts.Cells, Context: b.opts.Context, Batch: b.opts.Batch, Sequences: b.opts.Sequences}
+	return engine.Limits{Cells: b.opts.Cells, Context: b.opts.Context, Batch: b.opts.Batch, Sequences: b.opts.Sequences, Apart: b.opts.Apart}
 }
 
 // Vocabulary implements engine.Backend.
