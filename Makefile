@@ -13,7 +13,7 @@ LDFLAGS := -s -w -X main.release=$(VERSION)
 # Arguments for `make run`, as in: make run ARGS="--port 9000"
 ARGS    :=
 
-.PHONY: help build install run test race lint cover bench e2e cross symbols generate check-generated testdeps clean
+.PHONY: help build install run test race lint cover bench bench-engine bench-queue e2e cross symbols generate check-generated testdeps clean
 
 help: ## Show this help
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -43,8 +43,13 @@ lint: ## Run the linters
 cover: ## Print the coverage of the last `make test` by package; fail under the bounds
 	deploy/scripts/cover.sh $(CACHE)/cover.out
 
-bench: build testdeps ## Run the benchmarks and write docs/performance/
-	deploy/scripts/bench.sh
+bench: bench-engine bench-queue ## Run all benchmarks and write docs/performance/
+
+bench-engine: build testdeps ## Run the engine's benchmarks on the real model
+	deploy/scripts/bench.sh engine
+
+bench-queue: build testdeps ## Run the benchmarks of the queue and of the whole way
+	deploy/scripts/bench.sh queue
 
 cross: ## Build for every platform
 	@for p in darwin/arm64 darwin/amd64 linux/arm64 linux/amd64; do \

@@ -59,9 +59,9 @@ func TestMemoryUsed(t *testing.T) {
 
 // BenchmarkEngine: the engine against a bare loop over this backend.
 func BenchmarkEngine(b *testing.B) {
-	o := options(b)
+	o := shipped(b)
 	// All prompts go into one step on both sides.
-	o.Context, o.Cells, o.Batch, o.Threads = 512, 4096, 1024, 0
+	o.Context, o.Cells, o.Batch = 512, 4096, 1024
 	enginetest.BenchmarkEngine(b, func(b *testing.B, sequences int) engine.Backend {
 		b.Helper()
 		o := o

@@ -24,6 +24,15 @@ func options(t testing.TB) Options {
 	}
 }
 
+// shipped are the options with which a user of a CPU runs the default model: in
+// Q8_0, with as many threads as are measured to be best.
+func shipped(t testing.TB) Options {
+	t.Helper()
+	o := options(t)
+	o.Threads, o.CPUModelPath, o.CPUWeightsHash = 0, quantized(t, "Q8_0"), "Q8_0"
+	return o
+}
+
 func open(t testing.TB, change func(*Options)) *Backend {
 	t.Helper()
 	o := options(t)
