@@ -8,13 +8,14 @@ import (
 
 // admit gives places to waiting sequences, in the order of their rank. Nobody
 // overtakes one that needs more room than there is; who waits for another to
-// read their common beginning stands in nobody's way.
+// read their common beginning, or was preempted while it was blocked and still is,
+// stands in nobody's way.
 func (e *Engine) admit() {
 	l := &e.loop
 	for i := 0; i < len(l.waiting) && len(l.places) > 0; {
 		s := l.waiting[i]
 		src, cells, follows := e.begins(s)
-		if follows {
+		if follows || !s.since.IsZero() {
 			i++
 			continue
 		}
@@ -30,7 +31,7 @@ func (e *Engine) admitFollowers() {
 	l := &e.loop
 	for i := 0; i < len(l.waiting) && len(l.places) > 0; {
 		s := l.waiting[i]
-		if s.leader != nil {
+		if s.leader != nil && s.since.IsZero() {
 			if src, cells, follows := e.begins(s); !follows && e.place(s, src, cells) {
 				continue
 			}
@@ -64,7 +65,8 @@ func (e *Engine) place(s, src *Sequence, cells int) bool {
 		return false
 	}
 	l.waiting = slices.DeleteFunc(l.waiting, func(o *Sequence) bool { return o == s })
-	l.running = insert(l.running, s)
+	l.running = insert(l.running, s, compareRank)
+	e.overtake(s)
 	s.slot, l.places = l.places[len(l.places)-1], l.places[:len(l.places)-1]
 	s.admitted, s.missed, s.leader = true, 0, nil
 	switch {
@@ -75,6 +77,19 @@ func (e *Engine) place(s, src *Sequence, cells int) bool {
 	}
 	e.publish()
 	return true
+}
+
+// overtake notes that a sequence was admitted before others that wait.
+func (e *Engine) overtake(s *Sequence) {
+	for _, o := range slices.Clone(e.loop.waiting) {
+		if o.request.Class <= s.request.Class {
+			continue
+		}
+		if o.overtaken++; o.overtaken == patience {
+			e.loop.waiting = slices.DeleteFunc(e.loop.waiting, func(w *Sequence) bool { return w == o })
+			e.loop.waiting = insert(e.loop.waiting, o, compareWaiting)
+		}
+	}
 }
 
 // share makes a sequence begin with another's cells.
@@ -108,9 +123,9 @@ func (e *Engine) advance(s *Sequence, n int) {
 	e.loop.index.add(s)
 }
 
-// insert keeps the order of rank.
-func insert(sequences []*Sequence, s *Sequence) []*Sequence {
-	at, _ := slices.BinarySearchFunc(sequences, s, compareRank)
+// insert keeps an order.
+func insert(sequences []*Sequence, s *Sequence, order func(a, b *Sequence) int) []*Sequence {
+	at, _ := slices.BinarySearchFunc(sequences, s, order)
 	return slices.Insert(sequences, at, s)
 }
 

@@ -18,7 +18,8 @@
 // place and cells are free again before the next step.
 //
 // Rank orders sequences: by Request.Class, then by arrival. Places are given in
-// that order, room is taken in the reverse one.
+// that order, room is taken in the reverse one. Who was overtaken 15 times by
+// better classes has the next place, so that no class waits without bound.
 //
 // # Planning a step
 //
@@ -30,8 +31,9 @@
 //   - Every running sequence that is not blocked has one decode row in each step,
 //     before any other row is planned.
 //   - Where a cell for one is missing, the last in rank of all resident sequences
-//     is preempted: its stream pauses and goes on with the same tokens. The first
-//     unblocked sequence always advances, and nothing fails for want of room.
+//     behind it is preempted, or else the last blocked one before it: its stream
+//     pauses and goes on with the same tokens. In every step somebody who is not
+//     blocked advances, and nothing fails for want of room.
 //   - Prompts take what rows are left, the one with the fewest rows left first. A
 //     step without rows for it makes a prompt count as 256 rows shorter, so that
 //     long ones have their turn: every prompt advances within a bounded number of

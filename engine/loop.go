@@ -11,8 +11,8 @@ import (
 
 // loop is what belongs to the loop alone.
 type loop struct {
-	// running have a place in the backend, waiting have none; both in the order
-	// of rank.
+	// running have a place in the backend, in the order of rank; waiting have none,
+	// in that of compareWaiting.
 	running, waiting []*Sequence
 	// places are the free ones.
 	places  []SeqID
@@ -67,7 +67,7 @@ func (e *Engine) run() {
 func (e *Engine) attend() bool {
 	e.mu.Lock()
 	for _, s := range e.inbox {
-		e.loop.waiting = insert(e.loop.waiting, s)
+		e.loop.waiting = insert(e.loop.waiting, s, compareWaiting)
 	}
 	e.inbox = e.inbox[:0]
 	forced, closing, broken, draining := e.forced, e.closing, e.broken, e.draining

@@ -484,3 +484,56 @@ func resume(ctx context.Context, e *engine.Engine, r engine.Request, alone resul
 	}
 	return nil
 }
+
+// One of the lowest class has its turn after 15 of better ones, however many
+// of those there are.
+func TestNoClassWaitsWithoutBound(t *testing.T) {
+	const crowd = 40
+	g := newGate()
+	var order []engine.Token
+	s := &spy{Backend: simulate(t, sim.Options{Sequences: 1, DecodeStep: time.Second, Clock: g}), step: func(rows []engine.Row) error {
+		if rows[0].Pos == 0 {
+			order = append(order, rows[0].Token)
+		}
+		return nil
+	}}
+	e := start(t, s, engine.Config{})
+	first := submit(t, e, engine.Request{ID: "first", Prompt: tokenize(t, e, "f"), MaxTokens: 1})
+	<-g.entered // it has the only place
+	batch := submit(t, e, engine.Request{ID: "batch", Class: 2, Prompt: tokenize(t, e, "b"), MaxTokens: 1})
+	others := []*engine.Sequence{first, batch}
+	for i := range crowd {
+		others = append(others, submit(t, e, engine.Request{ID: strconv.Itoa(i), Class: i % 2, Prompt: tokenize(t, e, "o"), MaxTokens: 1}))
+	}
+	g.release <- struct{}{}
+	defer g.open()()
+	for _, o := range others {
+		mustCollect(t, o)
+	}
+	if at := slices.Index(order, tokenize(t, e, "b")[0]); at != 16 || len(order) != crowd+2 {
+		t.Errorf("it was number %d of %d, want 16: behind the first and 15 others", at, len(order))
+	}
+}
+
+// One that is not read gives its room to one that came later, and goes on when
+// it is read.
+func TestABlockedSequenceYieldsItsRoom(t *testing.T) {
+	e := start(t, simulate(t, sim.Options{Context: 200, Cells: 200}), config(func(c *engine.Config) {
+		c.BufferTokens, c.SlowConsumerTimeout = 100, time.Hour
+	}))
+	unread := submit(t, e, engine.Request{ID: "unread", Prompt: ask(t, e, "unread", 40), MaxTokens: 150})
+	<-unread.Started()
+	want := mustCollect(t, submit(t, start(t, simulate(t, sim.Options{}), engine.Config{}),
+		engine.Request{ID: "alone", Prompt: ask(t, e, "unread", 40), MaxTokens: 150}))
+	other := ask(t, e, "other", 30)
+	got := mustCollect(t, submit(t, e, engine.Request{ID: "other", Prompt: other, MaxTokens: 170}))
+	if got.text != sim.Text(other, 30) || len(got.tokens) < 100 {
+		t.Errorf("the other said %q in %d tokens", got.text, len(got.tokens))
+	}
+	if state := e.Snapshot(); state.Preemptions != 1 || state.CellsUsed != 0 {
+		t.Errorf("%d preemptions, %d cells in use; want 1 of the blocked one, which waits without any", state.Preemptions, state.CellsUsed)
+	}
+	if got := mustCollect(t, unread); got.text != want.text {
+		t.Errorf("then it said %q, want %q", got.text, want.text)
+	}
+}

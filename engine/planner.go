@@ -132,11 +132,17 @@ func (p *planner) next(in planInput) *plan {
 	if p.kinds.decode > 0 {
 		budget = in.pieces * stepQuantum(in.rows)
 	}
-	// A step that replays is small, one that prefills is large: take turns.
-	if replays > 0 && (prefills == 0 || budget == 0 || in.step%2 == 1) {
+	// A step that replays is small, one that prefills is large: take turns. Whose
+	// turn it is may have no cell, while the others can take some.
+	turn := replays > 0 && (prefills == 0 || budget == 0 || in.step%2 == 1)
+	if turn {
 		p.replays(replays)
-	} else if prefills > 0 {
+	}
+	if !turn || len(p.rows) == 0 {
 		p.prefills(budget)
+	}
+	if !turn && replays > 0 && len(p.rows) == 0 {
+		p.replays(replays)
 	}
 	return &p.plan
 }
@@ -290,14 +296,16 @@ func (p *planner) add(i, count int) {
 	}
 }
 
-// reclaim makes one cell free for sequence i, if need be from those behind it:
-// from the last one that has cells of its own, or else, as all that they have is
-// shared, from as many of them as it takes.
+// reclaim makes one cell free for sequence i, if need be from those behind it,
+// then from those before it that are blocked: from the last one that has cells of
+// its own, or else, as all that they have is shared, from as many of them as it
+// takes.
 func (p *planner) reclaim(i int) bool {
 	for least := 1; least >= 0; least-- {
-		for j := len(p.in.sequences) - 1; p.free < 1 && j > i; j-- {
+		for j := len(p.in.sequences) - 1; p.free < 1 && j >= 0; j-- {
 			s := p.in.sequences[j]
-			if !p.taken[j] && len(s.held) > 0 && freed(s.held, s.slot, p.gone) >= least {
+			yields := j > i || j < i && s.phase() == PhaseBlocked
+			if yields && !p.taken[j] && len(s.held) > 0 && freed(s.held, s.slot, p.gone) >= least {
 				p.evict(j)
 			}
 		}

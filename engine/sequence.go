@@ -17,6 +17,10 @@ import (
 // rows would be lost.
 const interruptRows = 32
 
+// patience is how often a waiting sequence is overtaken by ones of a better
+// class: the queue gives the lowest class one of 16 turns.
+const patience = 15
+
 // Sequence is a request inside an engine. One goroutine at a time may call
 // Next; Cancel and Started are safe for concurrent use.
 type Sequence struct {
@@ -69,6 +73,8 @@ type Sequence struct {
 	cached   int
 	// kept is its state while it is preempted, if that was kept.
 	kept kept
+	// overtaken counts those of a better class that were admitted while it waited.
+	overtaken int
 	// missed and wanted are the planner's.
 	missed, wanted int
 	// since is when its buffer was found full; zero when it is not.
@@ -123,6 +129,21 @@ func (s *Sequence) view() planSequence {
 // one. Room is taken from the last.
 func compareRank(a, b *Sequence) int {
 	return cmp.Or(cmp.Compare(a.request.Class, b.request.Class), cmp.Compare(a.arrival, b.arrival))
+}
+
+// compareWaiting orders those that wait for a place: first who was overtaken often
+// enough, by arrival, then the others by rank.
+func compareWaiting(a, b *Sequence) int {
+	late, other := a.overtaken >= patience, b.overtaken >= patience
+	switch {
+	case late && other:
+		return cmp.Compare(a.arrival, b.arrival)
+	case late:
+		return -1
+	case other:
+		return 1
+	}
+	return compareRank(a, b)
 }
 
 func (s *Sequence) phase() Phase {

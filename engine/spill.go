@@ -41,7 +41,7 @@ func (e *Engine) preempt(s *Sequence) {
 	s.kept = state
 	e.loop.spill.bytes += int64(len(state.state))
 	s.preemptions++
-	e.loop.waiting = insert(e.loop.waiting, s)
+	e.loop.waiting = insert(e.loop.waiting, s, compareWaiting)
 	if s.span != nil {
 		s.span.AddEvent("preempted")
 	}
