@@ -178,6 +178,9 @@ func (w *workerProcess) run(ctx context.Context) error {
 	if err != nil {
 		return stopOr(ctx, err)
 	}
+	if a.Backend != nil {
+		backend = a.Backend(backend)
+	}
 	info, limits := backend.Info(), backend.Limits()
 	loaded := a.Log.With("model", info.Name, "backend", info.Backend, "architecture", info.Architecture,
 		"quantisation", info.Quantisation, "context", limits.Context, "cells", limits.Cells, "parallel", limits.Sequences,
@@ -215,6 +218,10 @@ func (w *workerProcess) run(ctx context.Context) error {
 	err = one.Run(ctx)
 	close(over)
 	<-watching
+	if errors.Is(err, worker.ErrEngineLost) {
+		return withHint(err, "Its requests went back to the queue. A worker that starts now gets a new engine; "+
+			"if that fails too, `semantic doctor` looks for the cause.")
+	}
 	return err
 }
 

@@ -91,7 +91,7 @@ func settings() []setting {
 		{key: "buffer-bytes", preset: steps.BufferBytes, check: between(1, 1<<30),
 			usage: "the same in `BYTES` of text"},
 		{key: "slow-consumer-timeout", preset: steps.SlowConsumerTimeout, check: atLeast(time.Millisecond),
-			usage: "`TIME` an answer may be paused so before it fails with slow_consumer"},
+			usage: "`TIME` an answer may be paused so before its request is handed back to the queue"},
 		{key: "metrics-listen", preset: "", usage: "`ADDRESS:PORT` where the worker serves /metrics; empty serves none", check: isListen},
 		{key: "step-timeout", preset: 5 * time.Minute,
 			usage: "`TIME` one step of the model may take before the worker ends itself as hung; 0 is never", check: zeroOrAtLeast(leastWatch)},
