@@ -34,17 +34,25 @@ func (e *Engine) choose(s *Sequence, logits []float32) (choice, error) {
 		row[token] = float32(math.Inf(-1))
 		token, ok = sampler.sample(row, &r.Sampling, len(s.tokens))
 	}
-	switch {
-	case !ok && s.constraint != nil:
-		return choice{}, fmt.Errorf("%w, at position %d", ErrDeadEnd, len(s.tokens))
-	case !ok:
-		return choice{}, fmt.Errorf("%w: no token has a likelihood at position %d", ErrBackend, len(s.tokens))
+	if !ok {
+		return choice{}, e.noChoice(s, logits)
 	}
 	c := choice{token: token}
 	if r.Logprobs {
 		c.logprob = sampler.logprob(logits, token, r.TopLogprobs)
 	}
 	return c, nil
+}
+
+// noChoice is why no token is left of a row of logits.
+func (e *Engine) noChoice(s *Sequence, logits []float32) error {
+	why := ErrBanned
+	if _, ok := argmax(logits); !ok {
+		why = fmt.Errorf("%w: no token has a likelihood", ErrBackend)
+	} else if s.constraint != nil && s.constraint.active && slices.Max(e.loop.sampler.mask(s)) == 0 {
+		why = ErrDeadEnd
+	}
+	return fmt.Errorf("%w, at position %d", why, len(s.tokens))
 }
 
 // banned are the tokens that must not come now.

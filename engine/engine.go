@@ -325,6 +325,14 @@ func (e *Engine) RoomChanged() <-chan struct{} { return e.changed }
 // ended with ErrBackend then, and the process should be replaced.
 func (e *Engine) Failed() <-chan struct{} { return e.failed }
 
+// Err is why the backend has failed; it wraps ErrBackend. It is nil as long as
+// the backend works.
+func (e *Engine) Err() error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.broken
+}
+
 // Info describes the model.
 func (e *Engine) Info() ModelInfo { return e.info }
 

@@ -21,6 +21,9 @@ var (
 	// generated until then was returned by Next; with it as Request.Emitted
 	// another engine continues at the same token.
 	ErrDrained = errors.New("engine: drained")
+	// ErrBanned: the sequence's logit bias leaves no token, or none that its
+	// grammar allows.
+	ErrBanned = errors.New("engine: every token that could come is banned")
 	// ErrSlowConsumer: the sequence's output was not read for longer than
 	// Config.SlowConsumerTimeout while its buffer was full.
 	ErrSlowConsumer = errors.New("engine: output is not being read")

@@ -63,6 +63,7 @@ type spy struct {
 
 	step   func(rows []engine.Row) error
 	logits func(row int) error
+	row    func(row []float32) // changes a row of logits
 	remove func(seq engine.SeqID) error
 	closed error
 }
@@ -82,7 +83,11 @@ func (s *spy) Logits(row int) ([]float32, error) {
 			return nil, err
 		}
 	}
-	return s.Backend.Logits(row)
+	logits, err := s.Backend.Logits(row)
+	if s.row != nil && err == nil {
+		s.row(logits)
+	}
+	return logits, err
 }
 
 func (s *spy) Remove(seq engine.SeqID, from int32) error {
@@ -229,9 +234,10 @@ func TestFaults(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			c.spy.Backend = simulate(t, sim.Options{})
-			e := start(t, &c.spy, engine.Config{})
+			e := start(t, &c.spy, config(func(c *engine.Config) { c.BatchWindow = time.Hour }))
 			a := submit(t, e, engine.Request{ID: "a", Prompt: ask(t, e, "a", 20)})
 			b := submit(t, e, engine.Request{ID: "b", Prompt: ask(t, e, "b", 300)})
+			e.SetBatchWindow(0) // both are there
 			for name, s := range map[string]*engine.Sequence{"a": a, "b": b} {
 				got, err := collect(t.Context(), s)
 				// Where cells cannot be freed one of them ends before that is known.

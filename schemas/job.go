@@ -219,9 +219,11 @@ type Job struct {
 	// the tokens it is made of; at most 1,024.
 	LogitBias map[string]float64 `json:"logit_bias,omitempty"`
 	// MinTokens is how many tokens are generated before the model's end of turn
-	// or a stop token can come; at most MaxTokens. Default 0.
+	// or a stop token can come; at most MaxTokens. A grammar or schema that is
+	// complete ends the answer all the same. Default 0.
 	MinTokens *int `json:"min_tokens,omitempty" jsonschema:"minimum=0,maximum=2147483647"`
-	// IgnoreEOS goes on behind the model's end of turn.
+	// IgnoreEOS goes on behind the model's end of turn, unless a grammar or schema
+	// is complete.
 	IgnoreEOS bool `json:"ignore_eos,omitempty"`
 	// Logprobs asks for the log probability of each token.
 	Logprobs bool `json:"logprobs,omitempty"`

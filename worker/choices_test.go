@@ -196,7 +196,16 @@ func (b beginning) Info() engine.ModelInfo {
 	return info
 }
 
-// What a job asks for in vain is refused by name, before the engine is touched.
+// vocabularySize is the simulation's.
+func vocabularySize(t *testing.T) int {
+	t.Helper()
+	b, err := sim.New(sim.Options{})
+	requireNoError(t, err)
+	defer func() { requireNoError(t, b.Close()) }()
+	return b.Vocabulary().Size()
+}
+
+// What a job asks for in vain is refused by name.
 func TestRefusedByName(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
@@ -204,6 +213,11 @@ func TestRefusedByName(t *testing.T) {
 	const chat = `{"v":1,"model":"sim","messages":[{"role":"user","content":"x"}],`
 	const completion = `{"v":1,"model":"sim","kind":"completion",`
 	const broken = `{"type":"object","properties":{"a b":{"anyOf":[{"type":"string"},{"not":{"type":"null"}}]}}}`
+	var all []string
+	for id := range vocabularySize(t) {
+		all = append(all, fmt.Sprintf(`"%d":-100`, id))
+	}
+	banned := strings.Join(all, ",")
 	for param, c := range map[string]struct {
 		body string
 		code schemas.Code
@@ -219,13 +233,17 @@ func TestRefusedByName(t *testing.T) {
 			body: chat + `"grammar":"root ::= \"a\"\nother ::= ]"}`, code: schemas.CodeInvalidRequest, says: "line 2, column 11",
 		},
 		"logit_bias.99999999": {body: chat + `"logit_bias":{"99999999":1}}`, code: schemas.CodeInvalidRequest},
-		"stop_token_ids[1]":   {body: chat + `"stop_token_ids":[5,99999999]}`, code: schemas.CodeInvalidRequest},
-		"reasoning_effort":    {body: chat + `"reasoning_effort":"high"}`, code: schemas.CodeUnsupportedParameter},
+		"logit_bias": {
+			body: chat + `"logit_bias":{` + banned + `}}`, code: schemas.CodeInvalidRequest, says: "is banned",
+		},
+		"stop_token_ids[1]": {body: chat + `"stop_token_ids":[5,99999999]}`, code: schemas.CodeInvalidRequest},
+		"reasoning_effort":  {body: chat + `"reasoning_effort":"high"}`, code: schemas.CodeUnsupportedParameter},
 		"chat_template_kwargs.enable_thinking": {
 			body: chat + `"chat_template_kwargs":{"enable_thinking":false}}`, code: schemas.CodeUnsupportedParameter,
 		},
 		"prompts[1].tokens[2]": {
 			body: completion + `"prompts":[{"text":"x"},{"tokens":[1,2,99999999]}]}`, code: schemas.CodeInvalidRequest,
+			says: "99999999 is not a token",
 		},
 		"prompts[1]": {
 			body: completion + `"prompts":[{"text":"x"},{"text":"` + strings.Repeat("word ", 300) + `"}]}`,

@@ -13,7 +13,7 @@ var (
 	// ErrEngineLost: the engine's backend failed for good. Its jobs went back
 	// as after a death of the process, and the process should end: a new one
 	// gets a new backend.
-	ErrEngineLost = errors.New("worker: the engine's backend failed")
+	ErrEngineLost = errors.New("worker: the engine is lost")
 )
 
 // Why a run is stopped, beside *cancelError. They never leave the package.

@@ -305,7 +305,7 @@ func TestEngineFailure(t *testing.T) {
 	ticket := h.submit(job)
 	for i := range 2 {
 		w := h.launch(named(fmt.Sprintf("w%d", i)), fails)
-		requireError(t, w.join(), worker.ErrEngineLost, "backend")
+		requireError(t, w.join(), worker.ErrEngineLost, "out of memory")
 	}
 	h.start(named("healthy"))
 	r := h.result(ticket)
@@ -325,7 +325,7 @@ func TestThirdEngineFailureEndsTheJob(t *testing.T) {
 		w := h.launch(named(fmt.Sprintf("w%d", i)), func(s *setup) {
 			s.backend = func(b engine.Backend) engine.Backend { return mine{b, &armed} }
 		})
-		requireError(t, w.join(), worker.ErrEngineLost, "backend")
+		requireError(t, w.join(), worker.ErrEngineLost, "out of memory")
 	}
 	r := h.result(ticket)
 	if failed := r.failed(schemas.CodeEngineFailed); !strings.Contains(failed.Message, "out of memory") {

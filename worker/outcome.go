@@ -40,7 +40,7 @@ func (r *run) acknowledge(ctx context.Context, result outcome) outcome {
 func (r *run) notSubmitted(ctx context.Context, err error) outcome {
 	switch {
 	case errors.Is(err, engine.ErrBackend):
-		r.w.engineFailed()
+		r.w.engineFailed(err)
 		return r.release(ctx, reasonShutdown)
 	case errors.Is(err, engine.ErrDraining), errors.Is(err, engine.ErrClosed), errors.Is(err, engine.ErrFull):
 		if cause := r.stopCause(); cause != nil {
@@ -72,7 +72,7 @@ func (r *run) interrupted(ctx context.Context, err error) outcome {
 	case errors.Is(err, engine.ErrBackend):
 		// As a death of the process, which the worker's end makes of it: the
 		// started event stays without a requeued one.
-		r.w.engineFailed()
+		r.w.engineFailed(err)
 		if r.delivery.Deaths()+1 >= r.w.config.MaxDeaths {
 			return r.refuse(ctx, err)
 		}
@@ -214,9 +214,12 @@ func (r *run) outlast(ctx context.Context, err error) outcome {
 	}
 }
 
-// engineFailed makes Run stop.
-func (w *Worker) engineFailed() {
-	w.fail.Do(func() { close(w.failed) })
+// engineFailed makes Run stop because of err.
+func (w *Worker) engineFailed(err error) {
+	w.fail.Do(func() {
+		w.failure = err
+		close(w.failed)
+	})
 }
 
 // engineLost reports whether the engine has failed, as far as is known.

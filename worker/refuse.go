@@ -50,6 +50,8 @@ func (r *run) refuse(ctx context.Context, err error) outcome {
 		failed.Code, failed.Message, failed.Param = schemas.CodeContextLengthExceeded, length.message(), length.field
 	case errors.Is(err, engine.ErrDeadEnd):
 		failed.Code, failed.Param = schemas.CodeInvalidRequest, grammarField(r.job)
+	case errors.Is(err, engine.ErrBanned):
+		failed.Code, failed.Param = schemas.CodeInvalidRequest, "logit_bias"
 	case errors.Is(err, engine.ErrBackend):
 		failed.Code = schemas.CodeEngineFailed
 	}

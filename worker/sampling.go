@@ -105,7 +105,7 @@ func biased(key string, vocabulary engine.Vocabulary) ([]engine.Token, error) {
 func stopTokens(job schemas.Job, vocabulary engine.Vocabulary) ([]engine.Token, error) {
 	for i, token := range job.StopTokens {
 		if token < 0 || int(token) >= vocabulary.Size() {
-			return nil, invalid(fmt.Sprintf("stop_token_ids[%d]", i), "is not a token of this model, which has %d", vocabulary.Size())
+			return nil, invalid(fmt.Sprintf("stop_token_ids[%d]", i), "%d is not a token of this model, which has %d", token, vocabulary.Size())
 		}
 	}
 	return job.StopTokens, nil

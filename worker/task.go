@@ -126,7 +126,7 @@ func (r *run) completionPrompts() ([]prompt, error) {
 		for j, token := range given.Tokens {
 			if token < 0 || int(token) >= vocabulary.Size() {
 				return nil, invalid(fmt.Sprintf("%s.tokens[%d]", p.field, j),
-					"is not a token of this model, which has %d", vocabulary.Size())
+					"%d is not a token of this model, which has %d", token, vocabulary.Size())
 			}
 		}
 		if len(given.Tokens) == 0 {

@@ -74,6 +74,7 @@ type Worker struct {
 	changed chan struct{} // a place may have become free; read by the claim loop
 	news    chan struct{} // the status changed; read by the status loop
 	failed  chan struct{} // closed once a job met a failed engine
+	failure error         // how; to be read once failed is closed
 	fail    sync.Once
 
 	mu       sync.Mutex // guards the two below
@@ -189,9 +190,9 @@ func (w *Worker) Run(ctx context.Context) error {
 	select {
 	case <-ctx.Done():
 	case <-w.engine.Failed():
-		cause = ErrEngineLost
+		cause = fmt.Errorf("%w: %w", ErrEngineLost, w.engine.Err())
 	case <-w.failed:
-		cause = ErrEngineLost
+		cause = fmt.Errorf("%w: %w", ErrEngineLost, w.failure)
 	}
 	w.startDraining(cause != nil)
 	stopClaiming()

@@ -143,21 +143,21 @@ func (d *decoder) finish(root strictjson.Value) error {
 		e.Field = "repetition_penalty"
 		return e
 	}
+	if last := d.job.RepeatLastN; err == nil && last != nil && *last == 0 {
+		// llama.cpp's way to turn every penalty off.
+		d.job.RepeatPenalty, d.job.PresencePenalty, d.job.FrequencyPenalty, d.job.RepeatLastN = nil, nil, nil, nil
+	}
 	return err
 }
 
 // finishPenalties tells llama.cpp's repeat_penalty from vLLM's
-// repetition_penalty, which looks back over everything, and takes llama.cpp's
-// repeat_last_n of 0, which turns every penalty off.
+// repetition_penalty, which looks back over everything.
 func (d *decoder) finishPenalties(root strictjson.Value) error {
 	wide := there(root, "repetition_penalty")
 	if wide && there(root, "repeat_penalty") {
 		return invalid((*strictjson.Path)(nil).Field("repetition_penalty"), "is another name of repeat_penalty; give one of them")
 	}
-	switch last := d.job.RepeatLastN; {
-	case last != nil && *last == 0:
-		d.job.RepeatPenalty, d.job.PresencePenalty, d.job.FrequencyPenalty, d.job.RepeatLastN = nil, nil, nil, nil
-	case last == nil && wide:
+	if d.job.RepeatLastN == nil && wide {
 		everything := -1
 		d.job.RepeatLastN = &everything
 	}

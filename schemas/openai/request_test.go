@@ -273,6 +273,8 @@ func TestRefusals(t *testing.T) {
 		{ask(`"logit_bias":{"7":"x"}`), "logit_bias.7", bad},
 		{ask(`"logit_bias":[1]`), "logit_bias", bad},
 		{ask(`"repeat_penalty":1.1,"repetition_penalty":1.1`), "repetition_penalty", bad},
+		{ask(`"repeat_penalty":-5,"repeat_last_n":0`), "repeat_penalty", bad},
+		{ask(`"frequency_penalty":9,"repeat_last_n":0`), "frequency_penalty", bad},
 		{ask(`"tools":[{"type":"custom","custom":{"name":"f"}}]`), "tools[0].type", no},
 		{ask(`"tools":[{"type":"function"}]`), "tools[0].function", bad},
 		{ask(`"tools":[{"function":{"name":"a b"}}]`), "tools[0].function.name", bad},

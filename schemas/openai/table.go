@@ -136,9 +136,10 @@ func vllmSampling() []Parameter {
 			"Divides the logits of tokens that are in prompt or answer; repeat_penalty is the same with a window. Default 1.",
 			number(0, schemas.MaxRepeatPenalty, func(j *schemas.Job) **float64 { return &j.RepeatPenalty })),
 		honoured("min_tokens", "0 … 2147483647, at most max_tokens",
-			"How many tokens are generated before the model's end of turn or a stop token can come. Default 0.",
+			"How many tokens are generated before the model's end of turn or a stop token can come. "+
+				"A grammar or schema that is complete ends the answer all the same. Default 0.",
 			whole(0, math.MaxInt32, func(d *decoder) **int { return &d.job.MinTokens })),
-		honoured("ignore_eos", "true, false", "Goes on behind the model's end of turn.",
+		honoured("ignore_eos", "true, false", "Goes on behind the model's end of turn, unless a grammar or schema is complete.",
 			flag(func(d *decoder) *bool { return &d.job.IgnoreEOS })),
 		honoured("stop_token_ids", "a list of up to 64 token ids", "They end the answer like the model's own end of turn.", readStopTokens),
 		bookkeeping("request_id", "a string", "Ignored: the header X-Request-Id is the way to name a request.", ofKind(strictjson.String)),

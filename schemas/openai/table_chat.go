@@ -46,10 +46,10 @@ func openAIParameters() []Parameter {
 			bookkeeping("prompt_cache_options", "an object", "Ignored: caches are kept by use.", ofKind(strictjson.Object)),
 
 			neutral("modalities", `["text"]`, noOtherMedia, isTextOnly),
+			neutral("verbosity", "medium", "the prompt is the way to ask for a short answer", isWord("medium")),
 			neutral("functions", "[]", noFunctions, isEmptyList),
 			neutral("function_call", "none, auto", noFunctions, isWord("none", "auto")),
 		},
-		refused("the prompt is the way to ask for a short answer", "verbosity"),
 		refused(noOtherMedia, "audio"),
 		refused("predicted outputs are not built", "prediction"),
 		refused("the web is not searched", "web_search_options"),

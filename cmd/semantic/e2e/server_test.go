@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"os"
@@ -21,9 +22,6 @@ import (
 
 // patience bounds every wait; none ends by it when all is well.
 const patience = 3 * time.Minute
-
-// defaultModel is the name under which the real model is added.
-const defaultModel = "smollm2-135m-instruct"
 
 // server is a running `semantic serve`.
 type server struct {
@@ -74,12 +72,36 @@ func (p place) run(t *testing.T, args ...string) string {
 	return string(out)
 }
 
-// real gives the place the native runtime and the default model.
+// installed makes, once, the home of a user who installed the native runtime and
+// the default model, with what `model pull` makes of it for this machine.
+var installed = sync.OnceValues(func() (string, error) {
+	home, err := os.MkdirTemp(filepath.Dir(binary), "home-")
+	if err != nil {
+		return "", err
+	}
+	for _, args := range [][]string{
+		{"runtime", "install", "--from", os.Getenv("SEMANTIC_TEST_LIB")},
+		{"model", "pull", "--from", os.Getenv("SEMANTIC_TEST_MODEL")},
+	} {
+		command := exec.Command(binary, args...)
+		command.Env = place{home: home}.environment()
+		if out, err := command.CombinedOutput(); err != nil {
+			return "", fmt.Errorf("semantic %s: %w\n%s", strings.Join(args, " "), err, out)
+		}
+	}
+	return home, nil
+})
+
+// real gives the place the native runtime and the default model. Its home is
+// that of all such places: servers only read it.
 func (p place) real(t *testing.T) place {
 	t.Helper()
-	libraries, model := enginetest.Native(t)
-	p.run(t, "runtime", "install", "--from", libraries)
-	p.run(t, "model", "add", model, "--name", defaultModel)
+	enginetest.Native(t)
+	home, err := installed()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.home = home
 	return p
 }
 

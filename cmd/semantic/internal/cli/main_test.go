@@ -45,7 +45,7 @@ func TestMain(m *testing.M) {
 		signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 		os.Exit(cli.Run(context.Background(), os.Args[1:], cli.Options{
 			In: os.Stdin, Out: os.Stdout, Err: os.Stderr, Getenv: os.Getenv, Environ: os.Environ,
-			Signals: signals, Release: "v0.0.0-test",
+			Signals: signals, Backend: faulty, Release: "v0.0.0-test",
 		}))
 	}})
 }

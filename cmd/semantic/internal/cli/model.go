@@ -278,13 +278,17 @@ func number(n int) string {
 }
 
 func newModelPathCommand(a *app) *cobra.Command {
-	return &cobra.Command{
+	var cpu bool
+	cmd := &cobra.Command{
 		Use:   "path NAME",
 		Short: "Print the path of a model's file",
 		Long: `Print the path of a model's GGUF file, for scripts; of a split set the first one.
-It is an error if the file is gone or not what it was when it was added.`,
-		Example: `  ls -l "$(semantic model path smollm2-135m-instruct)"`,
-		Args:    args(cobra.ExactArgs(1)),
+It is an error if the file is gone or not what it was when it was added. With
+--cpu it is the file that workers on a CPU load, where 'semantic model
+requantize' made one.`,
+		Example: `  ls -l "$(semantic model path smollm2-135m-instruct)"
+  ls -l "$(semantic model path smollm2-135m-instruct --cpu)"`,
+		Args: args(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, given []string) error {
 			s, err := a.store()
 			if err != nil {
@@ -294,9 +298,14 @@ It is an error if the file is gone or not what it was when it was added.`,
 			if err != nil {
 				return err
 			}
+			if cpu && m.Requantised != nil {
+				return a.printf("%s\n", m.Requantised.File.Path)
+			}
 			return a.printf("%s\n", m.Path)
 		},
 	}
+	cmd.Flags().BoolVar(&cpu, "cpu", false, "print the file that a CPU loads")
+	return cmd
 }
 
 func newModelRemoveCommand(a *app) *cobra.Command {

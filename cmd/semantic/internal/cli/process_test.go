@@ -192,7 +192,12 @@ func openStreamOf(t *testing.T, url, model string) io.ReadCloser {
 // openAnswer asks a model and returns once the answer has begun.
 func openAnswer(t *testing.T, url, model, prompt string) io.ReadCloser {
 	t.Helper()
-	body := `{"model":"` + model + `","stream":true,"messages":[{"role":"user","content":"` + prompt + `"}]}`
+	return openBody(t, url, `{"model":"`+model+`","stream":true,"messages":[{"role":"user","content":"`+prompt+`"}]}`)
+}
+
+// openBody is openAnswer to the body of a request.
+func openBody(t *testing.T, url, body string) io.ReadCloser {
+	t.Helper()
 	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, url+"/v1/chat/completions", strings.NewReader(body))
 	if err != nil {
 		t.Fatal(err)

@@ -26,7 +26,13 @@ func TestRequantizeNative(t *testing.T) {
 		}
 		return string(out)
 	}
+	path := func(args ...string) string {
+		return strings.TrimSpace(semantic("", append([]string{"model", "path", "m"}, args...)...))
+	}
 	semantic("", "model", "add", model, "--name", "m")
+	if got := path("--cpu"); got != model {
+		t.Errorf("a CPU loads %s", got)
+	}
 	semantic("semantic runtime install", "model", "requantize", "m")
 	semantic("", "runtime", "install", "--from", lib)
 	semantic("none of Q8_0", "model", "requantize", "m", "--to", "IQ1_S")
@@ -52,5 +58,11 @@ func TestRequantizeNative(t *testing.T) {
 	made := list[0].Requantised
 	if list[0].Path != model || made.Quantisation != "Q8_0" || made.File.Size < 140e6 || made.File.Size > 150e6 {
 		t.Errorf("%+v", list[0])
+	}
+	if got := path(); got != model {
+		t.Errorf("the model is %s", got)
+	}
+	if got := path("--cpu"); got != made.File.Path {
+		t.Errorf("a CPU loads %s", got)
 	}
 }

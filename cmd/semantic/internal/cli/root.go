@@ -18,6 +18,7 @@ import (
 	"github.com/semantic-worker/semantic/cmd/semantic/internal/config"
 	"github.com/semantic-worker/semantic/cmd/semantic/internal/home"
 	"github.com/semantic-worker/semantic/cmd/semantic/internal/telemetry"
+	"github.com/semantic-worker/semantic/engine"
 )
 
 // Options is what the outside gives the command line.
@@ -33,6 +34,9 @@ type Options struct {
 	// Exit ends the process at once; needed with Signals, and by a supervised
 	// worker. nil means os.Exit.
 	Exit func(code int)
+	// Backend, where it is set, stands between a worker's engine and its
+	// backend: a test's faults.
+	Backend func(engine.Backend) engine.Backend
 	// Release is the version that the binary was built as; empty asks the
 	// build information.
 	Release string
@@ -46,6 +50,7 @@ type app struct {
 	Getenv   func(string) string
 	Environ  func() []string
 	Exit     func(code int)
+	Backend  func(engine.Backend) engine.Backend
 	Release  string
 	// Log is set up from --log-level and --log-format before RunE; it writes to
 	// Err.
@@ -65,7 +70,7 @@ type app struct {
 
 // Run executes one command line and returns the process's exit code.
 func Run(ctx context.Context, arguments []string, o Options) int {
-	a := &app{In: o.In, Out: o.Out, Err: o.Err, Getenv: o.Getenv, Environ: o.Environ, Exit: o.Exit, Release: o.Release}
+	a := &app{In: o.In, Out: o.Out, Err: o.Err, Getenv: o.Getenv, Environ: o.Environ, Exit: o.Exit, Backend: o.Backend, Release: o.Release}
 	if a.Getenv == nil {
 		a.Getenv = func(string) string { return "" }
 	}

@@ -71,7 +71,7 @@ network that you trust.`,
 	}
 	keys := append(gatewayFlags(), "nats-host", "nats-port", "nats-token-file", "no-nats-auth", "reply-prefixes",
 		"sync", "sync-interval", "data-dir", "step-timeout", "hang-timeout")
-	addConfigFlags(cmd, append(keys, modelFlags()...)...)
+	addConfigFlags(cmd, slices.Concat(keys, modelFlags(), engineFlags())...)
 	addReadyFlag(cmd, &readyFile)
 	return cmd
 }
@@ -127,7 +127,7 @@ func (s *serveProcess) start(ctx context.Context) error {
 	if err := checkReadyFile(s.readyFile); err != nil {
 		return err
 	}
-	if err := c.CheckBackend(); err != nil {
+	if err := c.CheckWorker(); err != nil {
 		return err
 	}
 	if err := c.CheckEmbeddedNATS(); err != nil {
@@ -347,7 +347,7 @@ func (s *serveProcess) workerArgs() []string {
 	for i, p := range c.ReplyPrefixes { // the flag reads CSV
 		prefixes[i] = `"` + strings.ReplaceAll(p, `"`, `""`) + `"`
 	}
-	return append([]string{
+	return slices.Concat([]string{
 		"worker", "--" + supervisedFlag, "--config", os.DevNull,
 		"--nats", s.natsURL(), "--nats-token-file", c.NATSTokenFile, "--nats-creds", "", "--nats-ca", "",
 		"--data-dir", s.dataDir, "--drain-timeout", c.DrainTimeout.String(),
@@ -355,7 +355,7 @@ func (s *serveProcess) workerArgs() []string {
 		"--default-deadline", c.DefaultDeadline.String(), "--metrics-listen", "",
 		"--step-timeout", c.StepTimeout.String(),
 		"--log-level", c.LogLevel, "--log-format", c.LogFormat,
-	}, modelArgs(c)...)
+	}, modelArgs(c), engineArgs(c))
 }
 
 func (s *serveProcess) natsURL() string {

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"slices"
+	"strconv"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -56,13 +58,35 @@ with 70 if the native engine failed under it: its jobs went back.`,
 			return w.finish(w.run(cmd.Context()))
 		},
 	}
-	addConfigFlags(cmd, append(append(brokerFlags(), modelFlags()...),
-		"reply-prefixes", "data-dir", "default-deadline", "drain-timeout", "metrics-listen", "step-timeout")...)
+	addConfigFlags(cmd, slices.Concat(brokerFlags(), modelFlags(), engineFlags(), []string{
+		"reply-prefixes", "data-dir", "default-deadline", "drain-timeout", "metrics-listen", "step-timeout",
+	})...)
 	cmd.Flags().BoolVar(&supervised, supervisedFlag, false,
 		"report to the parent on stdout, and exit when stdin ends (how `semantic serve` runs it)")
 	addReadyFlag(cmd, &readyFile)
 	_ = cmd.Flags().MarkHidden(supervisedFlag)
 	return cmd
+}
+
+// engineFlags are the settings of how the batch engine works.
+func engineFlags() []string {
+	return []string{"batch-window", "inter-token-bound", "buffer-tokens", "buffer-bytes", "slow-consumer-timeout"}
+}
+
+func engineConfig(c *config.Loaded) engine.Config {
+	e := engine.DefaultConfig()
+	e.BatchWindow, e.InterTokenBound = c.BatchWindow, c.InterTokenBound
+	e.BufferTokens, e.BufferBytes, e.SlowConsumerTimeout = c.BufferTokens, c.BufferBytes, c.SlowConsumerTimeout
+	return e
+}
+
+// engineArgs are the settings of [engineFlags] as arguments of a child.
+func engineArgs(c *config.Loaded) []string {
+	return []string{
+		"--batch-window", c.BatchWindow.String(), "--inter-token-bound", strconv.FormatFloat(c.InterTokenBound, 'g', -1, 64),
+		"--buffer-tokens", strconv.Itoa(c.BufferTokens), "--buffer-bytes", strconv.Itoa(c.BufferBytes),
+		"--slow-consumer-timeout", c.SlowConsumerTimeout.String(),
+	}
 }
 
 // workerProcess is one run of the worker command.
@@ -118,7 +142,7 @@ func (w *workerProcess) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := c.CheckBackend(); err != nil {
+	if err := c.CheckWorker(); err != nil {
 		return err
 	}
 	if err := checkReadyFile(w.readyFile); err != nil {
@@ -154,6 +178,9 @@ func (w *workerProcess) run(ctx context.Context) error {
 	if err != nil {
 		return stopOr(ctx, err)
 	}
+	if a.Backend != nil {
+		backend = a.Backend(backend)
+	}
 	info, limits := backend.Info(), backend.Limits()
 	loaded := a.Log.With("model", info.Name, "backend", info.Backend, "architecture", info.Architecture,
 		"quantisation", info.Quantisation, "context", limits.Context, "cells", limits.Cells, "parallel", limits.Sequences,
@@ -162,7 +189,7 @@ func (w *workerProcess) run(ctx context.Context) error {
 		loaded = loaded.With("why", info.ContextReason)
 	}
 	loaded.Info("model loaded")
-	e, err := engine.New(engine.Options{Backend: backend, Logger: a.Log, Registerer: registry})
+	e, err := engine.New(engine.Options{Backend: backend, Logger: a.Log, Registerer: registry, Config: engineConfig(c)})
 	if err != nil {
 		return err
 	}
@@ -191,6 +218,10 @@ func (w *workerProcess) run(ctx context.Context) error {
 	err = one.Run(ctx)
 	close(over)
 	<-watching
+	if errors.Is(err, worker.ErrEngineLost) {
+		return withHint(err, "Its requests went back to the queue. A worker that starts now gets a new engine; "+
+			"if that fails too, `semantic doctor` looks for the cause.")
+	}
 	return err
 }
 

@@ -5,8 +5,10 @@ import (
 	"io"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/semantic-worker/semantic/cmd/semantic/internal/config"
+	"github.com/semantic-worker/semantic/engine"
 	"github.com/semantic-worker/semantic/queue/embedded"
 )
 
@@ -34,6 +36,46 @@ func TestWorkerArgsReplyPrefixes(t *testing.T) {
 		}
 		if got := queueConfig(c).ReplyPrefixes; !slices.Equal(got, want) {
 			t.Errorf("the worker honours %q, want %q", got, want)
+		}
+	}
+}
+
+// The engine of `semantic serve` works as serve was told to, and without a word
+// as the engine's own defaults say.
+func TestWorkerArgsEngine(t *testing.T) {
+	changed := engine.DefaultConfig()
+	changed.BatchWindow, changed.InterTokenBound = 3*time.Millisecond, 2.75
+	changed.BufferTokens, changed.BufferBytes, changed.SlowConsumerTimeout = 7, 700, 1500*time.Millisecond
+	for _, c := range []struct {
+		given []string
+		want  engine.Config
+	}{
+		{nil, engine.DefaultConfig()},
+		{
+			[]string{
+				"--batch-window", "3ms", "--inter-token-bound", "2.75", "--buffer-tokens", "7", "--buffer-bytes", "700",
+				"--slow-consumer-timeout", "1.5s",
+			}, changed,
+		},
+	} {
+		serve := newServeCommand(&app{})
+		if err := serve.ParseFlags(c.given); err != nil {
+			t.Fatal(err)
+		}
+		told, err := config.Load(config.LoadOptions{Flags: serve.Flags()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		child := newWorkerCommand(&app{})
+		if err := child.ParseFlags(engineArgs(told)); err != nil {
+			t.Fatal(err)
+		}
+		heard, err := config.Load(config.LoadOptions{Flags: child.Flags(), Environ: []string{"SEMANTIC_BATCH_WINDOW=9s"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := engineConfig(heard); got != c.want {
+			t.Errorf("%q: the worker's engine has %+v, want %+v", c.given, got, c.want)
 		}
 	}
 }

@@ -46,9 +46,16 @@ type Config struct {
 	Threads        int           `koanf:"threads"`
 	SimStep        time.Duration `koanf:"sim-step"`
 	SimPrefillRate int           `koanf:"sim-prefill-rate"`
-	MetricsListen  string        `koanf:"metrics-listen"`
-	StepTimeout    time.Duration `koanf:"step-timeout"`
-	HangTimeout    time.Duration `koanf:"hang-timeout"`
+
+	BatchWindow         time.Duration `koanf:"batch-window"`
+	InterTokenBound     float64       `koanf:"inter-token-bound"`
+	BufferTokens        int           `koanf:"buffer-tokens"`
+	BufferBytes         int           `koanf:"buffer-bytes"`
+	SlowConsumerTimeout time.Duration `koanf:"slow-consumer-timeout"`
+
+	MetricsListen string        `koanf:"metrics-listen"`
+	StepTimeout   time.Duration `koanf:"step-timeout"`
+	HangTimeout   time.Duration `koanf:"hang-timeout"`
 }
 
 // Alias maps requested model names to the model that answers.

@@ -176,6 +176,13 @@ func TestRefusals(t *testing.T) {
 		{"threads: -1", "threads: -1 is not between 0 and 1024"},
 		{"sim-step: -1s", "sim-step: -1s is less than 0s"},
 		{"sim-prefill-rate: -1", "sim-prefill-rate: -1 is not between 0 and 1073741824"},
+		{"batch-window: 61s", "batch-window: 1m1s is not between 0s and 1m0s"},
+		{"inter-token-bound: 1", "inter-token-bound: 1 is not more than 1 and at most 1000"},
+		{"inter-token-bound: .nan", "inter-token-bound: NaN is not more than 1 and at most 1000"},
+		{"inter-token-bound: x", `inter-token-bound: want a number, got "x"`},
+		{"buffer-tokens: 0", "buffer-tokens: 0 is not between 1 and 1048576"},
+		{"buffer-bytes: 0", "buffer-bytes: 0 is not between 1 and 1073741824"},
+		{"slow-consumer-timeout: 0s", "slow-consumer-timeout: 0s is less than 1ms"},
 		{"nats: localhost", `nats: "localhost" is not a NATS URL like nats://127.0.0.1:4222`},
 		{"nats: http://u:secret@h", `nats: "http://********@h": scheme http is not nats, tls, ws or wss`},
 		{"url: 127.0.0.1:8000", `url: "127.0.0.1:8000" is not a URL like http://127.0.0.1:8000`},
@@ -203,6 +210,30 @@ func TestRefusals(t *testing.T) {
 	_, err = config.Load(config.LoadOptions{Flags: flags(t, "--backend=x")})
 	if err == nil || err.Error() != `--backend: "x" is not one of auto, metal, cpu, sim` {
 		t.Errorf("flag: %v", err)
+	}
+}
+
+// A batch window in which the worker would be taken for hung is refused.
+func TestBatchWindowAndStepTimeout(t *testing.T) {
+	for _, c := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"--batch-window=1s", "--step-timeout=1s"}, "--batch-window: 1s is not less than the step-timeout, 1s"},
+		{[]string{"--batch-window=1s", "--step-timeout=1001ms"}, ""},
+		{[]string{"--batch-window=1s", "--step-timeout=0"}, ""},
+	} {
+		l, err := config.Load(config.LoadOptions{Flags: flags(t, c.args...)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := ""
+		if err := l.CheckWorker(); err != nil {
+			got = err.Error()
+		}
+		if got != c.want {
+			t.Errorf("%q: %q, want %q", c.args, got, c.want)
+		}
 	}
 }
 

@@ -106,6 +106,19 @@ func (l *Loaded) CheckBackend() error {
 	return nil
 }
 
+// CheckWorker refuses settings of a worker that do not go together: those of
+// [Loaded.CheckBackend], and a batch window in which the worker, which has work
+// and makes no step, would count as hung.
+func (l *Loaded) CheckWorker() error {
+	if err := l.CheckBackend(); err != nil {
+		return err
+	}
+	if l.StepTimeout == 0 || l.BatchWindow < l.StepTimeout {
+		return nil
+	}
+	return l.fault("batch-window", "%s is not less than the step-timeout, %s", l.BatchWindow, l.StepTimeout)
+}
+
 // CheckNATSClient refuses two identities at once.
 func (l *Loaded) CheckNATSClient() error {
 	if l.NATSCreds != "" && l.NATSTokenFile != "" {

@@ -107,6 +107,8 @@ func Flags(flags *pflag.FlagSet, keys ...string) {
 			flags.String(key, preset, s.usage)
 		case int:
 			flags.Int(key, preset, s.usage)
+		case float64:
+			flags.Float64(key, preset, s.usage)
 		case bool:
 			flags.Bool(key, preset, s.usage)
 		case time.Duration:

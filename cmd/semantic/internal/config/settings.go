@@ -2,23 +2,19 @@ package config
 
 import (
 	"fmt"
-	"net"
-	"net/url"
-	"path"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 
-	"github.com/semantic-worker/semantic/cmd/semantic/internal/telemetry"
-	"github.com/semantic-worker/semantic/queue"
+	"github.com/semantic-worker/semantic/engine"
 )
 
 // setting is one entry of the list that everything is made from. Its type is
 // that of its default.
 type setting struct {
 	key    string
-	preset any // string, int, bool, time.Duration, []string or []Alias
+	preset any // string, int, float64, bool, time.Duration, []string or []Alias
 	usage  string
 	// secret values are masked by `config show`.
 	secret bool
@@ -28,6 +24,7 @@ type setting struct {
 
 // settings are all settings, in the order of `config show`.
 func settings() []setting {
+	steps := engine.DefaultConfig()
 	return []setting{
 		{key: "log-level", preset: "info", usage: "least `LEVEL` of log lines: debug, info, warn or error", check: isLevel},
 		{key: "log-format", preset: "auto", usage: "`FORMAT` of log lines: console, json, or auto (console on a terminal)",
@@ -84,6 +81,17 @@ func settings() []setting {
 		},
 		{key: "sim-step", preset: time.Duration(0), usage: "`TIME` of one decoding step of the sim backend", check: atLeast(0)},
 		{key: "sim-prefill-rate", preset: 0, usage: "prompt `TOKENS` a second of the sim backend; 0 is unbounded", check: between(0, 1<<30)},
+		{key: "batch-window", preset: steps.BatchWindow,
+			usage: "`TIME` an idle worker waits for more requests before it starts one: fuller batches, later first tokens",
+			check: within(0, time.Minute)},
+		{key: "inter-token-bound", preset: steps.InterTokenBound, check: isFactor,
+			usage: "how many `TIMES` as long a step may take that reads prompts beside running answers, which it slows down"},
+		{key: "buffer-tokens", preset: steps.BufferTokens, check: between(1, 1<<20),
+			usage: "`TOKENS` of an answer that may wait to be stored in the queue; it pauses while there are so many"},
+		{key: "buffer-bytes", preset: steps.BufferBytes, check: between(1, 1<<30),
+			usage: "the same in `BYTES` of text"},
+		{key: "slow-consumer-timeout", preset: steps.SlowConsumerTimeout, check: atLeast(time.Millisecond),
+			usage: "`TIME` an answer may be paused so before its request is handed back to the queue"},
 		{key: "metrics-listen", preset: "", usage: "`ADDRESS:PORT` where the worker serves /metrics; empty serves none", check: isListen},
 		{key: "step-timeout", preset: 5 * time.Minute,
 			usage: "`TIME` one step of the model may take before the worker ends itself as hung; 0 is never", check: zeroOrAtLeast(leastWatch)},
@@ -143,6 +151,18 @@ func (s setting) convert(raw any) (any, error) {
 			}
 		}
 		return nil, fmt.Errorf("want a whole number, got %s", describe(raw))
+	case float64:
+		switch v := raw.(type) {
+		case float64:
+			return v, nil
+		case int:
+			return float64(v), nil
+		case string:
+			if v, err := strconv.ParseFloat(strings.TrimSpace(v), 64); err == nil {
+				return v, nil
+			}
+		}
+		return nil, fmt.Errorf("want a number, got %s", describe(raw))
 	case bool:
 		if v, ok := raw.(bool); ok {
 			return v, nil
@@ -265,150 +285,4 @@ func toAlias(item any) (Alias, error) {
 		return a, nil
 	}
 	return Alias{}, fmt.Errorf("want pattern and model, got %s", describe(item))
-}
-
-// areReplyPrefixes leaves the judgement to the queue, which honours them.
-func areReplyPrefixes(value any) error {
-	c := queue.DefaultConfig()
-	c.ReplyPrefixes = value.([]string)
-	return c.Validate()
-}
-
-func isLevel(value any) error {
-	_, err := telemetry.ParseLevel(value.(string))
-	return err
-}
-
-func oneOf(allowed ...string) func(any) error {
-	return func(value any) error {
-		if slices.Contains(allowed, value.(string)) {
-			return nil
-		}
-		shown := slices.DeleteFunc(slices.Clone(allowed), func(s string) bool { return s == "" })
-		return fmt.Errorf("%q is not one of %s", value, strings.Join(shown, ", "))
-	}
-}
-
-func between(low, high int) func(any) error {
-	return func(value any) error {
-		if v := value.(int); v < low || v > high {
-			return fmt.Errorf("%d is not between %d and %d", v, low, high)
-		}
-		return nil
-	}
-}
-
-func atLeast(low time.Duration) func(any) error {
-	return func(value any) error {
-		if v := value.(time.Duration); v < low {
-			return fmt.Errorf("%s is less than %s", v, low)
-		}
-		return nil
-	}
-}
-
-// leastWatch is the least time after which something counts as hung: what is
-// shorter mistakes a process for dead that only waits for a core.
-const leastWatch = 100 * time.Millisecond
-
-func zeroOrAtLeast(low time.Duration) func(any) error {
-	return func(value any) error {
-		if v := value.(time.Duration); v != 0 && v < low {
-			return fmt.Errorf("%s is less than %s, and not 0 either", v, low)
-		}
-		return nil
-	}
-}
-
-func within(low, high time.Duration) func(any) error {
-	return func(value any) error {
-		if v := value.(time.Duration); v < low || v > high {
-			return fmt.Errorf("%s is not between %s and %s", v, low, high)
-		}
-		return nil
-	}
-}
-
-func isHost(value any) error {
-	host := value.(string)
-	if host == "" || strings.ContainsAny(host, "/ ") || strings.Contains(host, ":") && net.ParseIP(host) == nil {
-		return fmt.Errorf("%q is not an address: give a name or an IP address without a port", host)
-	}
-	return nil
-}
-
-func isListen(value any) error {
-	addr := value.(string)
-	if addr == "" {
-		return nil
-	}
-	_, port, err := net.SplitHostPort(addr)
-	if err != nil {
-		return fmt.Errorf("%q is not an ADDRESS:PORT", addr)
-	}
-	if n, err := strconv.Atoi(port); err != nil || n < 0 || n > 65535 {
-		return fmt.Errorf("%q is not a port", port)
-	}
-	return nil
-}
-
-func isNATSURL(value any) error {
-	for part := range strings.SplitSeq(value.(string), ",") {
-		u, err := url.Parse(strings.TrimSpace(part))
-		if err != nil || u.Host == "" {
-			return fmt.Errorf("%q is not a NATS URL like nats://127.0.0.1:4222", MaskURL(part))
-		}
-		if !slices.Contains([]string{"nats", "tls", "ws", "wss"}, u.Scheme) {
-			return fmt.Errorf("%q: scheme %s is not nats, tls, ws or wss", MaskURL(part), u.Scheme)
-		}
-	}
-	return nil
-}
-
-func isHTTPURL(value any) error {
-	text := value.(string)
-	if text == "" {
-		return nil
-	}
-	u, err := url.Parse(text)
-	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
-		return fmt.Errorf("%q is not a URL like http://127.0.0.1:8000", text)
-	}
-	return nil
-}
-
-func areOrigins(value any) error {
-	for _, origin := range value.([]string) {
-		u, err := url.Parse(origin)
-		if origin == "*" || err == nil && u.Host != "" && (u.Scheme == "http" || u.Scheme == "https") && (u.Path == "" || u.Path == "/") {
-			continue
-		}
-		return fmt.Errorf("%q is not an origin like https://chat.example.org", origin)
-	}
-	return nil
-}
-
-func areAliases(value any) error {
-	for i, a := range value.([]Alias) {
-		if _, err := path.Match(a.Pattern, ""); err != nil || a.Pattern == "" {
-			return fmt.Errorf("[%d].pattern: %q is not a name or a pattern like gpt-*", i, a.Pattern)
-		}
-		if a.Model == "" {
-			return fmt.Errorf("[%d].model is empty", i)
-		}
-	}
-	return nil
-}
-
-// MaskURL hides the password or token in a NATS URL, for people and logs.
-func MaskURL(text string) string {
-	before, after, ok := strings.Cut(text, "@")
-	if !ok {
-		return text
-	}
-	scheme, _, ok := strings.Cut(before, "://")
-	if !ok {
-		return mask + "@" + after
-	}
-	return scheme + "://" + mask + "@" + after
 }

@@ -1,7 +1,6 @@
 package models
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -19,7 +18,10 @@ import (
 // manifestName is the file in a model's folder that describes it.
 const manifestName = "model.json"
 
-// manifestVersion is the version of the manifest's format.
+// manifestVersion is the version of the manifest's format. A store may be read
+// by several releases: fields that a release does not know are ignored (and gone
+// where it writes the manifest anew), so what a release must not ignore takes
+// another version.
 const manifestVersion = 1
 
 // Model is a model of the store, or a file that was named by its path.
@@ -87,10 +89,8 @@ func readManifest(file string) (manifest, error) {
 	if err != nil {
 		return manifest{}, err //nolint:wrapcheck // names the path
 	}
-	dec := json.NewDecoder(bytes.NewReader(data))
-	dec.DisallowUnknownFields()
 	var m manifest
-	if err := dec.Decode(&m); err != nil {
+	if err := json.Unmarshal(data, &m); err != nil {
 		return manifest{}, fmt.Errorf("%s: %w", file, err)
 	}
 	if err := m.validate(); err != nil {

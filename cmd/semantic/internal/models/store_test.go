@@ -1,6 +1,7 @@
 package models
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -333,14 +334,13 @@ func TestBrokenManifest(t *testing.T) {
 		`"files":[{"path":"/x","size":1,"mod_time":"2024-01-01T00:00:00Z","sha256":"x"}],` +
 		`"architecture":"","context":0,"quantisation":"","parameters":0,"added":"2024-01-01T00:00:00Z"}`
 	for name, test := range map[string]struct{ text, want string }{
-		"no JSON":       {"{", "unexpected EOF"},
-		"unknown field": {`{"surprise":1}`, "surprise"},
-		"newer":         {strings.Replace(good, `"version":1`, `"version":2`, 1), "version 2"},
-		"name":          {strings.Replace(good, `"a"`, `""`, 1), "empty"},
-		"other name":    {strings.Replace(good, `"a"`, `"b"`, 1), `of "b"`},
-		"relative":      {strings.Replace(good, `"/x"`, `"x"`, 1), "not an absolute path"},
-		"escape":        {strings.Replace(strings.Replace(good, `"/x"`, `"../x"`, 1), "false", "true", 1), "not in the folder"},
-		"no file":       {`{"version":1,"name":"a","files":[]}`, "names no file"},
+		"no JSON":    {"{", "unexpected end of JSON"},
+		"newer":      {strings.Replace(good, `"version":1`, `"version":2`, 1), "version 2"},
+		"name":       {strings.Replace(good, `"a"`, `""`, 1), "empty"},
+		"other name": {strings.Replace(good, `"a"`, `"b"`, 1), `of "b"`},
+		"relative":   {strings.Replace(good, `"/x"`, `"x"`, 1), "not an absolute path"},
+		"escape":     {strings.Replace(strings.Replace(good, `"/x"`, `"../x"`, 1), "false", "true", 1), "not in the folder"},
+		"no file":    {`{"version":1,"name":"a","files":[]}`, "names no file"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newStore(t)
@@ -357,6 +357,23 @@ func TestBrokenManifest(t *testing.T) {
 			nothing(t, s)
 		})
 	}
+}
+
+// A field of a later release does not hide the model.
+func TestManifestOfALaterRelease(t *testing.T) {
+	s := newStore(t)
+	data := gguftest.Model("x")
+	m, err := s.Add(t.Context(), write(t, filepath.Join(t.TempDir(), "m.gguf"), data), AddOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(s.folder(m.Name), manifestName)
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, file, append([]byte(`{"surprise": {"file": 1},`), bytes.TrimPrefix(text, []byte("{"))...))
+	whole(t, s, m.Name, data)
 }
 
 func TestRemove(t *testing.T) {
