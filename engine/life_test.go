@@ -147,7 +147,8 @@ func TestDrainEndsTheRest(t *testing.T) {
 }
 
 func TestRoom(t *testing.T) {
-	e := start(t, simulate(t, sim.Options{Sequences: 2, Context: 100, Cells: 150}), config(func(c *engine.Config) {
+	g := newGate()
+	e := start(t, simulate(t, sim.Options{Sequences: 2, Context: 100, Cells: 150, DecodeStep: time.Second, Clock: g}), config(func(c *engine.Config) {
 		c.BufferTokens, c.MaxWaiting = 1, 2
 	}))
 	if room := e.Room(); room != (engine.Room{Sequences: 2, Cells: 150}) {
@@ -158,7 +159,7 @@ func TestRoom(t *testing.T) {
 	if room := e.Room(); room.Sequences != 1 || room.Cells > 150-len(prompt) {
 		t.Errorf("after one of %d tokens: %+v", len(prompt), room)
 	}
-	<-first.Started()
+	<-g.entered // nobody gets a place while the step lasts
 	second := submit(t, e, engine.Request{ID: "second", Prompt: prompt})
 	third := submit(t, e, engine.Request{ID: "third", Prompt: prompt})
 	if room := e.Room(); room != (engine.Room{Waiting: 2}) {
@@ -170,6 +171,7 @@ func TestRoom(t *testing.T) {
 	if _, err := e.Submit(t.Context(), engine.Request{ID: "first", Prompt: prompt}); !errors.Is(err, engine.ErrInvalid) {
 		t.Errorf("the same ID: %v, want ErrInvalid", err)
 	}
+	defer g.open()()
 	for _, s := range []*engine.Sequence{first, second, third} {
 		mustCollect(t, s)
 	}

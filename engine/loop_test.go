@@ -527,13 +527,13 @@ func TestABlockedSequenceYieldsItsRoom(t *testing.T) {
 	e := start(t, simulate(t, sim.Options{Context: 200, Cells: 200}), config(func(c *engine.Config) {
 		c.BufferTokens, c.SlowConsumerTimeout = 100, time.Hour
 	}))
-	unread := submit(t, e, engine.Request{ID: "unread", Prompt: ask(t, e, "unread", 40), MaxTokens: 150})
+	unread := submit(t, e, engine.Request{ID: "unread", Prompt: ask(t, e, "unread", 300), MaxTokens: 150})
 	<-unread.Started()
 	want := mustCollect(t, submit(t, start(t, simulate(t, sim.Options{}), engine.Config{}),
-		engine.Request{ID: "alone", Prompt: ask(t, e, "unread", 40), MaxTokens: 150}))
-	other := ask(t, e, "other", 30)
+		engine.Request{ID: "alone", Prompt: ask(t, e, "unread", 300), MaxTokens: 150}))
+	other := ask(t, e, "other", 300)
 	got := mustCollect(t, submit(t, e, engine.Request{ID: "other", Prompt: other, MaxTokens: 170}))
-	if got.text != sim.Text(other, 30) || len(got.tokens) < 100 {
+	if !strings.HasPrefix(sim.Text(other, 300), got.text) || len(got.tokens) != 170 {
 		t.Errorf("the other said %q in %d tokens", got.text, len(got.tokens))
 	}
 	if state := e.Snapshot(); state.Preemptions != 1 || state.CellsUsed != 0 {
