@@ -125,18 +125,21 @@ func (e *Engine) plan() (_ *plan, ok bool) {
 		}
 	}
 	l.views = l.views[:0]
-	decode := 0
+	decode, reading := 0, min(len(l.waiting), len(l.places))
 	for _, s := range l.running {
 		view := s.view()
 		view.held = l.pool.held[s.slot]
-		if view.phase() == PhaseDecode {
+		switch view.phase() {
+		case PhaseDecode:
 			decode++
+		case PhasePrefill:
+			reading++
 		}
 		l.views = append(l.views, view)
 	}
 	l.planned = append(l.planned[:0], l.running...)
 	in := planInput{step: l.steps, rows: e.limits.Batch, chunk: e.config.PrefillChunk, free: e.freeCells(), sequences: l.views}
-	in.pieces, in.replay = l.pace.allow(decode)
+	in.pieces, in.replay = l.pace.allow(decode, reading)
 	plan := l.planner.next(in)
 	if len(plan.rows) == 0 || len(plan.preempt) > 0 {
 		e.checkCells()

@@ -78,11 +78,13 @@ func (p *pace) observe(rows stepRows, quantum int, took time.Duration) {
 
 // allow says how many pieces of prompts, or else how many replayed rows, a step
 // beside so many decode rows may have: as many as keep it within bound times
-// what it takes without. Where one piece alone exceeds that, steps go without
-// until the excess is spread over them, but at most maxWait in a row.
-func (p *pace) allow(decode int) (pieces, replay int) {
+// what a step takes without any, once the so many sequences whose prompts are to
+// be read decode too. Where one piece alone exceeds that, steps go without until
+// the excess is spread over them, but at most maxWait in a row.
+func (p *pace) allow(decode, reading int) (pieces, replay int) {
 	alone, known := p.alone(decode)
-	spare := (p.bound - 1) * alone
+	later, _ := p.alone(decode + reading)
+	spare := p.bound*max(alone, later) - alone
 	replay = replayRows
 	if row, ok := p.replay.median(); known && ok && row > 0 {
 		replay = int(max(min(spare/row, replayRows), 1))

@@ -23,7 +23,7 @@ func (d device) takes(rows stepRows) time.Duration {
 // pieces of each.
 func learn(p *pace, d device, decode, steps int) (pieces []int) {
 	for range steps {
-		n, _ := p.allow(decode)
+		n, _ := p.allow(decode, 0)
 		rows := stepRows{decode: decode, prefill: n * quantum}
 		p.planned(rows, false)
 		p.observe(rows, quantum, d.takes(rows))
@@ -73,7 +73,7 @@ func TestOutliersChangeNothing(t *testing.T) {
 	d := device{step: 0.010, prefill: 0.0001}
 	p := pace{bound: 2}
 	for i := range 300 {
-		n, _ := p.allow(4)
+		n, _ := p.allow(4, 0)
 		if i > 60 && n > 1 {
 			t.Fatalf("step %d: %d pieces of 6.4 ms in a step with 10 ms to spare", i, n)
 		}
@@ -105,7 +105,7 @@ func TestPaceFollowsTheDevice(t *testing.T) {
 func TestReplayIsPacedToo(t *testing.T) {
 	d := device{step: 0.010, replay: 0.001}
 	p := pace{bound: 2}
-	if _, rows := p.allow(4); rows != replayRows {
+	if _, rows := p.allow(4, 0); rows != replayRows {
 		t.Errorf("%d rows before anything is known, want %d", rows, replayRows)
 	}
 	p.planned(stepRows{decode: 4}, false)
@@ -113,7 +113,7 @@ func TestReplayIsPacedToo(t *testing.T) {
 	rows := stepRows{decode: 4, replay: 20}
 	p.planned(rows, false)
 	p.observe(rows, quantum, d.takes(rows))
-	if _, n := p.allow(4); n < 9 || n > 10 {
+	if _, n := p.allow(4, 0); n < 9 || n > 10 {
 		t.Errorf("%d rows of 1 ms with 10 ms to spare", n)
 	}
 }
