@@ -28,9 +28,7 @@ func (e *Engine) choose(s *Sequence, logits []float32) (choice, error) {
 		if &row[0] == &logits[0] {
 			row = sampler.copyRow(logits)
 		}
-		if s.constraint.active {
-			only(row, sampler.mask(s))
-		}
+		only(row, sampler.mask(s))
 		row[token] = float32(math.Inf(-1))
 		token, ok = sampler.sample(row, &r.Sampling, len(s.tokens))
 	}
@@ -49,7 +47,7 @@ func (e *Engine) noChoice(s *Sequence, logits []float32) error {
 	why := ErrBanned
 	if _, ok := argmax(logits); !ok {
 		why = fmt.Errorf("%w: no token has a likelihood", ErrBackend)
-	} else if s.constraint != nil && s.constraint.active && slices.Max(e.loop.sampler.mask(s)) == 0 {
+	} else if s.constraint != nil && slices.Max(e.loop.sampler.mask(s)) == 0 {
 		why = ErrDeadEnd
 	}
 	return fmt.Errorf("%w, at position %d", why, len(s.tokens))
@@ -79,7 +77,7 @@ func (s *Sequence) isEnd(token Token) bool {
 	return s.text.vocabulary.EndOfGeneration(token) || slices.Contains(s.request.StopTokens, token)
 }
 
-// mask is the set of the tokens that a sequence's active grammar allows.
+// mask is the set of the tokens that a sequence's grammar allows.
 func (s *sampler) mask(q *Sequence) []uint64 {
 	size := (q.text.vocabulary.Size() + 63) / 64
 	s.allowed = slices.Grow(s.allowed[:0], size)[:size]

@@ -17,22 +17,14 @@ type constraint struct {
 	special    bool
 	matcher    *grammar.Matcher
 	trie       *grammar.Trie
-	// triggers, until one was seen (active), leave everything free; at is the
-	// place in them.
-	triggers *stopSet
-	at       int32
-	active   bool
-	piece    []byte
+	piece      []byte
 }
 
 func newConstraint(v Vocabulary, r *Request, trie func(special bool) *grammar.Trie) *constraint {
 	if r.Grammar == nil {
 		return nil
 	}
-	return &constraint{
-		vocabulary: v, special: r.Special, matcher: r.Grammar.Matcher(), trie: trie(r.Special),
-		triggers: newStopSet(r.GrammarAfter), active: len(r.GrammarAfter) == 0,
-	}
+	return &constraint{vocabulary: v, special: r.Special, matcher: r.Grammar.Matcher(), trie: trie(r.Special)}
 }
 
 // newTrie arranges a vocabulary for grammars. Ends of generation have no text.
@@ -51,23 +43,7 @@ func (c *constraint) allows(token Token) bool {
 		return true
 	}
 	c.piece = c.vocabulary.AppendPiece(c.piece[:0], token, c.special)
-	if c.active {
-		return len(c.piece) > 0 && c.matcher.Allows(c.piece)
-	}
-	rest, _, seen := c.behind(c.piece)
-	return !seen || c.matcher.Allows(rest)
-}
-
-// behind returns what of a piece follows a trigger that ends in it, or the place
-// that the triggers are at behind it.
-func (c *constraint) behind(piece []byte) (rest []byte, at int32, seen bool) {
-	at = c.at
-	for i, b := range piece {
-		if at = c.triggers.step(at, b); c.triggers.nodes[at].match > 0 {
-			return piece[i+1:], 0, true
-		}
-	}
-	return nil, at, false
+	return len(c.piece) > 0 && c.matcher.Allows(c.piece)
 }
 
 // accept takes a token in, which the constraint must allow: it returns false
@@ -77,14 +53,9 @@ func (c *constraint) accept(token Token) bool {
 		return true
 	}
 	c.piece = c.vocabulary.AppendPiece(c.piece[:0], token, c.special)
-	if c.active {
-		return c.matcher.Accept(c.piece)
-	}
-	var rest []byte
-	rest, c.at, c.active = c.behind(c.piece)
-	return c.matcher.Accept(rest)
+	return c.matcher.Accept(c.piece)
 }
 
 // mayEnd reports whether the text may end here, finished whether it must.
-func (c *constraint) mayEnd() bool   { return c == nil || !c.active || c.matcher.Complete() }
-func (c *constraint) finished() bool { return c != nil && c.active && c.matcher.Finished() }
+func (c *constraint) mayEnd() bool   { return c == nil || c.matcher.Complete() }
+func (c *constraint) finished() bool { return c != nil && c.matcher.Finished() }

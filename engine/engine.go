@@ -208,8 +208,6 @@ func (e *Engine) check(r Request) error {
 		return fmt.Errorf("%w: Emitted has a token of StopTokens", ErrInvalid)
 	case r.TopLogprobs < 0 || r.TopLogprobs > MaxTopLogprobs:
 		return fmt.Errorf("%w: TopLogprobs is %d, must be 0 … %d", ErrInvalid, r.TopLogprobs, MaxTopLogprobs)
-	case slices.Contains(r.GrammarAfter, ""):
-		return fmt.Errorf("%w: a string of GrammarAfter is empty", ErrInvalid)
 	case slices.Contains(r.Stop, ""):
 		return fmt.Errorf("%w: a stop string is empty", ErrInvalid)
 	case slices.ContainsFunc(r.Stop, func(s string) bool { return !utf8.ValidString(s) }):

@@ -34,9 +34,6 @@ type Request struct {
 	// Grammar, if set, is what the text must keep to; where it allows no more,
 	// the sequence ends, and it ends by itself (FinishStop) nowhere else.
 	Grammar *grammar.Grammar
-	// GrammarAfter, if any, are strings behind the first of which (in the text)
-	// Grammar begins to hold; before, everything is allowed.
-	GrammarAfter []string
 	// Logprobs asks for the log probability of each generated token, and
 	// TopLogprobs (0 … 20) for those of the likeliest ones: of the model's own
 	// distribution, before Sampling changes it.

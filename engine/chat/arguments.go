@@ -13,9 +13,9 @@ const anyObject = `{"type":"object"}`
 // arguments is an expression of a call's arguments as JSON.
 func (c callable) arguments(r *rules) (string, error) {
 	if !c.kept {
-		return r.schema([]byte(anyObject), c.path+".parameters")
+		return r.schema([]byte(anyObject), "", c.path+".parameters")
 	}
-	return r.schema(c.schema(), c.path+".parameters")
+	return r.schema(c.schema(), "", c.path+".parameters")
 }
 
 // property is an argument of a tool.
@@ -46,12 +46,9 @@ func typesOf(schema json.RawMessage, definitions map[string]json.RawMessage, dep
 	if json.Unmarshal(schema, &s) != nil || depth == 0 {
 		return nil
 	}
-	var one string
-	var many types
+	many := typesNamed(s.Type)
 	switch {
-	case json.Unmarshal(s.Type, &one) == nil && one != "":
-		return types{one}
-	case json.Unmarshal(s.Type, &many) == nil && len(many) > 0:
+	case many != nil:
 		return many
 	case s.Ref != "":
 		return typesOf(definitions[s.Ref], definitions, depth-1)
@@ -72,6 +69,19 @@ func typesOf(schema json.RawMessage, definitions map[string]json.RawMessage, dep
 	return slices.Compact(many)
 }
 
+// typesNamed are the types that the keyword type names; nil if it is absent.
+func typesNamed(value json.RawMessage) types {
+	var one string
+	var many types
+	switch {
+	case json.Unmarshal(value, &one) == nil && one != "":
+		return types{one}
+	case json.Unmarshal(value, &many) == nil && len(many) > 0:
+		return many
+	}
+	return nil
+}
+
 // typeOf is the type of a JSON value.
 func typeOf(value json.RawMessage) string {
 	switch value[0] {
@@ -87,6 +97,54 @@ func typeOf(value json.RawMessage) string {
 		return "null"
 	}
 	return "number"
+}
+
+// onlyProperties refuses schemas of arguments that say more than which there are,
+// for models that write them one by one. None may have one of the bytes in its
+// name. free: any arguments are allowed.
+func onlyProperties(tool callable, without string) (free bool, err error) {
+	path := tool.path + ".parameters."
+	names, _ := members(tool.schema())
+	for _, name := range names {
+		switch name {
+		case "type", "title", "description", "default", "examples", "$comment", "$schema", "$id", "$defs", "definitions",
+			"properties", "required", "additionalProperties":
+		default:
+			return false, &UnsupportedError{Param: path + name, Reason: "this model writes arguments one by one, where it cannot be kept to"}
+		}
+	}
+	return declared(tool.schema(), path, without)
+}
+
+// declared refuses schemas of objects whose required members are not all declared,
+// or with names that the model cannot write. free: none is declared, and all are
+// allowed.
+func declared(schema json.RawMessage, path, without string) (free bool, err error) {
+	var s struct {
+		Required   []string        `json:"required"`
+		Additional json.RawMessage `json:"additionalProperties"`
+	}
+	if err := json.Unmarshal(schema, &s); err != nil {
+		return false, &UnsupportedError{Param: path + "required", Reason: err.Error()}
+	}
+	known := properties(schema)
+	for _, name := range s.Required {
+		if !slices.ContainsFunc(known, func(p property) bool { return p.name == name }) {
+			return false, &UnsupportedError{Param: path + "required", Reason: quote(name) + " is not among the properties"}
+		}
+	}
+	for _, p := range known {
+		if p.name == "" || strings.ContainsAny(p.name, without) || strings.TrimSpace(p.name) != p.name {
+			return false, &UnsupportedError{Param: path + "properties", Reason: "this model cannot write the name " + quote(p.name)}
+		}
+	}
+	switch more := string(s.Additional); {
+	case len(known) > 0 || more == "false":
+		return false, nil
+	case more == "" || more == "true" || more == "{}":
+		return true, nil
+	}
+	return false, &UnsupportedError{Param: path + "additionalProperties", Reason: "this model's format of calls cannot keep to it"}
 }
 
 // properties are the arguments of a tool in the order of its schema. One that

@@ -17,6 +17,9 @@ type Message struct {
 	Reasoning string
 	// ToolCalls are the calls that an assistant made.
 	ToolCalls []ToolCall
+	// tools are the tools as text, for templates that want them with the system
+	// message.
+	tools string
 }
 
 // ToolCall is a call that the model made.

@@ -239,7 +239,7 @@ func families() []family {
 			broken: "<|tool_call>none{",
 		},
 		{
-			template: "tools/phi4.jinja",
+			template: "phi4.jinja",
 			single:   `<|tool_call|>[` + weather + `]<|/tool_call|>`,
 			several:  `<|tool_call|>[` + weather + `, ` + add + `]<|/tool_call|>`,
 			broken:   `<|tool_call|>[]`,
@@ -249,6 +249,12 @@ func families() []family {
 			single:   `<|tool_call|>[` + weather + `]`,
 			several:  `<|tool_call|>[` + weather + `, ` + add + `]`,
 			broken:   `<|tool_call|> x`,
+		},
+		{
+			template: "granite31.jinja",
+			single:   `<tool_call>[` + weather + `]`,
+			several:  `<tool_call> [` + weather + `, ` + add + `]`,
+			broken:   `<tool_call>{}`,
 		},
 		{
 			template: "chatml.jinja", open: "<think>", close: "</think>",
@@ -297,6 +303,29 @@ func TestFamilyPrompts(t *testing.T) {
 		if !template.known || !plan.Special {
 			t.Errorf("%s: known %v, special %v", name, template.known, plan.Special)
 		}
+	}
+}
+
+// TestSilent: templates that say nothing of calls, but how tools are listed.
+func TestSilent(t *testing.T) {
+	c := exchange(t)
+	c.Messages = append([]Message{{Role: "system", Content: "Be brief."}}, c.Messages[1:4]...)
+	c.Tools = c.Tools[1:]
+	for template, want := range map[string]string{
+		"phi4.jinja": `<|system|>Be brief.<|tool|>[{"name": "add", "description": "Adds two numbers.", "parameters": ` +
+			string(c.Tools[0].Parameters) + `}]<|/tool|><|end|><|user|>Weather in Köln? And 1 + 2?<|end|>` +
+			`<|assistant|><|tool_call|>[{"name": "get_weather", "arguments": ` + c.Messages[2].ToolCalls[0].Arguments +
+			`}]<|/tool_call|><|end|><|user|>` + "<tool_response>\n{\"temperature\": 21.0}\n</tool_response><|end|><|assistant|>",
+		"granite31.jinja": "<tool_call>[{\"name\": \"get_weather\"",
+	} {
+		plan := prepared(t, load(t, template), c)
+		if !strings.Contains(plan.Prompt, want) || !plan.Special {
+			t.Errorf("%s: %q, want %q; special %v", template, plan.Prompt, want, plan.Special)
+		}
+	}
+	c.Messages = c.Messages[1:2]
+	if got := prepared(t, load(t, "phi4.jinja"), c).Prompt; !strings.HasPrefix(got, `<|system|><|tool|>[{"name": "add"`) {
+		t.Errorf("without a system message: %q", got)
 	}
 }
 
@@ -368,7 +397,7 @@ func TestFamilyCalls(t *testing.T) {
 					continue
 				}
 				accepts(c, f.several, choice.Mode != ToolFunction)
-				if strings.HasPrefix(f.single, "<tool_call>") {
+				if strings.HasSuffix(f.single, "</tool_call>") {
 					many := strings.Repeat(f.single+"\n", 15) + f.single
 					accepts(c, many, choice.Mode != ToolFunction)
 					accepts(c, many+"\n"+f.single, false)

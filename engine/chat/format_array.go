@@ -8,18 +8,29 @@ type array struct {
 	begin, end string
 }
 
-// mistralArray is the format of Mistral 7B v0.3 to Nemo and Large 2, tokenizers
-// v2 and v3: https://docs.mistral.ai/cookbooks/concept-deep-dive-tokenization-tool_calling.
+// mistralArray is the format of Mistral's tokenizers v2, v3 and v7, such as of
+// Mistral 7B v0.3, Nemo, Large 2 and Small 3.1:
+// https://docs.mistral.ai/cookbooks/concept-deep-dive-tokenization-tool_calling and
+// the tokenizers of https://github.com/mistralai/mistral-common.
 func mistralArray() array { return array{keys{"name", "arguments"}, "[TOOL_CALLS]", ""} }
 
-// phi is the format of Phi-4-mini:
-// https://huggingface.co/microsoft/Phi-4-mini-instruct.
+// phi is the format of Phi-4-mini. Its template takes the tools with the system
+// message, and is silent about calls; they are between the control tokens of
+// that name: https://huggingface.co/microsoft/Phi-4-mini-instruct, and
+// https://ollama.com/library/phi4-mini, whose template writes them.
 func phi() array {
 	return array{keys{"name", "arguments"}, "<|tool_call|>", "<|/tool_call|>"}
 }
 
-// granite is the format of Granite 3: https://www.ibm.com/granite/docs/models/granite.
-func granite() array { return array{keys{"name", "arguments"}, "<|tool_call|>", ""} }
+// granite is the format of Granite 3.0, 3.2 and 3.3, whose templates ask for it in
+// the system message: https://www.ibm.com/granite/docs/models/granite. Granite 3.1
+// has a text for the marker: see vLLM's parser for both,
+// https://docs.vllm.ai/en/latest/features/tool_calling. Granite 4 is as Hermes.
+func granite() array   { return array{keys{"name", "arguments"}, "<|tool_call|>", ""} }
+func granite31() array { return array{keys{"name", "arguments"}, "<tool_call>", ""} }
+
+// graniteRole tells Granite's templates from others.
+const graniteRole = "<|start_of_role|>"
 
 func (a array) marked() marked {
 	return marked{markers: []string{a.begin}, open: a.open}

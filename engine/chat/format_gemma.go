@@ -1,6 +1,7 @@
 package chat
 
 import (
+	"bytes"
 	"encoding/json"
 	"slices"
 	"strings"
@@ -16,6 +17,8 @@ const (
 	gemmaCall  = "call:"
 	gemmaEnd   = "<tool_call|>"
 	gemmaQuote = `<|"|>`
+	// gemmaMarks are what no key may have.
+	gemmaMarks = `:,{}[]<"` + "\n"
 )
 
 func (g gemma) marked() marked { return marked{markers: []string{gemmaBegin}, open: g.open} }
@@ -132,7 +135,7 @@ func (g gemma) calls(r *rules, tools []callable, many bool) (string, error) {
 	for _, tool := range tools {
 		arguments := loose
 		if tool.kept {
-			if err := onlyProperties(tool); err != nil {
+			if _, err := onlyProperties(tool, gemmaMarks); err != nil {
 				return "", err
 			}
 			schema := gemmaSchema{rules: r, loose: loose, definitions: definitions(tool.schema())}
@@ -184,6 +187,9 @@ type gemmaSchema struct {
 // object is an expression of an object. Its members come in the order of their
 // names, as the template writes them.
 func (g gemmaSchema) object(schema []byte, path string, depth int) (string, error) {
+	if free, err := declared(schema, path+".", gemmaMarks); free || err != nil {
+		return g.loose, err
+	}
 	all := properties(schema)
 	slices.SortFunc(all, func(a, b property) int { return strings.Compare(a.name, b.name) })
 	// A member's comma is before it, unless it is the first: so there is a rule
@@ -216,65 +222,82 @@ func (g gemmaSchema) object(schema []byte, path string, depth int) (string, erro
 
 // value is an expression of a property's value.
 func (g gemmaSchema) value(schema json.RawMessage, path string, depth int) (string, error) {
+	refuse := func(keyword, reason string) (string, error) {
+		return "", &UnsupportedError{Param: strings.TrimSuffix(path+"."+keyword, "."), Reason: reason}
+	}
 	names, values := members(schema)
 	said := make(map[string]json.RawMessage)
 	for i, name := range names {
 		switch name {
 		case "title", "description", "default", "examples", "$comment":
-		case "type", "enum", "const", "items", "properties", "required", "additionalProperties", "$ref", "nullable", "anyOf":
+		case "type", "enum", "const", "items", "properties", "required", "additionalProperties", "$ref", "anyOf":
 			said[name] = values[i]
 		default:
-			return "", &UnsupportedError{Param: path + "." + name, Reason: "this model's format of calls cannot keep to it"}
+			return refuse(name, "this model's format of calls cannot keep to it")
 		}
 	}
 	if depth > 16 {
-		return "", &UnsupportedError{Param: path, Reason: "nested more than 16 deep"}
+		return refuse("", "nested more than 16 deep")
 	}
-	var choices []json.RawMessage
+	for _, name := range []string{"$ref", "anyOf", "const", "enum"} {
+		_, typed := said["type"]
+		if said[name] == nil || len(said) == 1 || len(said) == 2 && typed && (name == "const" || name == "enum") {
+			continue
+		}
+		return refuse(name, "this model's format of calls cannot keep to it and what is beside it")
+	}
+	var list []json.RawMessage
 	switch {
 	case said["$ref"] != nil:
 		var ref string
 		_ = json.Unmarshal(said["$ref"], &ref)
 		if g.definitions[ref] == nil {
-			return "", &UnsupportedError{Param: path + ".$ref", Reason: "there is nothing at " + ref}
+			return refuse("$ref", "there is nothing at "+ref)
 		}
 		return g.value(g.definitions[ref], path+".$ref", depth+1)
 	case said["const"] != nil:
-		choices = append(choices, said["const"])
+		return g.choices("const", []json.RawMessage{said["const"]}, said["type"], path)
 	case said["enum"] != nil:
-		_ = json.Unmarshal(said["enum"], &choices)
+		_ = json.Unmarshal(said["enum"], &list)
+		return g.choices("enum", list, said["type"], path)
+	case said["anyOf"] != nil:
+		_ = json.Unmarshal(said["anyOf"], &list)
 	}
 	var each []string
-	for _, choice := range choices {
-		each = append(each, literal(gemmaWrite(choice)))
-	}
-	if each == nil && said["anyOf"] != nil {
-		_ = json.Unmarshal(said["anyOf"], &choices)
-		for _, choice := range choices {
-			one, err := g.value(choice, path+".anyOf", depth+1)
-			if err != nil {
-				return "", err
-			}
-			each = append(each, one)
+	for _, choice := range list {
+		one, err := g.value(choice, path+".anyOf", depth+1)
+		if err != nil {
+			return "", err
 		}
+		each = append(each, one)
 	}
-	for _, kind := range typesOf(schema, nil, 1) {
-		if len(choices) > 0 {
-			break
-		}
+	for _, kind := range typesNamed(said["type"]) {
 		one, err := g.kind(kind, said, path, depth)
 		if err != nil {
 			return "", err
 		}
 		each = append(each, one)
 	}
-	if string(said["nullable"]) == "true" {
-		each = append(each, `"null"`)
+	if each == nil {
+		return refuse("", "has no type")
+	}
+	return group(each), nil
+}
+
+// choices are the values of enum or const that are of the types, if any are said.
+func (g gemmaSchema) choices(keyword string, values []json.RawMessage, kinds json.RawMessage, path string) (string, error) {
+	var each []string
+	for _, value := range values {
+		kind, of := typeOf(value), typesNamed(kinds)
+		whole := kind == "number" && !bytes.ContainsAny(value, ".eE") && slices.Contains(of, "integer")
+		if text := gemmaWrite(value); kinds == nil || whole || slices.Contains(of, kind) {
+			each = append(each, literal(text))
+		}
 	}
 	if each == nil {
-		return "", &UnsupportedError{Param: path, Reason: "has no type"}
+		return "", &UnsupportedError{Param: path + "." + keyword, Reason: "has no value of the type"}
 	}
-	return "(" + strings.Join(each, " | ") + ")", nil
+	return group(each), nil
 }
 
 // kind is an expression of the values of a type.
@@ -301,9 +324,6 @@ func (g gemmaSchema) kind(kind string, said map[string]json.RawMessage, path str
 		item = g.add("item", item)
 		return `"[" (` + item + ` ("," ` + item + `)*)? "]"`, nil
 	case "object":
-		if said["properties"] == nil {
-			return g.loose, nil
-		}
 		object, err := json.Marshal(said)
 		if err != nil {
 			return "", &UnsupportedError{Param: path, Reason: err.Error()}

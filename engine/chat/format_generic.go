@@ -14,17 +14,36 @@ func explanation(tools []Tool, f format) string {
 	var b strings.Builder
 	b.WriteString("You can call these functions. Each line is one of them, with the JSON Schema of its arguments:\n")
 	for _, tool := range tools {
-		b.WriteString(`{"name": ` + quote(tool.Name))
-		if tool.Description != "" {
-			b.WriteString(`, "description": ` + quote(tool.Description))
-		}
-		b.WriteString(`, "parameters": ` + string(tool.schema()) + "}\n")
+		b.WriteString(described(tool) + "\n")
 	}
 	example := ToolCall{Name: tools[0].Name, Arguments: `{"argument": "value"}`}
 	b.WriteString("\nTo call a function, answer with its name and its arguments, exactly like this:\n")
 	b.WriteString(f.write([]ToolCall{example}))
 	b.WriteString("\nYou get its result then. If no function helps, answer without a call.")
 	return b.String()
+}
+
+// described is a tool as JSON.
+func described(tool Tool) string {
+	out := `{"name": ` + quote(tool.Name)
+	if tool.Description != "" {
+		out += `, "description": ` + quote(tool.Description)
+	}
+	return out + `, "parameters": ` + string(tool.schema()) + "}"
+}
+
+// attached puts the tools beside the content of the system message.
+func attached(messages []Message, tools []Tool) []Message {
+	var each []string
+	for _, tool := range tools {
+		each = append(each, described(tool))
+	}
+	if len(messages) == 0 || !isSystem(messages[0]) {
+		messages = append([]Message{{Role: "system"}}, messages...)
+	}
+	messages = slices.Clone(messages)
+	messages[0].tools = "[" + strings.Join(each, ", ") + "]"
+	return messages
 }
 
 // explained puts the explanation into the system message, or where the template

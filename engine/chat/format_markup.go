@@ -70,7 +70,7 @@ func (m markup) open(mark int, tools []callable) step {
 		call := &markupCall{markup: m, tools: tools}
 		for _, tool := range tools {
 			if tool.Name == strings.TrimSpace(name[:at]) {
-				call.properties = properties(tool.Parameters)
+				call.properties, call.kept = properties(tool.Parameters), tool.kept
 			}
 		}
 		return call.next
@@ -84,7 +84,8 @@ type markupCall struct {
 	markup
 	tools      []callable
 	properties []property
-	some       bool
+	// kept: arguments keep to the schema; some: there was one.
+	kept, some bool
 }
 
 // next looks for the next argument, or for the call's end.
@@ -131,12 +132,13 @@ func (c *markupCall) keyed(p *Parser, last bool) step {
 	c.some = true
 	p.argue(quote(name) + ":")
 	var kind types
+	enforced := false
 	for _, property := range c.properties {
 		if property.name == name {
-			kind = property.types
+			kind, enforced = property.types, c.kept
 		}
 	}
-	value := c.collected(kind)
+	value := c.collected(kind, enforced)
 	if kind.text() {
 		p.argue(`"`)
 		value = c.streamed
@@ -174,10 +176,19 @@ func (c *markupCall) streamed(p *Parser, last bool) step {
 	return nil
 }
 
-// collected waits for the end of a value whose type its text decides.
-func (c *markupCall) collected(kind types) step {
+// collected waits for the end of a value whose type its text decides. One that is
+// enforced is JSON, and may have in a string what would end it elsewhere.
+func (c *markupCall) collected(kind types, enforced bool) step {
 	return func(p *Parser, last bool) step {
 		at, length, certain := find(p.rest, c.newline+c.valueEnd, c.valueEnd)
+		for enforced && at >= 0 && quotes(p.rest[:at]) {
+			more, n, _ := find(p.rest[at+length:], c.newline+c.valueEnd, c.valueEnd)
+			if more < 0 {
+				at, certain = -1, len(p.rest)
+				break
+			}
+			at, length = at+length+more, n
+		}
 		switch {
 		case at >= 0:
 			p.argue(kind.value(p.take(at)))
@@ -189,6 +200,13 @@ func (c *markupCall) collected(kind types) step {
 		}
 		return nil
 	}
+}
+
+// quotes reports whether a beginning of JSON ends within a string.
+func quotes(text string) bool {
+	var s jsonScan
+	_, done := s.feed(strings.TrimLeft(text, blanks))
+	return !done && s.str
 }
 
 func (m markup) calls(r *rules, tools []callable, many bool) (string, error) {
@@ -214,15 +232,19 @@ func (m markup) calls(r *rules, tools []callable, many bool) (string, error) {
 
 // arguments is an expression of all arguments of a tool.
 func (m markup) arguments(r *rules, tool callable) (string, error) {
-	if !tool.kept {
+	free := !tool.kept
+	if tool.kept {
+		var err error
+		if free, err = onlyProperties(tool, "<>\n"); err != nil {
+			return "", err
+		}
+	}
+	if free {
 		name := class(true, '<', '>', '\n') + "{1,64}"
 		return "(" + m.argument(name, text(m.valueEnd)) + ")*", nil
 	}
-	if err := onlyProperties(tool); err != nil {
-		return "", err
-	}
 	var all []string
-	for _, property := range properties(tool.Parameters) {
+	for _, property := range properties(tool.schema()) {
 		value, err := m.written(r, tool, property)
 		if err != nil {
 			return "", err
@@ -249,10 +271,12 @@ func (m markup) argument(name, value string) string {
 
 // written is an expression of a value as it is written: a string without quotes.
 func (m markup) written(r *rules, tool callable, p property) (string, error) {
-	path := tool.path + ".parameters.properties." + p.name
+	path := tool.path + ".parameters"
 	if !p.types.text() {
-		return r.schema(withDefinitions(p.schema, tool.Parameters), path)
+		return r.schema(tool.schema(), "/properties/"+strings.NewReplacer("~", "~0", "/", "~1").Replace(p.name), path)
 	}
+	path += ".properties." + p.name
+	var allowed []string
 	names, values := members(p.schema)
 	for i, name := range names {
 		switch name {
@@ -264,51 +288,25 @@ func (m markup) written(r *rules, tool callable, p property) (string, error) {
 			if err := json.Unmarshal(values[i], &texts); err != nil || len(texts) == 0 {
 				return "", &UnsupportedError{Param: path + "." + name, Reason: "not only strings, of which the type is"}
 			}
-			for j := range texts {
-				texts[j] = literal(texts[j])
+			texts = slices.DeleteFunc(texts, func(text string) bool {
+				return strings.Contains(text, m.valueEnd) || allowed != nil && !slices.Contains(allowed, text)
+			})
+			if len(texts) == 0 {
+				return "", &UnsupportedError{Param: path + "." + name, Reason: "leaves no value that this model can write"}
 			}
-			return group(texts), nil
+			allowed = texts
 		case "type", "title", "description", "default", "examples", "$comment":
 		default:
 			return "", &UnsupportedError{Param: path + "." + name, Reason: "this model writes strings without quotes, where it cannot be kept to"}
 		}
 	}
-	return text(m.valueEnd), nil
-}
-
-// onlyProperties refuses schemas of arguments that say more than which there are.
-func onlyProperties(tool callable) error {
-	names, _ := members(tool.schema())
-	for _, name := range names {
-		switch name {
-		case "type", "title", "description", "default", "examples", "$comment", "$schema", "$id", "$defs", "definitions",
-			"properties", "required", "additionalProperties":
-		default:
-			return &UnsupportedError{Param: tool.path + ".parameters." + name,
-				Reason: "this model writes arguments one by one, where it cannot be kept to"}
-		}
+	if allowed == nil {
+		return text(m.valueEnd), nil
 	}
-	return nil
-}
-
-// withDefinitions is a property's schema with the definitions of the document.
-func withDefinitions(schema, document json.RawMessage) json.RawMessage {
-	names, values := members(document)
-	out := schema
-	for i, name := range names {
-		if name == "$defs" || name == "definitions" {
-			rest, ok := strings.CutPrefix(strings.TrimSpace(string(out)), "{")
-			if !ok {
-				return schema
-			}
-			comma := ","
-			if strings.TrimSpace(rest) == "}" {
-				comma = ""
-			}
-			out = json.RawMessage("{" + quote(name) + ":" + string(values[i]) + comma + rest)
-		}
+	for i := range allowed {
+		allowed[i] = literal(allowed[i])
 	}
-	return out
+	return group(allowed), nil
 }
 
 func (m markup) write(calls []ToolCall) string {

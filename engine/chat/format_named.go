@@ -10,19 +10,21 @@ type named struct {
 	begin, end          string
 	// separator is between name and arguments.
 	separator string
-	// between is what the model writes between two calls.
-	between string
+	// tail is what the model writes before end, between what it writes between
+	// two calls.
+	tail, between string
 }
 
-// mistralNamed is the format of Mistral Small 3.1 and later, tokenizers v7-tekken,
-// v11 and v13: https://docs.mistral.ai/capabilities/function_calling and the
-// mistral-common library.
+// mistralNamed is the format of Mistral's tokenizers v11, which has the id of the
+// call behind its name, and v13, such as of Small 3.2, Devstral and Magistral:
+// the tokenizers of https://github.com/mistralai/mistral-common.
 func mistralNamed() named {
 	return named{begin: "[TOOL_CALLS]", separator: "[ARGS]"}
 }
 
 // deepseek is the format of DeepSeek V3.1:
-// https://huggingface.co/deepseek-ai/DeepSeek-V3.1, "ToolCall".
+// https://huggingface.co/deepseek-ai/DeepSeek-V3.1, "ToolCall", and its chat
+// template, which leaves listing the tools to the system message.
 func deepseek() named {
 	return named{
 		section: "<｜tool▁calls▁begin｜>", sectionEnd: "<｜tool▁calls▁end｜>",
@@ -31,13 +33,14 @@ func deepseek() named {
 }
 
 // deepseekFenced is the format of DeepSeek V3 and R1, by their chat templates:
-// https://huggingface.co/deepseek-ai/DeepSeek-V3.
+// https://huggingface.co/deepseek-ai/DeepSeek-R1. A call has a type, which is
+// always function.
 func deepseekFenced() named {
 	n := deepseek()
 	n.begin += "function<｜tool▁sep｜>"
 	n.separator = "\n```json\n"
 	n.end = "```" + n.end
-	n.between = "\n"
+	n.tail, n.between = "\n", "\n"
 	return n
 }
 
@@ -147,7 +150,7 @@ func (n named) calls(r *rules, tools []callable, many bool) (string, error) {
 func (n named) write(calls []ToolCall) string {
 	var each []string
 	for _, call := range calls {
-		each = append(each, n.begin+call.Name+n.separator+argumentsOf(call)+n.end)
+		each = append(each, n.begin+call.Name+n.separator+argumentsOf(call)+n.tail+n.end)
 	}
 	return n.section + strings.Join(each, n.between) + n.sectionEnd
 }

@@ -45,12 +45,16 @@ func (t *Template) Prepare(c Conversation) (*Plan, error) {
 		p.want.must = c.ToolChoice.Mode == ToolRequired || c.ToolChoice.Mode == ToolFunction
 		p.want.many = c.ParallelCalls && c.ToolChoice.Mode != ToolFunction
 		with := t.manners()
-		if native = t.known && (with.tools || with.calls); !native {
+		if native = t.known && (with.tools || with.attached || with.calls); !native {
 			p.format = generic()
 		}
 		p.Special = native
-		if tools = t.tools(c.Tools); !native || !with.tools {
-			tools = jinja.None()
+		switch {
+		case native && with.tools:
+			tools = t.tools(c.Tools)
+		case native && with.attached:
+			messages = attached(messages, c.Tools)
+		default:
 			messages = explained(messages, explanation(c.Tools, p.format), with.system)
 		}
 	}

@@ -26,13 +26,15 @@ func recognise(source string) (f format, known bool) {
 		return ordinary{qwenCoder()}, true
 	case has("<tool_call>", "<arg_key>"):
 		return ordinary{glm()}, true
+	case has("<tool_call>", graniteRole) && !has("</tool_call>"):
+		return ordinary{granite31()}, true
 	case has("<tool_call>"):
 		return ordinary{hermes()}, true
 	case has("[TOOL_CALLS]", "[ARGS]"):
 		return ordinary{mistralNamed()}, true
 	case has("[TOOL_CALLS]"):
 		return ordinary{mistralArray()}, true
-	case has("<|tool_call|>", "<|/tool_call|>"):
+	case has("<|tool|>", "<|/tool|>"), has("<|tool_call|>", "<|/tool_call|>"):
 		return ordinary{phi()}, true
 	case has("<|tool_call|>"):
 		return ordinary{granite()}, true

@@ -12,12 +12,5 @@ type SchemaLimitError = jsonschema.LimitError
 // a schema allows. The error is a *[SchemaError] or a *[SchemaLimitError].
 func SchemaGrammar(schema []byte) (gbnf string, err error) { return jsonschema.Grammar(schema) }
 
-// SchemaRules are the rules of such a grammar, to be put into a larger one: their
-// names begin with prefix (letters, digits, hyphens), and root is the rule of the
-// value.
-func SchemaRules(schema []byte, prefix string) (rules, root string, err error) {
-	return jsonschema.Rules(schema, prefix)
-}
-
 // JSONObjectGrammar is a grammar in GBNF of any JSON object.
 func JSONObjectGrammar() string { return jsonschema.ObjectGrammar() }

@@ -7,10 +7,11 @@ import (
 	"github.com/semantic-worker/semantic/engine/chat/jsonschema"
 )
 
-// schema adds the rules of a JSON Schema, and returns the name of their root.
-// path is the schema's place in the request.
-func (r *rules) schema(schema []byte, path string) (string, error) {
-	text, root, err := jsonschema.Rules(schema, r.prefix("schema"))
+// schema adds the rules of a JSON Schema, or of the one that a pointer leads to in
+// it, and returns the name of their root. path is the document's place in the
+// request.
+func (r *rules) schema(document []byte, pointer, path string) (string, error) {
+	text, root, err := jsonschema.RulesAt(document, pointer, r.prefix("schema"))
 	if err != nil {
 		e := &UnsupportedError{Param: path, Reason: err.Error(), Cause: err}
 		var place *jsonschema.Error

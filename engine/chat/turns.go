@@ -14,13 +14,17 @@ import (
 type manners struct {
 	// system messages are rendered.
 	system bool
-	// tools are listed.
-	tools bool
+	// tools are listed; attached: where they stand as text with the system
+	// message, as Phi-4-mini's template wants them.
+	tools, attached bool
 	// calls of assistants and the results of tools are rendered; parallel: also
 	// several in one message; beside: also beside what is said and thought.
 	calls, parallel, beside bool
 	// null: the content of a message that has calls only is none, not "".
 	null bool
+	// text: the arguments of calls are JSON as text, which DeepSeek's templates
+	// put between other texts, and print as Python's otherwise.
+	text bool
 	// shortIDs: the ids of calls have nine letters and digits.
 	shortIDs bool
 }
@@ -48,13 +52,15 @@ func (t *Template) probe() manners {
 				return false
 			}
 		}
-		return err == nil
+		return err == nil && !strings.Contains(prompt, "'argument': ")
 	}
 	m.system = has([]string{spoken}, Message{Role: "system", Content: spoken}, user)
 	m.tools = true
 	m.tools = has([]string{tool.Name}, user)
+	m.attached = !m.tools && has([]string{tool.Name}, attached([]Message{user}, []Tool{tool})...)
 	one := []ToolCall{call(first.ToolCallID, argument)}
-	for _, m.null = range []bool{true, false} {
+	for _, with := range []manners{{null: true}, {}, {null: true, text: true}, {text: true}} {
+		m.null, m.text = with.null, with.text
 		if m.calls = has([]string{argument, result}, user, Message{Role: "assistant", ToolCalls: one}, first); m.calls {
 			break
 		}
@@ -86,8 +92,9 @@ func turns(messages []Message, with manners) jinja.Value {
 		// that stands beside content.
 		set("reasoning_content", m.Reasoning)
 		set("thinking", m.Reasoning)
+		set("tools", m.tools)
 		if len(m.ToolCalls) > 0 {
-			turn.AsDict().Set("tool_calls", calls(m.ToolCalls))
+			turn.AsDict().Set("tool_calls", calls(m.ToolCalls, with.text))
 			if m.Content == "" && with.null {
 				turn.AsDict().Set("content", jinja.None())
 			}
@@ -97,12 +104,14 @@ func turns(messages []Message, with manners) jinja.Value {
 	return jinja.NewList(out)
 }
 
-func calls(all []ToolCall) jinja.Value {
+// calls are calls as the template takes them, their arguments as text or as what
+// they are.
+func calls(all []ToolCall, text bool) jinja.Value {
 	var out []jinja.Value
 	for _, call := range all {
-		arguments, err := valueOf([]byte(argumentsOf(call)))
-		if err != nil {
-			arguments = jinja.NewString(call.Arguments)
+		arguments := jinja.NewString(argumentsOf(call))
+		if value, err := valueOf([]byte(argumentsOf(call))); err == nil && !text {
+			arguments = value
 		}
 		out = append(out, dict("id", call.ID, "type", "function", "function", dict("name", call.Name, "arguments", arguments)))
 	}

@@ -27,7 +27,6 @@ func samplingCases() []Case {
 		with("sampling/log probabilities", logprobs),
 		with("sampling/penalties change the text and not its repetition", penalties),
 		with("sampling/a grammar is kept, and ends the text", keepsGrammar),
-		with("sampling/a grammar begins behind its trigger", lateGrammar),
 		with("sampling/a resumed sequence stays within its grammar", resumesGrammar),
 	}
 }
@@ -253,34 +252,6 @@ func keepsGrammar(ctx context.Context, s session) error {
 		return fmt.Errorf("cut by max tokens it is %q and ends with %s; uncut %q", short.text, short.end.Finish, out.text)
 	}
 	return nil
-}
-
-func lateGrammar(ctx context.Context, s session) error {
-	free, err := s.tell(ctx, "free", nil)
-	if err != nil {
-		return err
-	}
-	// What the model says anyway, to the end of a token.
-	trigger, _ := engine.ReplayText(s.Vocabulary(), nil, false, free.tokens[:4])
-	if trigger == "" {
-		return fmt.Errorf("%w: four tokens without text", ErrUnproven)
-	}
-	r, err := s.told("late", nil)
-	if err != nil {
-		return err
-	}
-	if err := constrained(&r); err != nil {
-		return err
-	}
-	r.Temperature, r.GrammarAfter = 0, []string{trigger}
-	out, err := s.run(ctx, r)
-	if err != nil {
-		return err
-	}
-	if !strings.HasPrefix(out.text, trigger) || out.end.Finish != engine.FinishStop {
-		return fmt.Errorf("%q ends with %s, want %q and a list", out.text, out.end.Finish, trigger)
-	}
-	return words(strings.TrimPrefix(out.text, trigger))
 }
 
 func resumesGrammar(ctx context.Context, s session) error {

@@ -241,16 +241,24 @@ func (p *parser) resolve(v *value) (*value, error) {
 	if !ok || err != nil || (pointer != "" && pointer[0] != '/') {
 		return nil, v.refuse("points to %q: only pointers within the schema are followed, such as \"#/$defs/name\"", v.text)
 	}
-	target := p.root
-	if pointer == "" {
-		return target, nil
-	}
-	for step := range strings.SplitSeq(pointer[1:], "/") {
-		if target = target.child(strings.NewReplacer("~1", "/", "~0", "~").Replace(step)); target == nil {
-			return nil, v.refuse("points to %q, which is not there", v.text)
-		}
+	target := p.root.find(pointer)
+	if target == nil {
+		return nil, v.refuse("points to %q, which is not there", v.text)
 	}
 	return target, nil
+}
+
+// find is the value that a JSON pointer leads to from here; nil if there is none.
+func (v *value) find(pointer string) *value {
+	if pointer == "" {
+		return v
+	}
+	for step := range strings.SplitSeq(pointer[1:], "/") {
+		if v = v.child(strings.NewReplacer("~1", "/", "~0", "~").Replace(step)); v == nil {
+			return nil
+		}
+	}
+	return v
 }
 
 // child is the member or item that a step of a pointer leads to.

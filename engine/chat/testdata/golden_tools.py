@@ -1,5 +1,6 @@
 """Writes golden_tools.json: the tools and the conversation of toolcalls.json
-with every template in tools/, rendered by Jinja2 itself as golden.py does."""
+with every template in tools/, rendered by Jinja2 itself as golden.py does. A
+template that cannot add arguments to text has them as text."""
 import datetime, glob, json, os
 from jinja2.ext import loopcontrols
 from jinja2.sandbox import ImmutableSandboxedEnvironment
@@ -11,6 +12,16 @@ case = json.load(open("toolcalls.json"))
 golden = {}
 for path in sorted(glob.glob("tools/*.jinja")):
     template = environment.from_string(open(path, newline="").read())
-    golden[os.path.basename(path).removesuffix(".jinja")] = template.render(
-        messages=case["messages"], tools=case["tools"], add_generation_prompt=True, bos_token="<s>", eos_token="</s>", documents=None)
+    def render(messages):
+        return template.render(
+            messages=messages, tools=case["tools"], add_generation_prompt=True, bos_token="<s>", eos_token="</s>", documents=None)
+    try:
+        prompt = render(case["messages"])
+    except TypeError:
+        messages = json.loads(json.dumps(case["messages"]))
+        for message in messages:
+            for call in message.get("tool_calls", []):
+                call["function"]["arguments"] = json.dumps(call["function"]["arguments"], ensure_ascii=False)
+        prompt = render(messages)
+    golden[os.path.basename(path).removesuffix(".jinja")] = prompt
 json.dump(golden, open("golden_tools.json", "w"), indent=1, ensure_ascii=False)
