@@ -34,10 +34,10 @@
 //     behind it is preempted, or else the last blocked one before it: its stream
 //     pauses and goes on with the same tokens. In every step somebody who is not
 //     blocked advances, and nothing fails for want of room.
-//   - Prompts take what rows are left, the one with the fewest rows left first. A
-//     step without rows for it makes a prompt count as 256 rows shorter, so that
-//     long ones have their turn: every prompt advances within a bounded number of
-//     steps.
+//   - Prompts take what rows are left, the one with the fewest rows left first, so
+//     that those of equal length are read one after the other. One that was passed
+//     over in four steps for each prompt there is has its turn before: every prompt
+//     advances within a bounded number of steps.
 //   - Prompts are cut at multiples of Config.PrefillChunk, a function of the
 //     prompt and nothing else; where a step has not that many rows or cells for
 //     them, at multiples of 64; elsewhere only where nothing else is possible.

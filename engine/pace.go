@@ -31,6 +31,8 @@ type pace struct {
 	// replay those of one replayed row.
 	decode, piece [paceBuckets]samples
 	replay        samples
+	// debt is how many seconds prompts took that no step had to spare yet.
+	debt float64
 	// waited counts the steps with decode rows since one had prompt rows, mixed
 	// the latter since decode rows were timed alone.
 	waited, mixed int
@@ -74,17 +76,21 @@ func (p *pace) observe(rows stepRows, quantum int, took time.Duration) {
 		pieces := rows.prefill / quantum
 		p.piece[paceBucket(pieces)].add(rest * float64(quantum) / float64(rows.prefill))
 	}
+	p.debt += rest
 }
 
 // allow says how many pieces of prompts, or else how many replayed rows, a step
 // beside so many decode rows may have: as many as keep it within bound times
 // what a step takes without any, once the so many sequences whose prompts are to
 // be read decode too. Where one piece alone exceeds that, steps go without until
-// the excess is spread over them, but at most maxWait in a row.
+// those have paid for it, but at most maxWait in a row.
 func (p *pace) allow(decode, reading int) (pieces, replay int) {
 	alone, known := p.alone(decode)
-	later, _ := p.alone(decode + reading)
-	spare := p.bound*max(alone, later) - alone
+	spare := p.bound*max(alone, p.grown(decode+reading)) - alone
+	p.debt = max(p.debt-spare, 0)
+	if decode == 0 {
+		p.debt = 0
+	}
 	replay = replayRows
 	if row, ok := p.replay.median(); known && ok && row > 0 {
 		replay = int(max(min(spare/row, replayRows), 1))
@@ -96,14 +102,9 @@ func (p *pace) allow(decode, reading int) (pieces, replay int) {
 		return 0, replay
 	case !known || !ok:
 		return 1, replay
+	case one > spare && p.debt > 0 && p.waited < maxWait:
+		return 0, replay
 	case one > spare:
-		wait := float64(maxWait)
-		if spare > 0 {
-			wait = min(math.Ceil(one/spare)-1, maxWait)
-		}
-		if p.waited < int(wait) {
-			return 0, replay
-		}
 		return 1, replay
 	case p.waited < maxWait && p.mixed >= min(remeasure, 4*p.decode[paceBucket(decode)].n):
 		return 0, replay
@@ -136,6 +137,20 @@ func (p *pace) alone(decode int) (seconds float64, known bool) {
 		return 0, true
 	}
 	return nearest(&p.decode, paceBucket(decode))
+}
+
+// grown estimates the seconds of a step of decode rows only that may be more than
+// there ever were. As long as that is not known each doubling counts as half as
+// much again: too little, and prompts would be read so slowly that so many never
+// decode together; too much is put right when they do.
+func (p *pace) grown(decode int) (seconds float64) {
+	b := paceBucket(decode)
+	for known := b; known >= 0; known-- {
+		if seconds, ok := p.decode[known].median(); ok {
+			return seconds * math.Pow(1.5, float64(b-known))
+		}
+	}
+	return 0
 }
 
 // pieceSeconds estimates one of so many pieces in a step.

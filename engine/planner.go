@@ -10,9 +10,9 @@ const quantum = 64
 // such steps give the bits that single rows gave.
 const replayRows = 32
 
-// ageing is how many rows shorter a prompt counts for every step that had rows
-// for others and none for it.
-const ageing = 256
+// turns is how often each of the prompts may be passed over, on average, before
+// one has its turn whatever its length.
+const turns = 4
 
 // planInput is all that a plan depends on.
 type planInput struct {
@@ -63,14 +63,17 @@ func (s planSequence) phase() Phase {
 	}
 }
 
-// urgency orders prompts: the fewest rows left first, but who has waited counts
-// as shorter.
-func (s planSequence) urgency() int {
+// urgency orders prompts: the fewest rows left first, but before them who was
+// passed over for too long, the longest of them first.
+func (s planSequence) urgency(prompts int) int {
+	if s.missed >= turns*prompts {
+		return -s.missed
+	}
 	left := s.prompt - s.resident
 	if s.wanted > 0 {
 		left = min(left, s.wanted)
 	}
-	return left - s.missed*ageing
+	return left
 }
 
 // span is one sequence's rows in a plan.
@@ -197,7 +200,7 @@ func (p *planner) prefills(budget int) {
 		}
 	}
 	slices.SortStableFunc(p.order, func(i, j int) int {
-		return p.in.sequences[i].urgency() - p.in.sequences[j].urgency()
+		return p.in.sequences[i].urgency(len(p.order)) - p.in.sequences[j].urgency(len(p.order))
 	})
 	for _, i := range p.order {
 		if budget < 1 {

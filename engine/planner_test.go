@@ -355,10 +355,10 @@ func TestEveryPromptAdvances(t *testing.T) {
 		for range rapid.IntRange(1, 12).Draw(t, "arrivals") {
 			arrive()
 		}
-		// Rows go to others until it has aged, and then to as many as are older:
-		// each takes the steps that its prompt has pieces. Replays take every other
-		// step, and maxWait of those that are left may have no piece.
-		bound := (longest/ageing + w.places*(longest/stepQuantum(w.in.rows)+2)) * 2 * (maxWait + 1)
+		// Rows go to others until it was passed over often enough, and then to as
+		// many as wait longer. Replays take every other step, and maxWait of those
+		// that are left may have no piece.
+		bound := (turns + 1) * w.places * 2 * (maxWait + 1)
 		for steps := 0; len(w.running)+len(w.waiting) > 0 && steps < 400; steps++ {
 			if w.arrivals < 100 {
 				arrive()
@@ -385,7 +385,7 @@ func TestShortPromptsGoFirst(t *testing.T) {
 	if plan := p.next(in); len(plan.spans) != 2 || plan.spans[1] != (span{sequence: 2, first: 1, count: 64}) {
 		t.Errorf("spans %+v, want one piece of the short one beside the decode row", plan.spans)
 	}
-	in.sequences[1].missed = 14
+	in.sequences[1].missed = 2 * turns
 	if plan := p.next(in); plan.spans[1] != (span{sequence: 1, first: 1, count: 64}) {
 		t.Errorf("spans %+v, want one piece of the long one, which has waited", plan.spans)
 	}
