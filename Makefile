@@ -12,8 +12,11 @@ VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unkn
 LDFLAGS := -s -w -X main.release=$(VERSION)
 # Arguments for `make run`, as in: make run ARGS="--port 9000"
 ARGS    :=
+# How long `make soak` loads each of the simulated and the default model.
+SOAK    := 15m
+export SOAK_SEED
 
-.PHONY: help build install run test race lint cover bench bench-engine bench-queue e2e cross symbols generate check-generated testdeps clean
+.PHONY: help build install run test race lint cover bench bench-engine bench-queue soak e2e cross symbols generate check-generated testdeps clean
 
 help: ## Show this help
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -50,6 +53,9 @@ bench-engine: build testdeps ## Run the engine's benchmarks on the real model
 
 bench-queue: build testdeps ## Run the benchmarks of the queue and of the whole way
 	deploy/scripts/bench.sh queue
+
+soak: build testdeps ## Put a random load on the engine for 30 minutes (SOAK= for another time, SOAK_SEED= repeats one)
+	SOAK=$(SOAK) deploy/scripts/soak.sh
 
 cross: ## Build for every platform
 	@for p in darwin/arm64 darwin/amd64 linux/arm64 linux/amd64; do \

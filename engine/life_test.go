@@ -148,7 +148,8 @@ func TestDrainEndsTheRest(t *testing.T) {
 
 func TestRoom(t *testing.T) {
 	g := newGate()
-	e := start(t, simulate(t, sim.Options{Sequences: 2, Context: 100, Cells: 150, DecodeStep: time.Second, Clock: g}), config(func(c *engine.Config) {
+	backend := simulate(t, sim.Options{Sequences: 2, Context: 100, Cells: 150, DecodeStep: time.Second, Clock: g})
+	e := start(t, backend, config(func(c *engine.Config) {
 		c.BufferTokens, c.MaxWaiting = 1, 2
 	}))
 	if room := e.Room(); room != (engine.Room{Sequences: 2, Cells: 150}) {

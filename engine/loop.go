@@ -129,10 +129,9 @@ func (e *Engine) plan() (_ *plan, ok bool) {
 	for _, s := range l.running {
 		view := s.view()
 		view.held = l.pool.held[s.slot]
-		switch view.phase() {
-		case PhaseDecode:
+		if phase := view.phase(); phase == PhaseDecode {
 			decode++
-		case PhasePrefill:
+		} else if phase == PhasePrefill {
 			reading++
 		}
 		l.views = append(l.views, view)

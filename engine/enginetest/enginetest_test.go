@@ -278,3 +278,18 @@ func BenchmarkEngine(b *testing.B) {
 		return backend
 	})
 }
+
+func TestSoak(t *testing.T) {
+	for name, memory := range map[string]engine.MemoryKind{"cells": engine.MemoryCells, "whole": engine.MemoryWhole} {
+		t.Run(name, func(t *testing.T) {
+			open := func(cells int) engine.Backend {
+				backend, err := sim.New(sim.Options{Context: 256, Cells: cells, Sequences: 6, Batch: 128, Apart: 64, Memory: memory})
+				if err != nil {
+					t.Fatal(err)
+				}
+				return backend
+			}
+			enginetest.Soak(t, open(600), open(4096), 12)
+		})
+	}
+}

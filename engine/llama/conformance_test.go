@@ -73,3 +73,14 @@ func BenchmarkEngine(b *testing.B) {
 		return backend
 	})
 }
+
+// TestSoak: a random load on the default model, in tight room.
+func TestSoak(t *testing.T) {
+	o := options(t)
+	o.Context, o.Cells, o.Parallel, o.Batch = 256, 512, 6, 128
+	backend, err := Open(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	enginetest.Soak(t, backend, nil, 2)
+}
