@@ -25,9 +25,11 @@ type Config struct {
 	PrefillChunk int
 	// InterTokenBound is how many times as long as a step of decode rows alone a
 	// step may take in which prompts are read too, so that a long prompt does not
-	// stall others' streams. It is kept by what was measured. Where 64 rows of a
-	// prompt alone take longer, steps go without any, at most 8 in a row, so that
-	// the mean keeps to it as far as that allows. More than 1. Default 2.
+	// stall others' streams; the sequences whose prompts are to be read count as
+	// decoding. It is kept by what was measured. Where 64 rows of a prompt alone
+	// take longer, steps go without any, at most 8 in a row, so that the mean keeps
+	// to it as far as that allows. Higher bounds give more throughput where prompts
+	// always wait (docs/adr/0009). More than 1. Default 2.
 	InterTokenBound float64
 	// BatchWindow is how long an idle engine waits for company before it starts a
 	// step: more in a batch for a later first token. Engine.SetBatchWindow changes

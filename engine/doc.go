@@ -42,10 +42,11 @@
 //     prompt and nothing else; where a step has not that many rows or cells for
 //     them, at multiples of 64; elsewhere only where nothing else is possible.
 //   - While others decode, a step has as many pieces of 64 prompt rows as the
-//     pace allows: it takes at most Config.InterTokenBound times as long as
-//     without any, by the medians of measured steps. Where one piece alone takes
-//     longer, steps go without any so that the mean keeps to the bound, but at
-//     most 8 in a row. When nothing decodes there is no such cap.
+//     pace allows: it takes at most Config.InterTokenBound times as long as one
+//     without any will take once those whose prompts are read decode too, by the
+//     medians of measured steps. Where one piece alone takes longer, the steps
+//     that follow go without any until the mean keeps to the bound, but at most 8
+//     in a row. When nothing decodes there is no such cap.
 //   - From Limits.Apart rows on, a step with decode rows and prompt rows is made as
 //     two, the decode rows first: on a CPU that takes less time, and tokens do not
 //     wait for prompts. For every rule here the two count as one.

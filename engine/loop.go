@@ -24,9 +24,10 @@ type loop struct {
 	sampler sampler
 	steps   uint64
 	timer   *time.Timer
-	// gathering is since when an idle engine waits for company; zero when it
-	// does not.
+	// gathering is since when an idle engine has something to begin with; gathers
+	// says that it still waits for company.
 	gathering time.Time
+	gathers   bool
 	// broken: the backend has failed.
 	broken bool
 
@@ -87,7 +88,7 @@ func (e *Engine) attend() bool {
 	now := time.Now()
 	e.attendTo(e.loop.running, now)
 	e.attendTo(e.loop.waiting, now)
-	if !e.gathers(now, draining) {
+	if e.loop.gathers = e.gathers(now, draining); !e.loop.gathers {
 		e.admit()
 	}
 	return true
@@ -169,7 +170,7 @@ func (e *Engine) rest() {
 			}
 		}
 	}
-	if !e.loop.gathering.IsZero() {
+	if e.loop.gathers {
 		wait = min(wait, e.window()-time.Since(e.loop.gathering))
 	}
 	e.publish()

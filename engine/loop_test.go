@@ -521,10 +521,22 @@ func TestNoClassWaitsWithoutBound(t *testing.T) {
 	}
 }
 
+// turning counts the turns of a loop: in each it asks how many cells are used.
+type turning struct {
+	*sim.Backend
+	turns atomic.Int64
+}
+
+func (b *turning) CellsUsed() int {
+	b.turns.Add(1)
+	return b.Backend.CellsUsed()
+}
+
 // One that is not read gives its room to one that came later, and goes on when
 // it is read.
 func TestABlockedSequenceYieldsItsRoom(t *testing.T) {
-	e := start(t, simulate(t, sim.Options{Context: 200, Cells: 200}), config(func(c *engine.Config) {
+	counted := &turning{Backend: simulate(t, sim.Options{Context: 200, Cells: 200})}
+	e := start(t, counted, config(func(c *engine.Config) {
 		c.BufferTokens, c.SlowConsumerTimeout = 100, time.Hour
 	}))
 	unread := submit(t, e, engine.Request{ID: "unread", Prompt: ask(t, e, "unread", 300), MaxTokens: 150})
@@ -538,6 +550,14 @@ func TestABlockedSequenceYieldsItsRoom(t *testing.T) {
 	}
 	if state := e.Snapshot(); state.Preemptions != 1 || state.CellsUsed != 0 {
 		t.Errorf("%d preemptions, %d cells in use; want 1 of the blocked one, which waits without any", state.Preemptions, state.CellsUsed)
+	}
+	// Nor does the loop turn for it.
+	turns := counted.turns.Load()
+	for range 100_000 {
+		e.Room()
+	}
+	if n := counted.turns.Load(); n > turns+2 {
+		t.Errorf("the loop made %d turns with nothing to do", n-turns)
 	}
 	if got := mustCollect(t, unread); got.text != want.text {
 		t.Errorf("then it said %q, want %q", got.text, want.text)

@@ -31,8 +31,10 @@ type pace struct {
 	// replay those of one replayed row.
 	decode, piece [paceBuckets]samples
 	replay        samples
-	// debt is how many seconds prompts took that no step had to spare yet.
-	debt float64
+	// debt is how many seconds prompts took beside decode rows that no step had to
+	// spare yet; beside says that the step under way has such rows.
+	debt   float64
+	beside bool
 	// waited counts the steps with decode rows since one had prompt rows, mixed
 	// the latter since decode rows were timed alone.
 	waited, mixed int
@@ -46,6 +48,7 @@ type stepRows struct {
 // planned takes in what a step will have; apart says that its decode rows are
 // made, and timed, by themselves.
 func (p *pace) planned(rows stepRows, apart bool) {
+	p.beside = rows.decode > 0
 	switch {
 	case rows.decode == 0:
 	case rows.prefill == 0:
@@ -76,7 +79,9 @@ func (p *pace) observe(rows stepRows, quantum int, took time.Duration) {
 		pieces := rows.prefill / quantum
 		p.piece[paceBucket(pieces)].add(rest * float64(quantum) / float64(rows.prefill))
 	}
-	p.debt += rest
+	if p.beside {
+		p.debt += rest
+	}
 }
 
 // allow says how many pieces of prompts, or else how many replayed rows, a step
@@ -88,9 +93,6 @@ func (p *pace) allow(decode, reading int) (pieces, replay int) {
 	alone, known := p.alone(decode)
 	spare := p.bound*max(alone, p.grown(decode+reading)) - alone
 	p.debt = max(p.debt-spare, 0)
-	if decode == 0 {
-		p.debt = 0
-	}
 	replay = replayRows
 	if row, ok := p.replay.median(); known && ok && row > 0 {
 		replay = int(max(min(spare/row, replayRows), 1))

@@ -148,3 +148,31 @@ func TestStatesAreKeptWhereThatIsCheaper(t *testing.T) {
 		t.Errorf("%v s for two pieces, want 2", seconds)
 	}
 }
+
+// What prompts took while nothing decoded is nobody's debt.
+func TestPromptsFromIdleOweNothing(t *testing.T) {
+	p := pace{bound: 2}
+	see := func(rows stepRows, took time.Duration) {
+		p.planned(rows, true)
+		p.observe(rows, quantum, took)
+	}
+	see(stepRows{decode: 1}, 10*time.Millisecond)
+	see(stepRows{prefill: quantum}, 100*time.Millisecond)
+	see(stepRows{prefill: 8 * quantum}, time.Second)
+	if pieces, _ := p.allow(1, 1); pieces != 1 {
+		t.Errorf("%d pieces after prompts were read from idle, want 1", pieces)
+	}
+	p.planned(stepRows{decode: 1, prefill: quantum}, true)
+	p.observe(stepRows{decode: 1}, quantum, 10*time.Millisecond)
+	p.observe(stepRows{prefill: quantum}, quantum, 100*time.Millisecond)
+	without := 0
+	for ; without < 20; without++ {
+		if pieces, _ := p.allow(1, 0); pieces > 0 {
+			break
+		}
+		see(stepRows{decode: 1}, 10*time.Millisecond)
+	}
+	if without != maxWait {
+		t.Errorf("%d steps without a piece of ten steps' time, want %d", without, maxWait)
+	}
+}
