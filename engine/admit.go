@@ -12,17 +12,29 @@ import (
 // stands in nobody's way.
 func (e *Engine) admit() {
 	l := &e.loop
-	for i := 0; i < len(l.waiting) && len(l.places) > 0; {
+	for i := 0; i < len(l.waiting); {
 		s := l.waiting[i]
 		src, cells, follows := e.begins(s)
-		if follows || !s.since.IsZero() {
+		switch {
+		case follows || !s.since.IsZero():
 			i++
-			continue
-		}
-		if !e.place(s, src, cells) {
+		case len(l.places) > 0 && e.place(s, src, cells):
+		case !e.displace():
 			return
 		}
 	}
+}
+
+// displace takes the place of the last sequence that is blocked, for one that is
+// not. It returns false if there is none.
+func (e *Engine) displace() bool {
+	for _, s := range slices.Backward(e.loop.running) {
+		if s.phase() == PhaseBlocked {
+			e.preempt(s)
+			return true
+		}
+	}
+	return false
 }
 
 // admitFollowers gives places to those that waited for what is resident now,

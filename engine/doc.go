@@ -66,6 +66,7 @@
 //
 //   - A waiting sequence is admitted when what it must compute fits beside what
 //     the resident ones were promised and a reserve. Nobody behind it overtakes.
+//     Those that are blocked make way for it, and come back when they are read.
 //   - Its prompt begins with the cells of whoever has the most of it resident: all
 //     but the last token, or a multiple of 64 tokens (Usage.Cached).
 //   - While another is just reading what both have in common it waits for that

@@ -563,3 +563,21 @@ func TestABlockedSequenceYieldsItsRoom(t *testing.T) {
 		t.Errorf("then it said %q, want %q", got.text, want.text)
 	}
 }
+
+// Also its place, where there is none for others.
+func TestABlockedSequenceYieldsItsPlace(t *testing.T) {
+	e := start(t, simulate(t, sim.Options{Sequences: 1}), config(func(c *engine.Config) {
+		c.BufferTokens, c.SlowConsumerTimeout = 3, time.Hour
+	}))
+	unread := submit(t, e, engine.Request{ID: "unread", Prompt: ask(t, e, "unread", 30)})
+	<-unread.Started()
+	for i := range 3 {
+		name := strconv.Itoa(i)
+		if got, want := mustCollect(t, submit(t, e, engine.Request{ID: name, Prompt: ask(t, e, name, 20)})).text, sim.Text(ask(t, e, name, 20), 20); got != want {
+			t.Errorf("%s said %q, want %q", name, got, want)
+		}
+	}
+	if got, want := mustCollect(t, unread).text, sim.Text(ask(t, e, "unread", 30), 30); got != want {
+		t.Errorf("then it said %q, want %q", got, want)
+	}
+}
