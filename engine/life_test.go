@@ -254,12 +254,19 @@ func TestMetrics(t *testing.T) {
 		}
 		return math.NaN()
 	}
+	// What a step did is published a moment after its tokens.
+	for e.Snapshot().Requests[0].Phase != engine.PhaseBlocked {
+		runtime.Gosched()
+	}
 	if ratio := value("semantic_pool_utilization_ratio"); !(ratio > 0 && ratio < 1) {
 		t.Errorf("utilization %v while it runs", ratio)
 	}
 	twin := mustCollect(t, submit(t, e, engine.Request{ID: "b", Prompt: ask(t, e, "a", 20), MaxTokens: 1}))
 	mustCollect(t, s)
 	completion := e.Snapshot()
+	for value("semantic_batch_size") < float64(completion.Steps) {
+		runtime.Gosched()
+	}
 	for name, ok := range map[string]func(float64) bool{
 		"semantic_pool_utilization_ratio": func(v float64) bool { return v == 0 },
 		"semantic_tokens_generated_total": func(v float64) bool { return v > 20 },
