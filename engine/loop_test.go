@@ -573,7 +573,9 @@ func TestABlockedSequenceYieldsItsPlace(t *testing.T) {
 	<-unread.Started()
 	for i := range 3 {
 		name := strconv.Itoa(i)
-		if got, want := mustCollect(t, submit(t, e, engine.Request{ID: name, Prompt: ask(t, e, name, 20)})).text, sim.Text(ask(t, e, name, 20), 20); got != want {
+		prompt := ask(t, e, name, 20)
+		got, want := mustCollect(t, submit(t, e, engine.Request{ID: name, Prompt: prompt})).text, sim.Text(prompt, 20)
+		if got != want {
 			t.Errorf("%s said %q, want %q", name, got, want)
 		}
 	}
