@@ -53,7 +53,7 @@ func TestUnfitJobsStarveNobody(t *testing.T) {
 	handedBack := func() float64 { return w.metric("semantic_worker_jobs_total", "handed_back") }
 	eventually(t, "each was handed back twice", func() bool { return handedBack() >= 2*many })
 	requireNoError(t, w.drained())
-	if lines := strings.Count(w.logs.String(), "newer-"); lines != many || len(w.logs.lines(t, unfitLine)) != many {
+	if lines := strings.Count(w.logs.String(), `"job_id":"newer-`); lines != many || len(w.logs.lines(t, unfitLine)) != many {
 		t.Errorf("%d lines about %d jobs handed back %v times", lines, many, handedBack())
 	}
 	depths, err := h.queue.Depth(t.Context())
