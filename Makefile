@@ -12,8 +12,8 @@ VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unkn
 LDFLAGS := -s -w -X main.release=$(VERSION)
 # Arguments for `make run`, as in: make run ARGS="--port 9000"
 ARGS    :=
-# How long `make soak` loads each of the simulated and the default model.
-SOAK    := 15m
+# How long `make soak` loads each of the two simulations and the default model.
+SOAK    := 10m
 export SOAK_SEED
 
 .PHONY: help build install run test race lint cover bench bench-engine bench-queue soak e2e cross symbols generate check-generated testdeps clean
