@@ -114,7 +114,7 @@ func (q *Queue) appendTerminal(ctx context.Context, owner, jobID string, l jobLo
 	if err != nil {
 		return err
 	}
-	if _, err := q.appendEvent(ctx, EventSubject(owner, jobID), NewJobID(), l.Last, data); err != nil {
+	if _, err := q.appendEvent(ctx, EventSubject(owner, jobID), NewJobID(), l.end(), data); err != nil {
 		return err
 	}
 	q.metrics.appends.WithLabelValues(string(e.Type)).Inc()

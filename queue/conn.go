@@ -20,8 +20,9 @@ type link struct {
 	up, changed chan struct{}
 	connected   bool
 	closed      bool
-	// reconnectedAt is zero until the first reconnect.
+	// reconnectedAt is zero until the first reconnect; epoch counts them.
 	reconnectedAt time.Time
+	epoch         uint64
 	// lastErr is why the connection was lost.
 	lastErr error
 	// attempts are the requests under way: all are given up at once when the
@@ -63,8 +64,17 @@ func (l *link) set(connected bool, cause error) bool {
 func (l *link) reconnected() {
 	l.mu.Lock()
 	l.reconnectedAt = time.Now()
+	l.epoch++
 	l.mu.Unlock()
 	l.set(true, nil)
+}
+
+// connection numbers the connections: what was read from another one may not be
+// there any more.
+func (l *link) connection() uint64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.epoch
 }
 
 // close wakes everybody who waits for the connection, for the last time.

@@ -56,7 +56,7 @@ type Delivery struct {
 	// It guards what follows.
 	appendMu sync.Mutex
 	writer   string // marks this delivery's events
-	last     uint64 // sequence that the next append must follow
+	at       place  // of the next event
 	n        int64  // number of the last event
 	ended    bool
 	// uncertain is set when it is not known whether the last append landed.
@@ -97,7 +97,7 @@ func (q *Queue) newDelivery(ctx context.Context, m jetstream.Msg, o ClaimOptions
 	if err := q.readLog(ctx, d.Owner, d.JobID, &d.log); err != nil {
 		return nil, err
 	}
-	d.last, d.n, d.ended = d.log.Last, d.log.n(), d.log.ended()
+	d.at, d.n, d.ended = d.log.end(), d.log.n(), d.log.ended()
 	return d, nil
 }
 
@@ -177,18 +177,18 @@ func (d *Delivery) Append(ctx context.Context, e schemas.Event) error {
 			return err
 		}
 		mark := d.writer + "." + strconv.FormatInt(e.N, 10)
-		before := d.last
-		sequence, err := d.q.appendEvent(ctx, EventSubject(d.Owner, d.JobID), mark, before, data)
+		before := d.at.after
+		at, err := d.q.appendEvent(ctx, EventSubject(d.Owner, d.JobID), mark, d.at, data)
 		switch {
 		case err == nil:
-			d.stored(sequence, e)
-			d.publishReply(sequence, data)
+			d.stored(at.after, e, at.connection)
+			d.publishReply(at.after, data)
 			return nil
 		case errors.Is(err, ErrFenced):
 			if err := d.overtaken(ctx); err != nil {
 				return err
 			}
-			if d.last != before {
+			if d.at.after != before {
 				continue
 			}
 			d.lose()
@@ -206,12 +206,12 @@ func (d *Delivery) Append(ctx context.Context, e schemas.Event) error {
 // its worker).
 func (d *Delivery) overtaken(ctx context.Context) error {
 	if d.uncertain {
-		before := d.last
-		if err := d.readBack(ctx); err != nil || d.last != before {
+		before := d.at.after
+		if err := d.readBack(ctx); err != nil || d.at.after != before {
 			return err
 		}
 	}
-	since := jobLog{Last: d.last}
+	since := jobLog{Last: d.at.after}
 	if d.n > 0 {
 		since.Entries = []logEntry{{Event: schemas.Event{N: d.n}}}
 	}
@@ -220,7 +220,7 @@ func (d *Delivery) overtaken(ctx context.Context) error {
 		return err
 	}
 	if len(since.Entries) == known && !since.Newer {
-		d.last = since.Last
+		d.at.after = since.Last
 	}
 	return nil
 }
@@ -242,22 +242,26 @@ func (d *Delivery) settle(ctx context.Context) error {
 // there.
 func (d *Delivery) readBack(ctx context.Context) error {
 	return d.q.retry(ctx, func(ctx context.Context) error {
+		connection := d.q.link.connection()
 		end, found, err := d.q.leaderGet(ctx, streamEvents, getRequest{LastFor: EventSubject(d.Owner, d.JobID)})
-		if err != nil || !found || end.Sequence <= d.last {
+		if err != nil || !found || end.Sequence <= d.at.after {
 			return err
 		}
 		event, err := schemas.DecodeEvent(end.Data)
 		if err != nil || event.N != d.n+1 || end.Header.Get(headerWriter) != d.writer+"."+strconv.FormatInt(event.N, 10) {
 			return nil //nolint:nilerr // not ours: the fence will tell
 		}
-		d.stored(end.Sequence, event)
+		d.stored(end.Sequence, event, connection)
 		d.publishReply(end.Sequence, end.Data)
 		return nil
 	})
 }
 
-func (d *Delivery) stored(sequence uint64, e schemas.Event) {
-	d.last, d.n, d.ended, d.uncertain = sequence, e.N, e.Type.Terminal(), false
+// stored moves on to the place after an event that the log has, as was seen over
+// that connection.
+func (d *Delivery) stored(sequence uint64, e schemas.Event, connection uint64) {
+	d.at = place{after: sequence, known: logEntry{Sequence: sequence, Event: e}, connection: connection}
+	d.n, d.ended, d.uncertain = e.N, e.Type.Terminal(), false
 	d.q.metrics.appends.WithLabelValues(string(e.Type)).Inc()
 }
 

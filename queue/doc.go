@@ -21,6 +21,10 @@
 //   - A job's log has one writer at a time. Every append names the sequence it
 //     follows; who is overtaken gets [ErrFenced] and stops. Exactly one event of
 //     a log is terminal, and it is the last.
+//   - A sole broker that loses its power comes back without what it had not synced,
+//     and gives the sequences to other events: they prove nothing across a
+//     reconnect. Who appends, or follows, first sees that the event it knows last is
+//     still there, else it is fenced ([ErrFenced]) or told ([ErrLogRewound]).
 //   - The live feed carries what the log accepted and nothing else; it may lose
 //     messages, the log may not. A [Follower] trusts a message of the feed only
 //     if it is the one that follows.

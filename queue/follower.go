@@ -71,9 +71,10 @@ func (q *Queue) Follow(ctx context.Context, owner, jobID string, after int64) (*
 }
 
 // Next blocks for the next event: in order, no gap, no repeat. After the
-// terminal event it returns io.EOF, after Close ErrClosed, and
-// schemas.ErrNewerVersion for a log that a newer release writes. It waits out a
-// broker that is away, until ctx ends.
+// terminal event it returns io.EOF, after Close ErrClosed,
+// schemas.ErrNewerVersion for a log that a newer release writes, and ErrLogRewound
+// where the broker came back without an event that was returned before. It waits
+// out a broker that is away, until ctx ends.
 func (f *Follower) Next(ctx context.Context) (schemas.Event, error) {
 	for {
 		for f.given < len(f.log.Entries) {
@@ -162,6 +163,28 @@ func (f *Follower) repair(ctx context.Context, cause string) error {
 	err := f.q.readLog(ctx, f.owner, f.jobID, &f.log)
 	if f.log.Last > before || cause == repairReconnect {
 		f.q.metrics.repairs.WithLabelValues(cause).Inc()
+	}
+	if err != nil || cause != repairReconnect {
+		return err
+	}
+	return f.checkRewound(ctx)
+}
+
+// checkRewound looks, after a reconnect, whether the last event that was read
+// is still in the log: what is written instead must not be read as its
+// continuation.
+func (f *Follower) checkRewound(ctx context.Context) error {
+	if len(f.log.Entries) == 0 {
+		return nil
+	}
+	known := f.log.Entries[len(f.log.Entries)-1]
+	var held bool
+	err := f.q.retry(ctx, func(ctx context.Context) (err error) {
+		held, err = f.q.holds(ctx, f.jobID, known)
+		return err
+	})
+	if err == nil && !held {
+		err = fmt.Errorf("%w: event %d of %s is there no more", ErrLogRewound, known.Event.N, f.jobID)
 	}
 	return err
 }

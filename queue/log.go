@@ -41,6 +41,27 @@ type jobLog struct {
 	Last uint64
 	// Newer is set when an entry was written by a newer release.
 	Newer bool
+	// Connection is the one that the end was read from.
+	Connection uint64
+}
+
+// place is where the next event of a log goes.
+type place struct {
+	// after is the sequence of the last entry, 0 if none.
+	after uint64
+	// known is the last event; zero if none.
+	known logEntry
+	// connection is the one that both were read from, or written to.
+	connection uint64
+}
+
+// end is the place after what was read.
+func (l jobLog) end() place {
+	p := place{after: l.Last, connection: l.Connection}
+	if len(l.Entries) > 0 {
+		p.known = l.Entries[len(l.Entries)-1]
+	}
+	return p
 }
 
 // n is the number of the last event, 0 if none.
@@ -123,6 +144,7 @@ func (q *Queue) readSubject(ctx context.Context, subject, jobID string, l *jobLo
 }
 
 func (q *Queue) readSubjectOnce(ctx context.Context, subject, jobID string, l *jobLog) error {
+	l.Connection = q.link.connection()
 	end, found, err := q.leaderGet(ctx, streamEvents, getRequest{LastFor: subject})
 	if err != nil || !found || end.Sequence <= l.Last {
 		return err
@@ -182,27 +204,51 @@ func checkJob(owner, jobID string) (string, error) {
 	return owner, nil
 }
 
-// appendEvent stores data as the event after sequence `after` of the subject.
-// ErrFenced if another came before. When the answer is lost it tries again:
+// holds reports whether a log still has an event that was read from it, or
+// written to it. A sole broker that lost its power comes back without what it had
+// not synced, and gives its sequences to other events.
+func (q *Queue) holds(ctx context.Context, jobID string, known logEntry) (bool, error) {
+	m, found, err := q.leaderGet(ctx, streamEvents, getRequest{Sequence: known.Sequence})
+	if err != nil || !found {
+		return false, err
+	}
+	event, err := schemas.DecodeEvent(m.Data)
+	return err == nil && event.Job == jobID && event.N == known.Event.N && event.Time.Equal(known.Event.Time), nil
+}
+
+// appendEvent stores data as the event at a place of the subject.
+// ErrFenced if another came before, or if what is before is there no more. It
+// returns the place with the event's own sequence; its last event is for the
+// caller to fill in. When the answer is lost it tries again:
 // the fence lets the event in once, and the writer's mark tells whether a
 // refusal is due to our own first try. If ctx ends meanwhile the error is
 // ErrUnavailable and it is not known whether the event was stored.
-func (q *Queue) appendEvent(ctx context.Context, subject, mark string, after uint64, data []byte) (uint64, error) {
-	var sequence uint64
+func (q *Queue) appendEvent(ctx context.Context, subject, mark string, at place, data []byte) (place, error) {
 	uncertain := false
 	start := time.Now()
 	err := q.retry(ctx, func(ctx context.Context) error {
+		now := q.link.connection()
+		if now != at.connection && at.known.Sequence > 0 {
+			held, err := q.holds(ctx, at.known.Event.Job, at.known)
+			if err != nil {
+				return err
+			}
+			if !held {
+				return ErrFenced
+			}
+		}
+		at.connection = now
 		ack, err := q.js.PublishMsg(ctx, &nats.Msg{
 			Subject: subject, Data: data,
 			Header: nats.Header{
 				jetstream.ExpectedStreamHeader:      {streamEvents},
-				jetstream.ExpectedLastSubjSeqHeader: {strconv.FormatUint(after, 10)},
+				jetstream.ExpectedLastSubjSeqHeader: {strconv.FormatUint(at.after, 10)},
 				headerWriter:                        {mark},
 			},
 		}, jetstream.WithRetryAttempts(0))
 		switch {
 		case err == nil:
-			sequence = ack.Sequence
+			at.after = ack.Sequence
 			return nil
 		case fenced(err):
 			if !uncertain {
@@ -213,7 +259,7 @@ func (q *Queue) appendEvent(ctx context.Context, subject, mark string, after uin
 				return err
 			}
 			if found && end.Header.Get(headerWriter) == mark {
-				sequence = end.Sequence
+				at.after = end.Sequence
 				return nil
 			}
 			return ErrFenced
@@ -233,5 +279,5 @@ func (q *Queue) appendEvent(ctx context.Context, subject, mark string, after uin
 	case err == nil:
 		q.metrics.appendSeconds.Observe(time.Since(start).Seconds())
 	}
-	return sequence, err
+	return at, err
 }

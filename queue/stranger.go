@@ -70,7 +70,7 @@ func (c *Claimer) failStranger(ctx context.Context, subject, jobID, owner string
 		if err != nil {
 			return err
 		}
-		_, err = c.q.appendEvent(ctx, subject, NewJobID(), l.Last, data)
+		_, err = c.q.appendEvent(ctx, subject, NewJobID(), l.end(), data)
 		if err == nil {
 			c.q.metrics.appends.WithLabelValues(string(schemas.EventFailed)).Inc()
 		}
