@@ -14,7 +14,7 @@ import (
 )
 
 // claimed is a submitted job in a worker's hand.
-func claimed(t *testing.T, q *queue.Queue) *queue.Delivery {
+func claimed(t testing.TB, q *queue.Queue) *queue.Delivery {
 	t.Helper()
 	submit(t, q, queue.Submission{Job: body("x")})
 	return claim(t, claimer(t, q, "w"))

@@ -65,6 +65,20 @@ queue() {
   section 'From publish to claim, and one append' \
     'A job published by another connection until an idle worker has claimed it and read its log; one fenced append to one log; one submit.' \
     ./queue '^(BenchmarkPublishToClaim|BenchmarkAppend|BenchmarkSubmit)$' 2s
+  section 'What the two ways to sync cost' \
+    'One append after another to one log: the broker syncs once a second (the default; a power cut of a sole broker can lose that much), or before each acknowledgement
+(`--sync always`).' \
+    ./queue '^BenchmarkSync$' 2000x
+  section 'Claims' \
+    'Jobs claimed, ended and acknowledged from a full queue, by one claimer and by four, each with eight jobs at a time.' \
+    ./queue '^BenchmarkClaims$' 5000x
+  section 'From a kill to the next claim' \
+    'Beyond AckWait, after which the broker may offer the job of a killed worker again: until another worker has claimed it and read its log of 1,000 events.' \
+    ./queue '^BenchmarkResume$' 10x
+  section 'Open streams' \
+    'Tokens a second through queue and gateway to as many streams, one event for each token, until the last client has read the last one, and what an open stream takes in
+memory (heap and stacks of gateway, queue and broker together). Clients are a process of their own on the same cores.' \
+    ./cmd/semantic/e2e '^BenchmarkOpenStreams$' 5x
 }
 
 for part in "$@"; do
