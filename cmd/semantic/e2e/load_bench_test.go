@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -100,7 +101,9 @@ func benchGateway(b *testing.B, broker *queuetest.Server) string {
 	go func() { served <- server.Serve(listener) }()
 	b.Cleanup(func() {
 		_ = server.Close()
-		_ = <-served
+		if err := <-served; !errors.Is(err, http.ErrServerClosed) {
+			b.Error(err)
+		}
 	})
 	return "http://" + listener.Addr().String()
 }
