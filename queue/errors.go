@@ -38,6 +38,9 @@ var (
 	ErrNotTerminal = errors.New("queue: no terminal event in the log")
 	// ErrTerminal: the job's log has its terminal event; nothing can follow.
 	ErrTerminal = errors.New("queue: the job has ended")
+	// ErrNoJob: the owner has no job with this id: it never was, or its log is
+	// forgotten.
+	ErrNoJob = errors.New("queue: no such job")
 	// ErrNoTopology: the streams do not exist yet; see Ensure.
 	ErrNoTopology = errors.New("queue: the streams do not exist yet")
 	// ErrLogRewound: the reader knows events that the log does not have: the

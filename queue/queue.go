@@ -11,6 +11,7 @@ import (
 	"os"
 	"reflect"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -58,6 +59,7 @@ type Queue struct {
 	registry *registry
 	pressure pressure
 	recent   recentTickets
+	secret   atomic.Pointer[knownSecret]
 
 	// unregister takes the collectors back at Close.
 	unregister func()

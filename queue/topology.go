@@ -34,6 +34,7 @@ const (
 	bucketModels  = "models"
 	bucketAgents  = "agents"
 	bucketLeases  = "leases"
+	bucketSecrets = "secrets"
 )
 
 // dedupWindow is for how long the server refuses a second job with the same id
@@ -98,6 +99,7 @@ func (c Config) streams() []jetstream.StreamConfig {
 		bucket(bucketModels, "every model ever announced", 0),
 		bucket(bucketAgents, "reports of agents' caches", time.Hour),
 		bucket(bucketLeases, "who leads", 30*time.Second),
+		bucket(bucketSecrets, "the deployment's secret", 0),
 	)
 	for i := range list {
 		list[i].Storage = jetstream.FileStorage

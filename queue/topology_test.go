@@ -43,7 +43,7 @@ func TestEnsureMakesEverything(t *testing.T) {
 	}
 	_, js := stranger(t, srv)
 	for _, name := range []string{
-		"JOBS_INTERACTIVE", "JOBS_NORMAL", "JOBS_BATCH", "EVENTS", "DEAD", "KV_workers", "KV_models", "KV_agents", "KV_leases",
+		"JOBS_INTERACTIVE", "JOBS_NORMAL", "JOBS_BATCH", "EVENTS", "DEAD", "KV_workers", "KV_models", "KV_agents", "KV_leases", "KV_secrets",
 	} {
 		c := streamConfig(t, js, name)
 		if c.Metadata["semantic.topology"] != "1.1" || c.Storage != jetstream.FileStorage || !c.AllowDirect {
