@@ -171,13 +171,19 @@ func (q *Queue) ensureStream(ctx context.Context, want jetstream.StreamConfig) e
 	if err != nil || !update {
 		return err
 	}
+	return q.updateStream(ctx, config, want)
+}
+
+// updateStream changes a stream to what this release makes; its bounds only with
+// Config.ApplyBounds.
+func (q *Queue) updateStream(ctx context.Context, have, want jetstream.StreamConfig) error {
 	// Metadata of the server's own is kept.
-	metadata := maps.Clone(config.Metadata)
+	metadata := maps.Clone(have.Metadata)
 	maps.Copy(metadata, want.Metadata)
 	want.Metadata = metadata
-	want.MaxConsumers = config.MaxConsumers // the server does not change it
+	want.MaxConsumers = have.MaxConsumers // the server does not change it
 	if !q.config.ApplyBounds {
-		copyBounds(&want, config)
+		copyBounds(&want, have)
 	}
 	if _, err := q.js.UpdateStream(ctx, want); err != nil {
 		return fmt.Errorf("update: %w", err)

@@ -21,17 +21,40 @@ func brokerFlags() []string { return []string{"nats", "nats-token-file", "nats-c
 // openQueue connects to the broker of the configuration and ensures the
 // topology.
 func (a *app) openQueue(ctx context.Context, c *config.Loaded, name string, r prometheus.Registerer) (*queue.Queue, error) {
-	if err := c.CheckNATSClient(); err != nil {
-		return nil, err
-	}
-	token, err := c.NATSToken()
+	o, err := a.brokerOptions(c, name)
 	if err != nil {
 		return nil, err
 	}
-	return a.connect(ctx, queue.Options{
-		URL: c.NATS, Name: name, Token: token, CredsFile: c.NATSCreds, CAFile: c.NATSCA,
-		Logger: a.Log, Registerer: r, Config: queueConfig(c),
-	})
+	o.Registerer = r
+	return a.connect(ctx, o)
+}
+
+// observeQueue connects without touching the topology: for commands that look,
+// also with credentials that may do no more.
+func (a *app) observeQueue(ctx context.Context, c *config.Loaded, name string) (*queue.Queue, error) {
+	o, err := a.brokerOptions(c, name)
+	if err != nil {
+		return nil, err
+	}
+	if c.Source("log-level") == "default" {
+		o.Logger = discardLog()
+	}
+	q, err := queue.Open(ctx, o)
+	return q, brokerHint(err)
+}
+
+// brokerOptions are the connection that the configuration names.
+func (a *app) brokerOptions(c *config.Loaded, name string) (queue.Options, error) {
+	if err := c.CheckNATSClient(); err != nil {
+		return queue.Options{}, err
+	}
+	token, err := c.NATSToken()
+	if err != nil {
+		return queue.Options{}, err
+	}
+	return queue.Options{
+		URL: c.NATS, Name: name, Token: token, CredsFile: c.NATSCreds, CAFile: c.NATSCA, Logger: a.Log, Config: queueConfig(c),
+	}, nil
 }
 
 // connect opens the queue and ensures its topology; its errors say what to do.
@@ -70,6 +93,10 @@ func brokerHint(err error) error {
 		return withHint(err, "Give the server's token with --nats-token-file, or credentials with --nats-creds.")
 	case errors.Is(err, queue.ErrJetStreamUnavailable):
 		return withHint(err, "Start that NATS server with JetStream (nats-server -js), or let `semantic serve` bring its own.")
+	case errors.Is(err, queue.ErrNoTopology):
+		return withHint(err, "Nothing of semantic has used this NATS server yet: start a gateway or a worker with it, or give another --nats.")
+	case errors.As(err, new(*queue.TopologyError)):
+		return withHint(err, "`semantic nats migrate` shows every stream, and applies what can be applied.")
 	case errors.Is(err, queue.ErrUnavailable):
 		return withHint(err, "Is `semantic serve` (or a NATS server) running there? --nats names another one.")
 	}
