@@ -27,8 +27,11 @@ const (
 	CodeDeadlineExceeded Code = "deadline_exceeded"
 	// CodeCancelled: the owner cancelled.
 	CodeCancelled Code = "cancelled"
-	// CodeWorkerLost: too many workers died on this job.
+	// CodeWorkerLost: too many workers died on this job. It is kept: semantic dead.
 	CodeWorkerLost Code = "worker_lost"
+	// CodeInputLost: the job is in the object store, and there it is missing or
+	// damaged.
+	CodeInputLost Code = "input_lost"
 	// CodeSlowConsumer: the reader fell too far behind.
 	CodeSlowConsumer Code = "slow_consumer"
 	// CodeTemplateFailed: the model's chat template cannot render the messages.
@@ -67,6 +70,7 @@ func Codes() []Code {
 		CodeDeadlineExceeded,
 		CodeCancelled,
 		CodeWorkerLost,
+		CodeInputLost,
 		CodeSlowConsumer,
 		CodeTemplateFailed,
 		CodeEngineFailed,

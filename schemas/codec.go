@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"slices"
 
 	"github.com/semantic-worker/semantic/schemas/internal/strictjson"
 )
@@ -13,24 +14,45 @@ var (
 	jobBinder    = strictjson.For[Job]()
 	eventBinder  = strictjson.For[Event]()
 	workerBinder = strictjson.For[WorkerStatus]()
+	inputBinder  = strictjson.For[Input]()
+	parkedBinder = strictjson.For[Parked]()
+	exitBinder   = strictjson.For[Exit]()
 )
 
 // DecodeJob reads and validates a job. Its errors are [*FieldError] and
 // [ErrNewerVersion].
 func DecodeJob(data []byte) (Job, error) {
-	return decode(data, jobBinder, Job.Validate)
+	return decode(data, Version, jobBinder, Job.Validate)
 }
 
 // DecodeEvent reads and validates an event. Its errors are [*FieldError] and
 // [ErrNewerVersion].
 func DecodeEvent(data []byte) (Event, error) {
-	return decode(data, eventBinder, Event.Validate)
+	return decode(data, Version, eventBinder, Event.Validate)
 }
 
 // DecodeWorkerStatus reads and validates a registry entry. Its errors are
 // [*FieldError] and [ErrNewerVersion].
 func DecodeWorkerStatus(data []byte) (WorkerStatus, error) {
-	return decode(data, workerBinder, WorkerStatus.Validate)
+	return decode(data, Version, workerBinder, WorkerStatus.Validate)
+}
+
+// DecodeInput reads and validates what stands for a large job. Its errors are
+// [*FieldError] and [ErrNewerVersion].
+func DecodeInput(data []byte) (Input, error) {
+	return decode(data, InputVersion, inputBinder, Input.Validate)
+}
+
+// DecodeParked reads and validates a dead job. Its errors are [*FieldError] and
+// [ErrNewerVersion].
+func DecodeParked(data []byte) (Parked, error) {
+	return decode(data, Version, parkedBinder, Parked.Validate)
+}
+
+// DecodeExit reads and validates how a worker's process ended. Its errors are
+// [*FieldError].
+func DecodeExit(data []byte) (Exit, error) {
+	return decode(data, Version, exitBinder, Exit.Validate)
 }
 
 // EncodeJob validates the job and writes it as JSON; a zero Version is
@@ -65,7 +87,45 @@ func EncodeWorkerStatus(w WorkerStatus) ([]byte, error) {
 	return encode(w, w.Validate())
 }
 
-func decode[T any](data []byte, binder strictjson.Binder[T], validate func(T) error) (T, error) {
+// EncodeInput validates what stands for a large job and writes it as JSON, the
+// same for the same input; a zero Version is written as [InputVersion]. Its errors
+// are [*FieldError].
+func EncodeInput(i Input) ([]byte, error) {
+	if i.Version == 0 {
+		i.Version = InputVersion
+	}
+	return encode(i, i.Validate())
+}
+
+// EncodeParked validates the dead job and writes it as JSON; a zero Version is
+// written as [Version], and the times in UTC. Its errors are [*FieldError].
+func EncodeParked(p Parked) ([]byte, error) {
+	if p.Version == 0 {
+		p.Version = Version
+	}
+	p.StoredAt, p.ParkedAt = p.StoredAt.UTC(), p.ParkedAt.UTC()
+	p.Attempts = slices.Clone(p.Attempts)
+	for i := range p.Attempts {
+		a := &p.Attempts[i]
+		a.Began = a.Began.UTC()
+		if a.Exit != nil {
+			exit := *a.Exit
+			exit.Time = exit.Time.UTC()
+			a.Exit = &exit
+		}
+	}
+	return encode(p, p.Validate())
+}
+
+// EncodeExit validates how a process ended and writes it as JSON, with its time in
+// UTC. Its errors are [*FieldError].
+func EncodeExit(e Exit) ([]byte, error) {
+	e.Time = e.Time.UTC()
+	return encode(e, e.Validate())
+}
+
+// decode reads a document whose newest version is newest.
+func decode[T any](data []byte, newest int, binder strictjson.Binder[T], validate func(T) error) (T, error) {
 	var zero T
 	root, err := strictjson.Parse(data)
 	if err != nil {
@@ -73,8 +133,8 @@ func decode[T any](data []byte, binder strictjson.Binder[T], validate func(T) er
 	}
 	// Before anything else: a newer document may differ in everything but this.
 	if v, ok := root.Get("v"); ok {
-		if n, ok := v.Int(); ok && n > Version {
-			return zero, fmt.Errorf("%w: its version is %d, the newest read here is %d", ErrNewerVersion, n, Version)
+		if n, ok := v.Int(); ok && n > int64(newest) {
+			return zero, fmt.Errorf("%w: its version is %d, the newest read here is %d", ErrNewerVersion, n, newest)
 		}
 	}
 	t, err := binder.Bind(root)

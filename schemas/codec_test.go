@@ -16,6 +16,9 @@ func TestRoundTrips(t *testing.T) {
 	t.Run("job", func(t *testing.T) { roundTrip(t, job(), schemas.EncodeJob, schemas.DecodeJob) })
 	t.Run("event", func(t *testing.T) { roundTrip(t, event(), schemas.EncodeEvent, schemas.DecodeEvent) })
 	t.Run("worker", func(t *testing.T) { roundTrip(t, worker(), schemas.EncodeWorkerStatus, schemas.DecodeWorkerStatus) })
+	t.Run("input", func(t *testing.T) { roundTrip(t, input(), schemas.EncodeInput, schemas.DecodeInput) })
+	t.Run("parked", func(t *testing.T) { roundTrip(t, parked(), schemas.EncodeParked, schemas.DecodeParked) })
+	t.Run("exit", func(t *testing.T) { roundTrip(t, exit(), schemas.EncodeExit, schemas.DecodeExit) })
 }
 
 func roundTrip[T any](t *testing.T, g *rapid.Generator[T], encode func(T) ([]byte, error), decode func([]byte) (T, error)) {

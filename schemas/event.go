@@ -62,7 +62,8 @@ type Event struct {
 
 // Submitted is a gateway's claim on the job id, written before the job itself.
 type Submitted struct {
-	// BodyHash is the hex SHA-256 of the job's body.
+	// BodyHash is the hex SHA-256 of the job's message: of the job, or of what
+	// stands for a large one.
 	BodyHash string `json:"body_hash" jsonschema:"pattern=^[0-9a-f]{64}$"`
 	// Subject is the job subject that the body is published to.
 	Subject string `json:"subject" jsonschema:"minLength=1"`
@@ -70,6 +71,8 @@ type Submitted struct {
 	API *API `json:"api,omitempty"`
 	// Model is the plain name of the model.
 	Model string `json:"model" jsonschema:"minLength=1,maxLength=200"`
+	// ReplayOf is the id of the dead job that is tried again.
+	ReplayOf string `json:"replay_of,omitempty" jsonschema:"maxLength=128,pattern=^[A-Za-z0-9_-]*$"`
 }
 
 // Started says that a worker took the job.
@@ -89,6 +92,9 @@ type Started struct {
 	// PromptTokens is the length of the rendered prompt, of all prompts of a
 	// completion together.
 	PromptTokens int `json:"prompt_tokens" jsonschema:"minimum=0"`
+	// Alone is whether the worker had no other job in its hands, and took none
+	// until this one brought its log forward: a worker had died on it before.
+	Alone bool `json:"alone,omitempty"`
 }
 
 // Output is newly generated output of one choice. What is in it beside Tokens
@@ -164,8 +170,11 @@ type Requeued struct {
 	Worker string `json:"worker" jsonschema:"minLength=1"`
 	// Incarnation is drawn anew at each start of the worker process.
 	Incarnation string `json:"incarnation" jsonschema:"minLength=1"`
-	// Reason is "shutdown", "unsupported", "busy", "slow_consumer" or "preparing".
+	// Reason is "shutdown", "unsupported", "busy", "slow_consumer", "isolation" (a
+	// job that is suspected of a worker's death must run alone) or "preparing".
 	Reason string `json:"reason" jsonschema:"minLength=1"`
+	// Alone is said with "preparing" only: that of [Started].
+	Alone bool `json:"alone,omitempty"`
 }
 
 // FinishReason says why generation ended.

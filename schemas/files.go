@@ -16,6 +16,12 @@ var eventSchema []byte
 //go:embed worker.schema.json
 var workerSchema []byte
 
+//go:embed input.schema.json
+var inputSchema []byte
+
+//go:embed parked.schema.json
+var parkedSchema []byte
+
 //go:embed openapi.yaml
 var openAPI []byte
 
@@ -30,6 +36,12 @@ func EventSchema() []byte { return slices.Clone(eventSchema) }
 
 // WorkerSchema is the JSON Schema (draft 2020-12) of a [WorkerStatus].
 func WorkerSchema() []byte { return slices.Clone(workerSchema) }
+
+// InputSchema is the JSON Schema (draft 2020-12) of an [Input].
+func InputSchema() []byte { return slices.Clone(inputSchema) }
+
+// ParkedSchema is the JSON Schema (draft 2020-12) of a [Parked].
+func ParkedSchema() []byte { return slices.Clone(parkedSchema) }
 
 // OpenAPI is the description of the HTTP interface, OpenAPI 3.1 in YAML.
 func OpenAPI() []byte { return slices.Clone(openAPI) }

@@ -42,6 +42,16 @@ func contracts() []contract {
 			rapid.Custom(func(t *rapid.T) []byte { return must(schemas.EncodeWorkerStatus(worker().Draw(t, "worker"))) }),
 			func(data []byte) error { _, err := schemas.DecodeWorkerStatus(data); return err },
 		},
+		{
+			"input", schemas.InputSchema,
+			rapid.Custom(func(t *rapid.T) []byte { return must(schemas.EncodeInput(input().Draw(t, "input"))) }),
+			func(data []byte) error { _, err := schemas.DecodeInput(data); return err },
+		},
+		{
+			"parked", schemas.ParkedSchema,
+			rapid.Custom(func(t *rapid.T) []byte { return must(schemas.EncodeParked(parked().Draw(t, "parked"))) }),
+			func(data []byte) error { _, err := schemas.DecodeParked(data); return err },
+		},
 	}
 }
 

@@ -246,12 +246,13 @@ func event() *rapid.Generator[schemas.Event] {
 			e.Submitted = &schemas.Submitted{
 				BodyHash: rapid.StringMatching(`[0-9a-f]{64}`).Draw(t, "body_hash"), Subject: name().Draw(t, "subject"),
 				API: optional(api(schemas.FormatOpenAICompletions)).Draw(t, "api"), Model: name().Draw(t, "model"),
+				ReplayOf: rapid.SampledFrom([]string{"", "a-job"}).Draw(t, "replay_of"),
 			}
 		case schemas.EventStarted:
 			e.Started = &schemas.Started{
 				Attempt: rapid.IntRange(1, 9).Draw(t, "attempt"), Worker: name().Draw(t, "worker"), Incarnation: name().Draw(t, "incarnation"),
 				Fingerprint: name().Draw(t, "fingerprint"), Seed: rapid.Int64().Draw(t, "seed"),
-				PromptTokens: rapid.IntRange(0, 1<<31-1).Draw(t, "prompt"),
+				PromptTokens: rapid.IntRange(0, 1<<31-1).Draw(t, "prompt"), Alone: rapid.Bool().Draw(t, "alone"),
 			}
 		case schemas.EventDelta:
 			e.Delta = &schemas.Delta{Output: output(t)}
@@ -261,6 +262,7 @@ func event() *rapid.Generator[schemas.Event] {
 		case schemas.EventRequeued:
 			e.Requeued = &schemas.Requeued{
 				Worker: name().Draw(t, "worker"), Incarnation: name().Draw(t, "incarnation"), Reason: name().Draw(t, "reason"),
+				Alone: rapid.Bool().Draw(t, "alone"),
 			}
 		case schemas.EventDone:
 			e.Done = &schemas.Done{
@@ -298,5 +300,62 @@ func worker() *rapid.Generator[schemas.WorkerStatus] {
 			Cells: n.Draw(t, "cells"), CellsFree: n.Draw(t, "free"), Capacity: n.Draw(t, "capacity"), Running: n.Draw(t, "running"),
 			Draining: rapid.Bool().Draw(t, "draining"), StartedAt: moment().Draw(t, "started"), UpdatedAt: moment().Draw(t, "updated"),
 		}
+	})
+}
+
+func inputRef() *rapid.Generator[schemas.InputRef] {
+	return rapid.Custom(func(t *rapid.T) schemas.InputRef {
+		return schemas.InputRef{
+			SHA256: rapid.StringMatching(`[0-9a-f]{64}`).Draw(t, "sha256"), Size: rapid.Int64Range(1, 1<<53).Draw(t, "size"),
+		}
+	})
+}
+
+func input() *rapid.Generator[schemas.Input] {
+	return rapid.Custom(func(t *rapid.T) schemas.Input {
+		return schemas.Input{
+			Version: schemas.InputVersion, Input: inputRef().Draw(t, "input"), Model: name().Draw(t, "model"),
+			DeadlineMS: rapid.Int64Range(0, schemas.MaxDeadlineMS).Draw(t, "deadline_ms"), Agent: rapid.StringN(0, 20, -1).Draw(t, "agent"),
+		}
+	})
+}
+
+func exit() *rapid.Generator[schemas.Exit] {
+	return rapid.Custom(func(t *rapid.T) schemas.Exit {
+		return schemas.Exit{
+			Status: name().Draw(t, "status"), Code: rapid.IntRange(-1, 255).Draw(t, "code"), Hung: rapid.Bool().Draw(t, "hung"),
+			Failure: rapid.String().Draw(t, "failure"), Time: moment().Draw(t, "time"),
+		}
+	})
+}
+
+func parked() *rapid.Generator[schemas.Parked] {
+	return rapid.Custom(func(t *rapid.T) schemas.Parked {
+		p := schemas.Parked{
+			Version: schemas.Version, Job: jobID().Draw(t, "job"), Owner: name().Draw(t, "owner"), Model: name().Draw(t, "model"),
+			Class: rapid.SampledFrom(schemas.Classes()).Draw(t, "class"), Subject: name().Draw(t, "subject"),
+			RequestID: rapid.String().Draw(t, "request_id"), StoredAt: moment().Draw(t, "stored"), ParkedAt: moment().Draw(t, "parked"),
+			ParkedBy: name().Draw(t, "by"), Code: rapid.SampledFrom(schemas.Codes()).Draw(t, "code"), Message: name().Draw(t, "message"),
+			Tokens: rapid.IntRange(0, 1<<31-1).Draw(t, "tokens"), LastTokens: tokens(3).Draw(t, "last_tokens"),
+			LastText: rapid.String().Draw(t, "last_text"), Log: some(rapid.String(), 3).Draw(t, "log"),
+		}
+		p.Attempts = some(rapid.Custom(func(t *rapid.T) schemas.Attempt {
+			return schemas.Attempt{
+				Worker: name().Draw(t, "worker"), Incarnation: name().Draw(t, "incarnation"), Began: moment().Draw(t, "began"),
+				Started: rapid.Bool().Draw(t, "started"), Alone: rapid.Bool().Draw(t, "alone"),
+				Tokens: rapid.IntRange(0, 1<<31-1).Draw(t, "tokens"), Counted: rapid.Bool().Draw(t, "counted"),
+				End: rapid.SampledFrom([]schemas.AttemptEnd{
+					schemas.AttemptDied, schemas.AttemptGaveBack, schemas.AttemptLost,
+				}).Draw(t, "end"),
+				Reason: rapid.String().Draw(t, "reason"), Exit: optional(exit()).Draw(t, "exit"),
+			}
+		}), 3).Draw(t, "attempts")
+		if rapid.Bool().Draw(t, "large") {
+			ref := inputRef().Draw(t, "input")
+			p.Input = &ref
+		} else {
+			p.Body = name().Draw(t, "body")
+		}
+		return p
 	})
 }

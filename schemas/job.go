@@ -25,6 +25,8 @@ const (
 	ClassBatch       Class = "batch"
 )
 
+func (c Class) known() bool { return c == ClassInteractive || c == ClassNormal || c == ClassBatch }
+
 // Classes lists every class, most urgent first.
 func Classes() []Class { return []Class{ClassInteractive, ClassNormal, ClassBatch} }
 

@@ -97,6 +97,9 @@ func (s *Submitted) validate() error {
 	if err := checkName("submitted.model", s.Model); err != nil {
 		return err
 	}
+	if s.ReplayOf != "" && !ValidJobID(s.ReplayOf) {
+		return invalid("submitted.replay_of", "must be at most %d characters of A-Z a-z 0-9 _ -", MaxJobID)
+	}
 	return s.API.validate("submitted.api")
 }
 

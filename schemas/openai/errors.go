@@ -60,7 +60,7 @@ func TypeOf(code schemas.Code) string {
 	case schemas.CodeQueueFull:
 		return TypeRateLimit
 	case schemas.CodeStorageFull, schemas.CodeQueueUnavailable, schemas.CodeDeadlineExceeded,
-		schemas.CodeWorkerLost, schemas.CodeSlowConsumer, schemas.CodeEngineFailed,
+		schemas.CodeWorkerLost, schemas.CodeInputLost, schemas.CodeSlowConsumer, schemas.CodeEngineFailed,
 		schemas.CodeServerRestarting, schemas.CodeInternal:
 		return TypeServer
 	}

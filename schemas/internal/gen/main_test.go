@@ -22,7 +22,7 @@ func TestSchemaFilesAreCurrent(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(files) != 3 {
+	if len(files) != 5 {
 		t.Fatalf("%d files", len(files))
 	}
 	files["../docs/job-and-event.md"] = []byte(text)

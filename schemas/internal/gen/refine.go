@@ -114,6 +114,20 @@ func refineEvent(s *jsonschema.Schema) {
 	}
 }
 
+// refineInput: its version is its own.
+func refineInput(s *jsonschema.Schema) {
+	get(s, "v").Minimum, get(s, "v").Maximum = versionOf(schemas.InputVersion), versionOf(schemas.InputVersion)
+}
+
+// refineParked says that a dead job is there in one way.
+func refineParked(s *jsonschema.Schema) {
+	tokenIDs(get(s, "last_tokens"))
+	get(s, "body").MinLength = ptr(uint64(1))
+	s.OneOf = []*jsonschema.Schema{{Required: []string{"body"}}, {Required: []string{"input"}}}
+}
+
+func versionOf(v int) json.Number { return json.Number(strconv.Itoa(v)) }
+
 // tokenIDs bounds a list of token ids.
 func tokenIDs(s *jsonschema.Schema) { s.Items.Minimum, s.Items.Maximum = "0", "2147483647" }
 

@@ -18,6 +18,8 @@ the descriptions of the HTTP and the NATS interface.`,
 		newSchemaPart(a, "job", "Print the JSON Schema of a job", schemas.JobSchema),
 		newSchemaPart(a, "event", "Print the JSON Schema of an event", schemas.EventSchema),
 		newSchemaPart(a, "worker", "Print the JSON Schema of a worker's registry entry", schemas.WorkerSchema),
+		newSchemaPart(a, "input", "Print the JSON Schema of what stands for a large job", schemas.InputSchema),
+		newSchemaPart(a, "parked", "Print the JSON Schema of a dead job", schemas.ParkedSchema),
 		newSchemaPart(a, "openapi", "Print the HTTP interface (OpenAPI 3.1, YAML)", schemas.OpenAPI),
 		newSchemaPart(a, "asyncapi", "Print the NATS interface (AsyncAPI 3.0, YAML)", schemas.AsyncAPI),
 	)
