@@ -8,7 +8,8 @@ import (
 )
 
 // admit makes a Delivery of a message, or nil if it must be left to its owner.
-func (c *Claimer) admit(ctx context.Context, m jetstream.Msg) (*Delivery, error) {
+// from says why it was this worker's to claim.
+func (c *Claimer) admit(ctx context.Context, m jetstream.Msg, from string) (*Delivery, error) {
 	if c.isClosed() {
 		return nil, ErrClosed
 	}
@@ -16,6 +17,7 @@ func (c *Claimer) admit(ctx context.Context, m jetstream.Msg) (*Delivery, error)
 	if err != nil {
 		return nil, err
 	}
+	d.claimer = c
 	if d.impostor() {
 		d.logger.WarnContext(ctx, "another job was published under this id; dropped, the log is not about it",
 			slog.String("subject", m.Subject()))
@@ -28,7 +30,7 @@ func (c *Claimer) admit(ctx context.Context, m jetstream.Msg) (*Delivery, error)
 		return nil, nil
 	}
 	class := string(d.Class)
-	c.q.metrics.claims.WithLabelValues(class).Inc()
+	c.q.metrics.claims.WithLabelValues(class, from).Inc()
 	if d.Deliveries > 1 {
 		c.q.metrics.redeliveries.WithLabelValues(class).Inc()
 	}

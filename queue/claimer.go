@@ -14,35 +14,24 @@ import (
 	"github.com/semantic-worker/semantic/schemas"
 )
 
-// ClaimOptions say who claims what. All fields are required.
+// ClaimOptions say who claims what.
 type ClaimOptions struct {
-	// Model is the plain name of the model that is served.
+	// Model is the plain name of the model that is served. Required.
 	Model string
 	// WorkerID and Incarnation are the worker's, as in its started events.
+	// Required.
 	WorkerID, Incarnation string
+	// Context is the longest sequence that the worker can hold, in tokens. 0:
+	// nothing is too long.
+	Context int
 }
 
 // bellWait is how long a fetch after a bell may stay at the server: the bell
 // can be faster than the consumer's view of the job.
 const bellWait = 2 * time.Millisecond
 
-// bellRetries are the pauses after which a bell that led to nothing is tried
-// again; then only the poll can find the job.
-func bellRetries() [3]time.Duration {
-	return [3]time.Duration{4 * time.Millisecond, 20 * time.Millisecond, 100 * time.Millisecond}
-}
-
 // giveBackPause is how long a job rests whose log could not be read.
 const giveBackPause = time.Second
-
-// hint is a reason to believe that a lane has a job.
-type hint struct {
-	active bool
-	// rung tells a bell from a poll; only bells are tried more than once.
-	rung  bool
-	tries int
-	due   time.Time
-}
 
 // Claimer claims jobs of one model. Next is for one goroutine at a time, Close
 // for any. Claiming is driven by Next alone: a claimer on which nobody calls
@@ -54,15 +43,21 @@ type Claimer struct {
 	// wake has room for one: somebody rang, or closed.
 	wake chan struct{}
 
-	// mu guards hints and closed. The doorbell's callback writes hints.
+	// mu guards what follows. The doorbell's callback writes hints, the jobs'
+	// goroutines charges and small.
 	mu     sync.Mutex
 	hints  [3][Flows]hint
 	closed bool
+	// charges are what the schedule was not told yet.
+	charges [3][Flows]int
+	// small is the context that jobs need for which this worker's is too small.
+	small map[place]int
 
 	// busy is held by Next, so that Close can join it. Only its holder touches
 	// what follows.
 	busy      sync.Mutex
 	schedule  schedule
+	homes     homes
 	consumers map[lane]jetstream.Consumer
 	nextPoll  time.Time
 }
@@ -73,8 +68,11 @@ func (q *Queue) NewClaimer(ctx context.Context, o ClaimOptions) (*Claimer, error
 	if o.Model == "" || o.WorkerID == "" || o.Incarnation == "" {
 		return nil, fmt.Errorf("%w: a claimer needs model, worker id and incarnation", ErrInvalid)
 	}
-	c := &Claimer{q: q, o: o, wake: make(chan struct{}, 1), consumers: make(map[lane]jetstream.Consumer)}
-	// Deaths are judged by the registry.
+	c := &Claimer{
+		q: q, o: o, wake: make(chan struct{}, 1), consumers: make(map[lane]jetstream.Consumer),
+		small: make(map[place]int), homes: homes{model: o.Model},
+	}
+	// Deaths are judged by the registry, and homes chosen.
 	if err := q.registry.start(ctx); err != nil {
 		return nil, err
 	}
@@ -87,23 +85,6 @@ func (q *Queue) NewClaimer(ctx context.Context, o ClaimOptions) (*Claimer, error
 		return nil, err
 	}
 	return c, nil
-}
-
-// ring is the doorbell's callback.
-func (c *Claimer) ring(m *nats.Msg) {
-	class, flow, ok := parseWakeSubject(m.Subject)
-	if !ok {
-		return
-	}
-	c.q.metrics.doorbells.Inc()
-	for i, known := range schemas.Classes() {
-		if known == class {
-			c.mu.Lock()
-			c.hints[i][flow] = hint{active: true, rung: true}
-			c.mu.Unlock()
-		}
-	}
-	c.nudge()
 }
 
 func (c *Claimer) nudge() {
@@ -133,12 +114,18 @@ func (c *Claimer) isClosed() bool {
 	return c.closed
 }
 
-// Next blocks until a job is claimed. Call it only with room for a job: what
-// it returns is this worker's until it is acked, handed back, or silent for
-// AckWait. Errors: ErrClosed, the context's own, or what makes claiming
-// impossible for good (a stream that is gone). It waits out a broker that is
-// away.
+// Next is NextOf with all classes open.
 func (c *Claimer) Next(ctx context.Context) (*Delivery, error) {
+	return c.NextOf(ctx, func(schemas.Class) bool { return true })
+}
+
+// NextOf blocks until a job is claimed, of a class that is open. Call it only
+// with room for such a job: what it returns is this worker's until it is acked,
+// handed back, or silent for AckWait. It asks open, on this goroutine, before
+// every attempt; call Wake when its answer may have changed. Errors: ErrClosed,
+// the context's own, or what makes claiming impossible for good (a stream that is
+// gone). It waits out a broker that is away.
+func (c *Claimer) NextOf(ctx context.Context, open func(schemas.Class) bool) (*Delivery, error) {
 	c.busy.Lock()
 	defer c.busy.Unlock()
 	for {
@@ -151,18 +138,27 @@ func (c *Claimer) Next(ctx context.Context) (*Delivery, error) {
 		if err := c.q.link.wait(ctx); err != nil {
 			return nil, err
 		}
-		if now := time.Now(); !now.Before(c.nextPoll) {
+		var classes classSet
+		for i, class := range schemas.Classes() {
+			classes[i] = open(class)
+		}
+		now := time.Now()
+		if classes != (classSet{}) && !now.Before(c.nextPoll) {
 			c.nextPoll = now.Add(c.q.config.PollInterval)
 			if err := c.poll(ctx); err != nil {
 				return nil, err
 			}
 		}
-		l, ok := c.schedule.pick(c.ready)
+		c.settleCharges()
+		now = time.Now()
+		c.homes.look(c.q.registry, c.o.WorkerID, now)
+		ready := func(l lane) rank { return c.chance(l, now).rank }
+		l, ok := c.schedule.pick(ready, classes)
 		if !ok {
-			c.idle(ctx)
+			c.idle(ctx, classes, now)
 			continue
 		}
-		d, err := c.try(ctx, l)
+		d, err := c.try(ctx, l, c.chance(l, now), func() { c.schedule.served(l, ready, classes) })
 		if err != nil {
 			return nil, err
 		}
@@ -172,32 +168,45 @@ func (c *Claimer) Next(ctx context.Context) (*Delivery, error) {
 	}
 }
 
-// ready reports whether a lane is worth a fetch now.
-func (c *Claimer) ready(l lane) bool {
+// Wake makes a NextOf that waits ask again which classes are open.
+func (c *Claimer) Wake() { c.nudge() }
+
+// settleCharges tells the schedule what jobs cost.
+func (c *Claimer) settleCharges() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	h := c.hints[l.class][l.flow]
-	return h.active && !h.due.After(time.Now())
+	for class := range c.charges {
+		for flow, tokens := range c.charges[class] {
+			c.schedule.charge(lane{class: class, flow: flow}, tokens)
+		}
+	}
+	c.charges = [3][Flows]int{}
 }
 
-// idle waits for a bell, a retry that falls due, or the next poll.
-func (c *Claimer) idle(ctx context.Context) {
-	until := c.nextPoll
-	c.mu.Lock()
-	for _, flows := range c.hints {
-		for _, h := range flows {
-			if h.active && h.due.Before(until) {
-				until = h.due
+// idle waits for a bell, a retry that falls due, other homes, or the next poll.
+func (c *Claimer) idle(ctx context.Context, classes classSet, now time.Time) {
+	until := now.Add(time.Hour)
+	if classes != (classSet{}) {
+		until = c.nextPoll
+	}
+	for class := range classes {
+		for flow := 0; flow < Flows && classes[class]; flow++ {
+			if at := c.chance(lane{class: class, flow: flow}, now).at; !at.IsZero() && at.Before(until) {
+				until = at
 			}
 		}
 	}
-	c.mu.Unlock()
+	moved := c.q.registry.changed()
+	if c.q.registry.generationNow() != c.homes.generation {
+		return
+	}
 	timer := time.NewTimer(time.Until(until))
 	defer timer.Stop()
 	_, changed := c.q.link.state()
 	select {
 	case <-c.wake:
 	case <-timer.C:
+	case <-moved:
 	case <-changed:
 		// Bells were missed while the connection was down.
 		c.nextPoll = time.Time{}
@@ -230,7 +239,7 @@ func (c *Claimer) poll(ctx context.Context) error {
 				continue // stored by topology 1.0; no consumer matches it
 			}
 			if h := &c.hints[i][flow]; !h.active {
-				*h = hint{active: true}
+				h.active, h.again, h.since = true, true, time.Now()
 			}
 		}
 		c.mu.Unlock()
@@ -238,11 +247,10 @@ func (c *Claimer) poll(ctx context.Context) error {
 	return nil
 }
 
-// try fetches one job of a lane; nil if there is none.
-func (c *Claimer) try(ctx context.Context, l lane) (*Delivery, error) {
-	c.mu.Lock()
-	before := c.hints[l.class][l.flow]
-	c.mu.Unlock()
+// try fetches one job of a lane; nil if there is none. It calls served when there
+// was one.
+func (c *Claimer) try(ctx context.Context, l lane, chance chance, served func()) (*Delivery, error) {
+	before := c.hint(l)
 	consumer, err := c.consumer(ctx, l)
 	if err != nil {
 		if errors.Is(err, ErrUnavailable) || ctx.Err() != nil {
@@ -251,30 +259,58 @@ func (c *Claimer) try(ctx context.Context, l lane) (*Delivery, error) {
 		}
 		return nil, err
 	}
-	m, err := fetchOne(consumer, before.rung && before.tries == 0)
-	if err != nil {
+	m, err := c.fetch(ctx, l, consumer, chance, before)
+	switch {
+	case err != nil:
 		// A consumer that was deleted, or a broker that went away: make it again.
 		delete(c.consumers, l)
 		c.q.log.Debug("fetch", slog.Any("error", err))
-	}
-	if m == nil {
 		c.missed(l, before)
 		return nil, nil
+	case m == nil:
+		return nil, nil
 	}
-	c.schedule.served(l, c.ready)
 	c.found(l, before)
+	meta, err := m.Metadata()
+	if err != nil {
+		return nil, fmt.Errorf("queue: claimed message: %w", err)
+	}
+	if needs, is := c.tooBig(l, meta); is {
+		c.pass(m, meta, needs)
+		return nil, nil
+	}
+	served()
 	if _, err := parseJobSubject(m.Subject()); err != nil {
 		if err := c.endStranger(ctx, m); err != nil {
 			c.giveBack(ctx, m, err)
 		}
 		return nil, nil
 	}
-	d, err := c.admit(ctx, m)
+	d, err := c.admit(ctx, m, chance.from)
 	if err != nil {
 		c.giveBack(ctx, m, err)
 		return nil, nil
 	}
 	return d, nil
+}
+
+// fetch asks for one job, and notes if there is none.
+func (c *Claimer) fetch(ctx context.Context, l lane, consumer jetstream.Consumer, chance chance, h hint) (jetstream.Msg, error) {
+	if chance.wait {
+		overdue, rest, err := c.overdue(ctx, l, consumer, h.again)
+		if err != nil {
+			return nil, err
+		}
+		if !overdue {
+			c.postpone(l, h, rest)
+			return nil, nil
+		}
+	}
+	m, err := fetchOne(consumer, h.rung && h.tries == 0 || h.needs > 0)
+	if err == nil && m == nil {
+		c.missed(l, h)
+	}
+	return m, err
 }
 
 // giveBack returns a job that was claimed and cannot be taken: at once if only
@@ -294,34 +330,6 @@ func (c *Claimer) giveBack(ctx context.Context, m jetstream.Msg, cause error) {
 	if a, err := parseJobSubject(m.Subject()); err == nil {
 		_ = c.q.nc.Publish(wakeSubject(a.Model, a.Class, a.Flow, a.Owner), nil)
 	}
-}
-
-// found notes that a lane had a job: there may be more, whose bells were heard
-// together with this one's.
-func (c *Claimer) found(l lane, before hint) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if h := &c.hints[l.class][l.flow]; *h == before {
-		h.tries = max(h.tries, 1)
-		h.due = time.Time{}
-	}
-}
-
-// missed notes that a lane had nothing, unless it was rung meanwhile.
-func (c *Claimer) missed(l lane, before hint) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	h := &c.hints[l.class][l.flow]
-	if *h != before {
-		return
-	}
-	retries := bellRetries()
-	if !h.rung || h.tries >= len(retries) {
-		*h = hint{}
-		return
-	}
-	h.due = time.Now().Add(retries[h.tries])
-	h.tries++
 }
 
 // consumer returns a lane's durable consumer, made on first use.

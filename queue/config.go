@@ -31,6 +31,11 @@ type Config struct {
 	// PollInterval is how often an idle claimer looks for jobs that no doorbell
 	// announced: redelivered ones, and lost bells. Default 1 s.
 	PollInterval time.Duration
+	// StealAfter is how long a job is left to its flow's home while that is busy,
+	// before any other worker takes it. Less costs agents their caches, more
+	// leaves machines idle. 0 leaves it to nobody: who is first has it. Default
+	// 250 ms.
+	StealAfter time.Duration
 	// RequestTimeout bounds one request to the server; what is uncertain after
 	// it is settled by reading back and tried again. Default 2 s.
 	RequestTimeout time.Duration
@@ -92,6 +97,7 @@ func DefaultConfig() Config {
 	return Config{
 		AckWait:        5 * time.Second,
 		PollInterval:   time.Second,
+		StealAfter:     250 * time.Millisecond,
 		RequestTimeout: 2 * time.Second,
 		SubmitTimeout:  5 * time.Second,
 		ConnectTimeout: 5 * time.Second,
@@ -134,6 +140,7 @@ func (c Config) Validate() error {
 	}
 	atLeast("AckWait", c.AckWait, 100*time.Millisecond)
 	atLeast("PollInterval", c.PollInterval, 10*time.Millisecond)
+	atLeast("StealAfter", c.StealAfter, 0)
 	atLeast("RequestTimeout", c.RequestTimeout, 10*time.Millisecond)
 	atLeast("SubmitTimeout", c.SubmitTimeout, c.RequestTimeout)
 	atLeast("ConnectTimeout", c.ConnectTimeout, 10*time.Millisecond)

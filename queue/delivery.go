@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -37,11 +38,12 @@ type Delivery struct {
 	// Deliveries is how often the server has offered the job, this time included.
 	Deliveries uint64
 
-	q      *Queue
-	logger *slog.Logger
-	o      ClaimOptions
-	body   []byte
-	log    jobLog // as read at the claim
+	q       *Queue
+	claimer *Claimer
+	logger  *slog.Logger
+	o       ClaimOptions
+	body    []byte
+	log     jobLog // as read at the claim
 
 	// lost is closed when the job is known to be another's.
 	lost     chan struct{}
@@ -141,6 +143,15 @@ func (d *Delivery) Deaths() int {
 	return deaths(d.log.events(), func(worker, incarnation string) bool {
 		return incarnation != d.o.Incarnation && d.q.registry.dead(worker, incarnation)
 	})
+}
+
+// Charge makes the job's flow pay for tokens, of prompts that had to be computed,
+// in its turns at this claimer. What turns out not to be needed is given back by a
+// negative number.
+func (d *Delivery) Charge(tokens int) {
+	d.claimer.mu.Lock()
+	defer d.claimer.mu.Unlock()
+	d.claimer.charges[slices.Index(schemas.Classes(), d.Class)][d.Flow] += tokens
 }
 
 // Lost is closed when an append was fenced: the job is another's now.

@@ -43,6 +43,34 @@
 //     twice. A job published under the id of a gateway's job with another body is
 //     dropped.
 //
+// # Who claims what
+//
+// Each flow of a model has one home among its live workers, the same for all
+// classes (home.go): an agent comes back to the worker that has its cache, and no
+// map of that is kept anywhere.
+//
+//   - A worker claims from its own flows first, within a class. A job of another's
+//     flow it takes at once when that one drains, is gone or cannot hold it and
+//     this worker is the next; else when the job has waited for Config.StealAfter.
+//     Before it takes one it reads how long the oldest that nobody was offered has
+//     waited, so what an idle home can have is never taken from it. A sole worker
+//     is the home of every flow, and does none of this.
+//   - A job that is too big for a worker is passed on (Delivery.PassOn): the bell
+//     says what it needs, the home among those that have it takes it, and who
+//     passed it on does not return it from NextOf as long as one of these lives.
+//   - Of 16 claims with all classes waiting and open, 12 are interactive, 3 normal,
+//     1 batch.
+//   - Within a class the flows are served by deficit round robin, each charged what
+//     its jobs cost (Delivery.Charge: uncached prompt tokens). Let Q be 2,048 tokens.
+//     At one worker, as long as a flow of its own has a job and the class is open:
+//     where the flow owes less than Q, at most one claim of each other flow comes
+//     before its own; and between two of its claims any other flow is charged at
+//     most c + 2Q + m, where c is what the first of the two cost and m what the
+//     other's last claim did. A flow that was idle has saved up nothing.
+//   - All this is between flows, of which there are 16: agents that share one, as
+//     any two do once in 16 times, are served in the order of arrival. What is
+//     charged late, or given back, counts from then on.
+//
 // # The connection
 //
 // A lost connection is restored for ever. While it is away Append, Follower.Next
@@ -56,10 +84,10 @@
 // # Who owns what
 //
 //   - [Queue] owns the connection, the registry's watch (one goroutine, started
-//     by the first reader) and the collectors. Close joins them. Close claimers,
+//     by the first reader or claimer) and the collectors. Close joins them. Close claimers,
 //     registrations and feeds before it.
-//   - [Claimer] has no goroutine. Its doorbell writes hints; the caller of Next
-//     owns the schedule and the consumers.
+//   - [Claimer] has no goroutine. Its doorbell writes hints, the jobs' goroutines
+//     charges; the caller of Next owns the schedule, the homes and the consumers.
 //   - [Delivery] belongs to the job's goroutine. KeepAlive may run beside it;
 //     Adopt may come from the claim loop.
 //   - [Follower] and [ControlFeed] have no goroutine; the caller of Next owns them.

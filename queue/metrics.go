@@ -41,7 +41,7 @@ func newMetrics() *metrics {
 	}
 	m := &metrics{
 		submitted:    vector("submitted_total", "Jobs offered to the queue, by what became of them.", "class", "outcome"),
-		claims:       vector("claims_total", "Jobs claimed.", "class"),
+		claims:       vector("claims_total", "Jobs claimed, by why they were this worker's to claim.", "class", "from"),
 		redeliveries: vector("redeliveries_total", "Claims of jobs that had been offered before.", "class"),
 		doorbells:    counter("doorbells_total", "Bells heard by claimers."),
 		appends:      vector("appends_total", "Events accepted into a log.", "type"),
@@ -57,7 +57,9 @@ func newMetrics() *metrics {
 		reconnects:     counter("reconnects_total", "Times the broker connection was restored."),
 	}
 	for _, class := range schemas.Classes() {
-		m.claims.WithLabelValues(string(class))
+		for _, from := range claimLabels() {
+			m.claims.WithLabelValues(string(class), from)
+		}
 		m.redeliveries.WithLabelValues(string(class))
 	}
 	return m

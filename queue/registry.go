@@ -25,6 +25,10 @@ type registry struct {
 	entries map[string]registryEntry // by key
 	stop    context.CancelFunc       // nil until started
 	closed  bool
+	// generation counts the changes that may move homes; moved is closed, and
+	// replaced, at each.
+	generation uint64
+	moved      chan struct{}
 
 	// ready is closed when the cache was filled for the first time.
 	ready   chan struct{}
@@ -39,7 +43,8 @@ type registryEntry struct {
 
 func newRegistry(q *Queue) *registry {
 	return &registry{
-		q: q, entries: make(map[string]registryEntry), ready: make(chan struct{}), stopped: make(chan struct{}),
+		q: q, entries: make(map[string]registryEntry), moved: make(chan struct{}),
+		ready: make(chan struct{}), stopped: make(chan struct{}),
 	}
 }
 
@@ -141,9 +146,7 @@ func (r *registry) watch(ctx context.Context) (filled bool, err error) {
 				filled = true
 				r.replace(fresh)
 			case filled:
-				r.mu.Lock()
-				apply(r.entries, entry)
-				r.mu.Unlock()
+				r.update(entry)
 			default:
 				apply(fresh, entry)
 			}
@@ -171,10 +174,77 @@ func (r *registry) replace(entries map[string]registryEntry) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.entries = entries
+	r.move()
 	select {
 	case <-r.ready:
 	default:
 		close(r.ready)
+	}
+}
+
+// update changes the cache by one entry, and tells those that choose homes.
+func (r *registry) update(e jetstream.KeyValueEntry) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	before, was := r.entries[e.Key()]
+	apply(r.entries, e)
+	after, is := r.entries[e.Key()]
+	now, then := after.member(), before.member()
+	then.seen = now.seen
+	if was != is || now != then || after.status.Model != before.status.Model || time.Since(before.seen) >= r.silence() {
+		r.move()
+	}
+}
+
+// move says that homes may have moved. mu is held.
+func (r *registry) move() {
+	r.generation++
+	close(r.moved)
+	r.moved = make(chan struct{})
+}
+
+// silence is after how long without news a worker is nobody's home.
+func (r *registry) silence() time.Duration {
+	return time.Duration(silentAfter * float64(r.q.config.RegistryTTL))
+}
+
+func (r *registry) generationNow() uint64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.generation
+}
+
+// changed returns a channel that is closed when homes may have moved.
+func (r *registry) changed() <-chan struct{} {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.moved
+}
+
+// members are the live workers of a model, and the generation they are of.
+func (r *registry) members(model string) ([]member, uint64) {
+	generation := r.generationNow() // before: what changes in between is looked at again
+	var list []member
+	for _, e := range r.live() {
+		if e.status.Model == model {
+			list = append(list, e.member())
+		}
+	}
+	return list, generation
+}
+
+// holds reports whether a live worker, other than one, has a context of so many
+// tokens. One that drains counts, until it has left.
+func (r *registry) holds(model, other string, needs int) bool {
+	members, _ := r.members(model)
+	return slices.ContainsFunc(members, func(m member) bool {
+		return m.id != other && (m.context == 0 || m.context >= needs)
+	})
+}
+
+func (e registryEntry) member() member {
+	return member{
+		id: e.status.ID, capacity: e.status.Capacity, context: e.status.Context, draining: e.status.Draining, seen: e.seen,
 	}
 }
 
