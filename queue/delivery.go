@@ -58,7 +58,7 @@ type Delivery struct {
 	// It guards what follows.
 	appendMu sync.Mutex
 	writer   string // marks this delivery's events
-	at       place  // of the next event
+	at       logEnd // of the next event
 	n        int64  // number of the last event
 	ended    bool
 	// uncertain is set when it is not known whether the last append landed.
@@ -271,7 +271,7 @@ func (d *Delivery) readBack(ctx context.Context) error {
 // stored moves on to the place after an event that the log has, as was seen over
 // that connection.
 func (d *Delivery) stored(sequence uint64, e schemas.Event, connection uint64) {
-	d.at = place{after: sequence, known: logEntry{Sequence: sequence, Event: e}, connection: connection}
+	d.at = logEnd{after: sequence, known: logEntry{Sequence: sequence, Event: e}, connection: connection}
 	d.n, d.ended, d.uncertain = e.N, e.Type.Terminal(), false
 	d.q.metrics.appends.WithLabelValues(string(e.Type)).Inc()
 }

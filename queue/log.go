@@ -45,8 +45,8 @@ type jobLog struct {
 	Connection uint64
 }
 
-// place is where the next event of a log goes.
-type place struct {
+// logEnd is where the next event of a log goes.
+type logEnd struct {
 	// after is the sequence of the last entry, 0 if none.
 	after uint64
 	// known is the last event; zero if none.
@@ -56,8 +56,8 @@ type place struct {
 }
 
 // end is the place after what was read.
-func (l jobLog) end() place {
-	p := place{after: l.Last, connection: l.Connection}
+func (l jobLog) end() logEnd {
+	p := logEnd{after: l.Last, connection: l.Connection}
 	if len(l.Entries) > 0 {
 		p.known = l.Entries[len(l.Entries)-1]
 	}
@@ -223,7 +223,7 @@ func (q *Queue) holds(ctx context.Context, jobID string, known logEntry) (bool, 
 // the fence lets the event in once, and the writer's mark tells whether a
 // refusal is due to our own first try. If ctx ends meanwhile the error is
 // ErrUnavailable and it is not known whether the event was stored.
-func (q *Queue) appendEvent(ctx context.Context, subject, mark string, at place, data []byte) (place, error) {
+func (q *Queue) appendEvent(ctx context.Context, subject, mark string, at logEnd, data []byte) (logEnd, error) {
 	uncertain := false
 	start := time.Now()
 	err := q.retry(ctx, func(ctx context.Context) error {

@@ -198,7 +198,7 @@ func (q *Queue) takeID(ctx context.Context, t *Ticket, job schemas.Job, hash str
 	if err != nil {
 		return false, err
 	}
-	_, err = q.appendEvent(ctx, EventSubject(t.Owner, t.JobID), NewJobID(), place{}, data)
+	_, err = q.appendEvent(ctx, EventSubject(t.Owner, t.JobID), NewJobID(), logEnd{}, data)
 	switch {
 	case errors.Is(err, ErrFenced):
 		return false, nil
