@@ -19,22 +19,50 @@ func (e *Engine) admit() {
 		case follows || !s.since.IsZero():
 			i++
 		case len(l.places) > 0 && e.place(s, src, cells):
-		case !e.displace():
+		case !e.displace(s, src, cells):
 			return
 		}
 	}
 }
 
-// displace takes the place of the last sequence that is blocked, for one that is
-// not. It returns false if there is none.
-func (e *Engine) displace() bool {
-	for _, s := range slices.Backward(e.loop.running) {
-		if s.phase() == PhaseBlocked {
-			e.preempt(s)
+// displace makes room for a sequence that can begin with so many cells of src: it
+// takes the place of the last one that is blocked, or else of the last
+// of a worse class, if s has room once all of these are gone. It returns false if
+// there is none.
+func (e *Engine) displace(s, src *Sequence, cells int) bool {
+	for _, r := range slices.Backward(e.loop.running) {
+		if r.phase() == PhaseBlocked {
+			e.preempt(r)
 			return true
 		}
 	}
-	return false
+	if src != nil && src.yields(s.request.Class) {
+		cells = 0
+	}
+	last := -1
+	free, promised, staying := e.freeCells(), 0, 0
+	var gone []SeqID
+	for i, r := range e.loop.running {
+		if !r.yields(s.request.Class) {
+			promised += len(r.tokens) - r.resident
+			staying++
+			continue
+		}
+		last = i
+		free += freed(e.loop.pool.held[r.slot], r.slot, gone)
+		gone = append(gone, r.slot)
+	}
+	if last < 0 || !admits(len(s.tokens)-cells, free, promised, staying, e.config.AdmitReserve) {
+		return false
+	}
+	e.preempt(e.loop.running[last])
+	return true
+}
+
+// yields reports whether a sequence gives its place to one of a class: to a
+// better one, until it was overtaken often enough.
+func (s *Sequence) yields(class int) bool {
+	return s.request.Class > class && s.overtaken < patience
 }
 
 // admitFollowers gives places to those that waited for what is resident now,

@@ -18,8 +18,9 @@
 // place and cells are free again before the next step.
 //
 // Rank orders sequences: by Request.Class, then by arrival. Places are given in
-// that order, room is taken in the reverse one. Who was overtaken 15 times by
-// better classes has the next place, so that no class waits without bound.
+// that order, room is taken in the reverse one: who waits takes the place of a worse
+// class, if that makes room enough. Who was overtaken 15 times by better classes
+// has the next place, and keeps it, so that no class waits without bound.
 //
 // # Planning a step
 //

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -301,18 +302,28 @@ func (e *Engine) waiting() (n int) {
 }
 
 // Room returns what is free. A Submit is seen by the very next call.
-func (e *Engine) Room() Room {
+func (e *Engine) Room() Room { return e.RoomFor(math.MaxInt) }
+
+// RoomFor is Room for a request of a class: what sequences of worse classes hold
+// is free, unless they were overtaken so often that they keep it. Cells that they
+// share count as if they did not.
+func (e *Engine) RoomFor(class int) Room {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	cells := e.limits.Cells - e.totals.CellsUsed
+	room := Room{Sequences: e.limits.Sequences, Cells: e.limits.Cells - e.totals.CellsUsed}
 	for _, s := range e.tracked {
-		cells -= s.claim
+		if s.state.Class > class && !s.firm {
+			room.Cells += s.state.Resident
+			continue
+		}
+		room.Sequences--
+		room.Cells -= s.claim
+		if s.state.Phase == PhaseWaiting {
+			room.Waiting++
+		}
 	}
-	return Room{
-		Sequences: max(e.limits.Sequences-len(e.tracked), 0),
-		Cells:     max(cells, 0),
-		Waiting:   e.waiting(),
-	}
+	room.Sequences, room.Cells = max(room.Sequences, 0), min(max(room.Cells, 0), e.limits.Cells)
+	return room
 }
 
 // RoomChanged is signalled (capacity 1, coalescing: for one listener) whenever

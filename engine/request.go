@@ -39,7 +39,8 @@ type Request struct {
 	// distribution, before Sampling changes it.
 	Logprobs    bool
 	TopLogprobs int
-	// Class orders who is preempted first: a higher number before a lower one.
+	// Class orders who is preempted first: a higher number before a lower one. One
+	// that waits takes the place of a higher number.
 	Class int
 	// Logger gets the lines about this sequence; nil means the engine's.
 	Logger *slog.Logger

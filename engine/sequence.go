@@ -90,6 +90,8 @@ type Sequence struct {
 	state RequestState
 	// claim is how many cells it was promised beside what it has, under Engine.mu.
 	claim int
+	// firm: it yields to nobody, under Engine.mu.
+	firm bool
 }
 
 // Next returns what was generated since the last call, and waits for it if that
@@ -112,6 +114,13 @@ func (s *Sequence) Cancel() {
 // Started is closed when the sequence's first row goes into a step, or when it
 // ends without one.
 func (s *Sequence) Started() <-chan struct{} { return s.started }
+
+// Cached is how many of the prompt's tokens others had computed; 0 before Started.
+func (s *Sequence) Cached() int {
+	s.engine.mu.Lock()
+	defer s.engine.mu.Unlock()
+	return s.state.Cached
+}
 
 func (s *Sequence) start() { s.startedOnce.Do(func() { close(s.started) }) }
 
@@ -160,7 +169,7 @@ func (s *Sequence) report() {
 		Prompt: len(s.request.Prompt), Generated: len(s.generated()), Resident: s.resident,
 		Cached: s.cached, KeptBytes: int64(len(s.kept.state)), Preemptions: s.preemptions,
 	}
-	s.claim = len(s.tokens) - s.resident
+	s.claim, s.firm = len(s.tokens)-s.resident, s.overtaken >= patience
 	if s.leader != nil && !s.admitted {
 		s.claim -= s.leaderAt
 	}

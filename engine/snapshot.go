@@ -19,14 +19,15 @@ const (
 	PhaseBlocked Phase = "blocked"
 )
 
-// Room is what an engine has free at a moment.
+// Room is what an engine has free at a moment, for a class of requests.
 type Room struct {
 	// Sequences is how many more requests would find a place at once.
 	Sequences int
 	// Cells is how many KV cells are neither in use nor promised to the prompts
 	// of tracked requests.
 	Cells int
-	// Waiting is how many requests are tracked but hold no cells.
+	// Waiting is how many requests are tracked but hold no cells; of those that
+	// are no worse in class.
 	Waiting int
 }
 
