@@ -43,10 +43,12 @@ type Claimer struct {
 	// wake has room for one: somebody rang, or closed.
 	wake chan struct{}
 
-	// mu guards what follows. The doorbell's callback writes hints, the jobs'
+	// mu guards what follows. The doorbell's callback writes hints and
+	// calls, the jobs'
 	// goroutines charges and small.
 	mu     sync.Mutex
 	hints  [3][Flows]hint
+	calls  [3][Flows][]call
 	closed bool
 	// charges are what the schedule was not told yet.
 	charges [3][Flows]int
@@ -250,7 +252,7 @@ func (c *Claimer) poll(ctx context.Context) error {
 // try fetches one job of a lane; nil if there is none. It calls served when there
 // was one.
 func (c *Claimer) try(ctx context.Context, l lane, chance chance, served func()) (*Delivery, error) {
-	before := c.hint(l)
+	before, called := c.hint(l)
 	consumer, err := c.consumer(ctx, l)
 	if err != nil {
 		if errors.Is(err, ErrUnavailable) || ctx.Err() != nil {
@@ -259,7 +261,7 @@ func (c *Claimer) try(ctx context.Context, l lane, chance chance, served func())
 		}
 		return nil, err
 	}
-	m, err := c.fetch(ctx, l, consumer, chance, before)
+	m, err := c.fetch(ctx, l, consumer, chance, before, called)
 	switch {
 	case err != nil:
 		// A consumer that was deleted, or a broker that went away: make it again.
@@ -295,7 +297,9 @@ func (c *Claimer) try(ctx context.Context, l lane, chance chance, served func())
 }
 
 // fetch asks for one job, and notes if there is none.
-func (c *Claimer) fetch(ctx context.Context, l lane, consumer jetstream.Consumer, chance chance, h hint) (jetstream.Msg, error) {
+func (c *Claimer) fetch(
+	ctx context.Context, l lane, consumer jetstream.Consumer, chance chance, h hint, called call,
+) (jetstream.Msg, error) {
 	if chance.wait {
 		overdue, rest, err := c.overdue(ctx, l, consumer, h.again)
 		if err != nil {
@@ -306,8 +310,11 @@ func (c *Claimer) fetch(ctx context.Context, l lane, consumer jetstream.Consumer
 			return nil, nil
 		}
 	}
-	m, err := fetchOne(consumer, h.rung && h.tries == 0 || h.needs > 0)
-	if err == nil && m == nil {
+	m, err := fetchOne(consumer, chance.called || h.rung && h.tries == 0)
+	switch {
+	case chance.called:
+		c.answered(l, called, m != nil)
+	case m == nil && err == nil:
 		c.missed(l, h)
 	}
 	return m, err

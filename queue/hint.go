@@ -1,6 +1,7 @@
 package queue
 
 import (
+	"slices"
 	"strconv"
 	"time"
 
@@ -15,9 +16,6 @@ const (
 	headerNeeds = "Semantic-Needs-Context"
 	headerAfter = "Semantic-After"
 )
-
-// passSlack is how much later than announced the server may offer a job.
-const passSlack = 20 * time.Millisecond
 
 // bellRetries are the pauses after which a bell that led to nothing is tried
 // again; then only the poll can find the job.
@@ -38,14 +36,23 @@ type hint struct {
 	// again is set where the job may be one that was offered before: what the
 	// consumer has never delivered does not tell.
 	again bool
-	// needs, if positive, is the context of a job that a worker could not hold,
-	// to be had from needsAt on.
-	needs   int
-	needsAt time.Time
 	// rings counts the bells: a hint that is equal to what it was is one that did
 	// not change.
 	rings uint64
 }
+
+// call is a job that a worker could not hold, for one that has the context that
+// it needs.
+type call struct {
+	needs int
+	// at is when it can be had; tries counts the times that it was not.
+	at    time.Time
+	tries int
+}
+
+// callsMost bounds the calls that are remembered of a lane. What is forgotten is
+// found as any other job that its home leaves.
+const callsMost = 16
 
 // ring is the doorbell's callback.
 func (c *Claimer) ring(m *nats.Msg) {
@@ -64,7 +71,9 @@ func (c *Claimer) ring(m *nats.Msg) {
 		c.mu.Lock()
 		h := &c.hints[i][flow]
 		if needs, after := bellNeeds(m.Header); !stored && needs > 0 {
-			h.need(needs, after, c.o.Context)
+			if c.o.Context == 0 || c.o.Context >= needs {
+				c.calls[i][flow] = insertCall(c.calls[i][flow], call{needs: needs, at: time.Now().Add(after)})
+			}
 		} else {
 			h.ring(!stored)
 		}
@@ -82,18 +91,6 @@ func (h *hint) ring(again bool) {
 	h.rings++
 }
 
-// need notes a job that somebody could not hold, unless context is too small, too.
-func (h *hint) need(needs int, after time.Duration, context int) {
-	if context != 0 && context < needs {
-		return
-	}
-	h.needs, h.needsAt = needs, time.Now().Add(after)
-	if after > 0 {
-		h.needsAt = h.needsAt.Add(passSlack)
-	}
-	h.rings++
-}
-
 // bellNeeds reads what a worker's bell says; zero if it says nothing.
 func bellNeeds(header nats.Header) (needs int, after time.Duration) {
 	needs, err := strconv.Atoi(header.Get(headerNeeds))
@@ -107,11 +104,42 @@ func bellNeeds(header nats.Header) (needs int, after time.Duration) {
 	return needs, time.Duration(min(max(ms, 0), int(passMost.Milliseconds()))) * time.Millisecond
 }
 
-// hint returns a lane's.
-func (c *Claimer) hint(l lane) hint {
+// insertCall keeps calls in the order of time.
+func insertCall(calls []call, one call) []call {
+	if len(calls) >= callsMost {
+		return calls
+	}
+	at, _ := slices.BinarySearchFunc(calls, one, func(a, b call) int { return a.at.Compare(b.at) })
+	return slices.Insert(calls, at, one)
+}
+
+// hint returns a lane's, and its first call; one without needs where there is none.
+func (c *Claimer) hint(l lane) (hint, call) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.hints[l.class][l.flow]
+	if calls := c.calls[l.class][l.flow]; len(calls) > 0 {
+		return c.hints[l.class][l.flow], calls[0]
+	}
+	return c.hints[l.class][l.flow], call{}
+}
+
+// answered forgets a call that was tried; where nothing was found, it is tried
+// again for a while.
+func (c *Claimer) answered(l lane, one call, found bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	calls := &c.calls[l.class][l.flow]
+	i := slices.Index(*calls, one)
+	if i < 0 {
+		return
+	}
+	*calls = slices.Delete(*calls, i, i+1)
+	retries := bellRetries()
+	if !found && one.tries < len(retries) {
+		one.at = time.Now().Add(retries[one.tries])
+		one.tries++
+		*calls = insertCall(*calls, one)
+	}
 }
 
 // found notes that a lane had a job: there may be more, whose bells were heard
@@ -119,17 +147,10 @@ func (c *Claimer) hint(l lane) hint {
 func (c *Claimer) found(l lane, before hint) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	h := &c.hints[l.class][l.flow]
-	if *h != before {
-		return
+	if h := &c.hints[l.class][l.flow]; h.active && *h == before {
+		h.tries = max(h.tries, 1)
+		h.due, h.lookAt = time.Time{}, time.Time{}
 	}
-	h.needs, h.needsAt = 0, time.Time{}
-	if !h.active {
-		// It was woken for one job that needed it; the lane is another's.
-		return
-	}
-	h.tries = max(h.tries, 1)
-	h.due, h.lookAt = time.Time{}, time.Time{}
 }
 
 // missed notes that a lane had nothing, unless it was rung meanwhile.
@@ -140,9 +161,8 @@ func (c *Claimer) missed(l lane, before hint) {
 	if *h != before {
 		return
 	}
-	h.needs, h.needsAt = 0, time.Time{}
 	retries := bellRetries()
-	if !h.active || !h.rung || h.tries >= len(retries) {
+	if !h.rung || h.tries >= len(retries) {
 		*h = hint{rings: h.rings}
 		return
 	}

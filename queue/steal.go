@@ -19,45 +19,46 @@ type chance struct {
 	rank rank
 	// from is the label of a claim.
 	from string
-	// wait says that only a job that has waited for StealAfter is to be taken.
-	wait bool
+	// wait says that only a job that has waited for StealAfter is to be taken,
+	// called that somebody could not hold a job.
+	wait, called bool
 	// at, where rank is none, is when it may be more; zero if only a bell, a poll
 	// or the registry can tell.
 	at time.Time
 }
 
-// chance says what may be done about a lane now.
+// chance says what may be done about a lane now: what its call allows, or its
+// hint, whichever is more.
 func (c *Claimer) chance(l lane, now time.Time) chance {
-	h, steal := c.hint(l), c.q.config.StealAfter
+	h, call := c.hint(l)
 	var best chance
-	if h.needs > 0 {
-		able, at := c.homes.of(c.q.registry, c.o.WorkerID, l.flow, h.needs, now), h.needsAt
-		best = chance{rank: rankOwn, from: able.from}
-		if able.worker != c.o.WorkerID {
-			best, at = chance{rank: rankOther, from: fromBusy}, at.Add(steal)
-		}
-		if at.After(now) {
-			best = chance{at: at}
-		}
+	if call.needs > 0 {
+		able := c.homes.of(c.q.registry, c.o.WorkerID, l.flow, call.needs, now)
+		best = c.chanceAt(able, call.at, call.at.Add(c.q.config.StealAfter), now)
+		best.wait, best.called = false, best.rank != rankNone
 	}
 	if !h.active || best.rank == rankOwn {
 		return best
 	}
-	next, at := chance{rank: rankOwn, from: c.homes.flows[l.flow].from}, h.due
-	if owner := c.homes.flows[l.flow].worker; owner != c.o.WorkerID && owner != "" {
-		next = chance{rank: rankOther, from: fromBusy, wait: steal > 0}
-		at = latest(h.due, h.since.Add(steal), h.lookAt)
-	}
-	if at.After(now) {
-		next = chance{at: at}
-	}
+	next := c.chanceAt(c.homes.flows[l.flow], h.due, latest(h.due, h.since.Add(c.q.config.StealAfter), h.lookAt), now)
 	switch {
-	case next.rank > best.rank:
-		return next
-	case best.rank == rankNone && !next.at.IsZero() && (best.at.IsZero() || next.at.Before(best.at)):
+	case next.rank > best.rank, best.rank == rankNone && (best.at.IsZero() || next.at.Before(best.at)):
 		return next
 	}
 	return best
+}
+
+// chanceAt is the chance of a lane with a home: from own on if that is here, or
+// nowhere, else from other on.
+func (c *Claimer) chanceAt(home home, own, other, now time.Time) chance {
+	at, ready := own, chance{rank: rankOwn, from: home.from}
+	if home.worker != c.o.WorkerID && home.worker != "" {
+		at, ready = other, chance{rank: rankOther, from: fromBusy, wait: c.q.config.StealAfter > 0}
+	}
+	if at.After(now) {
+		return chance{at: at}
+	}
+	return ready
 }
 
 func latest(times ...time.Time) (last time.Time) {

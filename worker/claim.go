@@ -3,16 +3,24 @@ package worker
 import (
 	"context"
 	"errors"
+	"slices"
+	"sync"
 	"time"
 
 	"github.com/semantic-worker/semantic/queue"
+	"github.com/semantic-worker/semantic/schemas"
 )
 
 // claimLoop claims whenever there is a place, until ctx ends. Jobs run under
 // the context jobs.
 func (w *Worker) claimLoop(ctx, jobs context.Context, claimer *queue.Claimer) {
-	for w.awaitPlace(ctx) {
-		delivery, err := claimer.Next(ctx)
+	var bells sync.WaitGroup
+	defer bells.Wait()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	bells.Go(func() { w.tellPlaces(ctx, claimer) })
+	for {
+		delivery, err := claimer.NextOf(ctx, w.place)
 		switch {
 		case err == nil:
 			w.take(jobs, delivery)
@@ -27,37 +35,42 @@ func (w *Worker) claimLoop(ctx, jobs context.Context, claimer *queue.Claimer) {
 	}
 }
 
-// awaitPlace waits until a job can be claimed; false when ctx ended first.
-func (w *Worker) awaitPlace(ctx context.Context) bool {
-	for !w.place() {
+// tellPlaces wakes the claimer whenever there may be a place, until ctx ends.
+func (w *Worker) tellPlaces(ctx context.Context, claimer *queue.Claimer) {
+	for {
 		select {
 		case <-ctx.Done():
-			return false
+			return
 		case <-w.engine.RoomChanged():
 		case <-w.changed:
 		}
+		claimer.Wake()
 	}
-	return ctx.Err() == nil
 }
 
-// place reports whether the engine has room for one more job now. Cells are
-// free only beyond what the prompts of all submitted sequences were promised,
-// so a sequence that waits for cells makes it false; so does a failed engine.
-func (w *Worker) place() bool {
+// place reports whether the engine has room for one more job of a class now, if
+// need be by what jobs of worse classes hold. Cells are free only beyond what the
+// prompts of all submitted sequences of no worse class were promised, so one of
+// these that waits for cells makes it false; so does one that is claimed and whose
+// size is not known yet, and a failed engine.
+func (w *Worker) place(class schemas.Class) bool {
 	if w.engineLost() {
 		return false
 	}
 	w.mu.Lock()
 	for _, r := range w.runs {
-		if r.currentPhase() == phaseClaimed {
+		if rankOf(r.delivery.Class) <= rankOf(class) && r.currentPhase() == phaseClaimed {
 			w.mu.Unlock()
 			return false
 		}
 	}
 	w.mu.Unlock()
-	room := w.engine.Room()
+	room := w.engine.RoomFor(rankOf(class))
 	return room.Sequences > 0 && room.Cells > 0
 }
+
+// rankOf is a class as the engine orders it.
+func rankOf(class schemas.Class) int { return slices.Index(schemas.Classes(), class) }
 
 // take starts the goroutine of a claimed job, or lets the run that already has
 // the job adopt the delivery.

@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"hash/maphash"
+	"slices"
 	"sync"
 	"time"
 
+	"github.com/semantic-worker/semantic/engine"
 	"github.com/semantic-worker/semantic/schemas"
 )
 
@@ -46,6 +48,37 @@ func (r *run) hold(ctx context.Context, cause error) outcome {
 		}
 	}
 	return r.releaseAfter(ctx, reasonUnsupported, delay)
+}
+
+// passOn gives back a job that is too long for this worker to one that can hold
+// it; false if there is none. A stream that began elsewhere waits for such a one.
+func (r *run) passOn(ctx context.Context, cause error) (outcome, bool) {
+	var length *engine.ContextLengthError
+	if !errors.As(cause, &length) {
+		return "", false
+	}
+	needs := length.Prompt + max(length.MaxTokens, 1)
+	workers, err := r.w.queue.Workers(ctx)
+	able := err == nil && slices.ContainsFunc(workers, func(other schemas.WorkerStatus) bool {
+		return other.Model == r.w.model.Name && other.ID != r.w.identity.ID && (other.Context == 0 || other.Context >= needs)
+	})
+	switch {
+	case !able && r.history.first != nil:
+		return r.hold(ctx, cause), true
+	case !able:
+		return "", false
+	}
+	r.quiet = true
+	if r.w.told.first(r.delivery.Key()) {
+		r.log.Info("for another worker: the job needs a longer context", "needs", needs, "context", length.Context)
+	}
+	if r.history.untouched() || r.open {
+		if err := r.requeue(ctx, reasonContext); err != nil {
+			return r.lost(ctx, err), true
+		}
+	}
+	r.open = false
+	return r.handedBack(func() error { return r.delivery.PassOn(ctx, needs) }), true
 }
 
 // holdDelay is how long a job is not offered again: RetryDelay, doubled for

@@ -14,6 +14,7 @@ import (
 const (
 	reasonShutdown     = "shutdown"
 	reasonUnsupported  = "unsupported"
+	reasonContext      = "context"
 	reasonBusy         = "busy"
 	reasonSlowConsumer = "slow_consumer"
 )
@@ -47,9 +48,11 @@ func (r *run) notSubmitted(ctx context.Context, err error) outcome {
 			return r.conclude(ctx, cause)
 		}
 		return r.releaseAfter(ctx, reasonBusy, r.w.config.RetryDelay)
-	default:
-		return r.refuse(ctx, err)
 	}
+	if result, passed := r.passOn(ctx, err); passed {
+		return result
+	}
+	return r.refuse(ctx, err)
 }
 
 // interrupted answers for a sequence that did not end by itself.

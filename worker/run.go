@@ -230,6 +230,10 @@ func (r *run) generate(ctx context.Context) outcome {
 	if err != nil {
 		return r.refuse(ctx, err)
 	}
+	// What turns out to be in the cache, or is never begun, is given back.
+	cost := task.promptTokens()
+	r.delivery.Charge(cost)
+	defer func() { r.delivery.Charge(-cost) }()
 	seed, submitted := r.seed(), time.Now()
 	defer r.dropAll() // Whatever happens below, no cells are lost.
 	if err := r.submit(ctx, task, choices, seed); err != nil {
@@ -243,6 +247,8 @@ func (r *run) generate(ctx context.Context) outcome {
 		return r.conclude(ctx, cause)
 	}
 	r.enter(phaseStarted)
+	r.delivery.Charge(-choices[0].seq.Cached())
+	cost = 0
 	started := &schemas.Started{
 		Attempt:      r.history.attempts + 1,
 		Worker:       r.w.identity.ID,

@@ -77,7 +77,7 @@ func (r *run) newTask() (*task, error) {
 		Special:     t.plan != nil && t.plan.Special,
 		Logprobs:    r.job.Logprobs,
 		TopLogprobs: r.job.TopLogprobs,
-		Class:       slices.Index(schemas.Classes(), r.delivery.Class),
+		Class:       rankOf(r.delivery.Class),
 		Logger:      r.log,
 	}
 	if t.request.Sampling, err = sampling(r.job, vocabulary); err != nil {

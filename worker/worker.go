@@ -71,7 +71,7 @@ type Worker struct {
 	ran     atomic.Bool
 	claims  atomic.Uint64 // jobs claimed so far
 	ready   chan struct{}
-	changed chan struct{} // a place may have become free; read by the claim loop
+	changed chan struct{} // a place may have become free; read by tellPlaces
 	news    chan struct{} // the status changed; read by the status loop
 	failed  chan struct{} // closed once a job met a failed engine
 	failure error         // how; to be read once failed is closed
@@ -165,7 +165,7 @@ func (w *Worker) Run(ctx context.Context) error {
 		return unlessStopped(ctx, fmt.Errorf("worker: listen for control messages: %w", err))
 	}
 	claimer, err := w.queue.NewClaimer(ctx, queue.ClaimOptions{
-		Model: w.model.Name, WorkerID: w.identity.ID, Incarnation: w.identity.Incarnation,
+		Model: w.model.Name, WorkerID: w.identity.ID, Incarnation: w.identity.Incarnation, Context: w.engine.Limits().Context,
 	})
 	if err != nil {
 		control.Close()
