@@ -55,16 +55,27 @@
 //
 // # Claims
 //
-// The claim loop alone decides when to claim: when the engine has a free
-// sequence and free cells after everything claimed before has its place, and no
-// claimed job is still on its way into the engine. A prompt's size is unknown
+// The claim loop alone decides when to claim, of each class: when the engine has a
+// free sequence and free cells after everything claimed before of no worse class
+// has its place, and none of these is still on its way into the engine. What
+// worse classes hold counts as free: the engine takes it from them, and they go on
+// later (at most 15 times each, then they keep it). A prompt's size is unknown
 // before the claim, so one job may turn out not to fit now; it then waits inside
-// the engine, heartbeating, and nothing is claimed until it has its cells.
-// There is thus at most one claimed, unstarted job without a place, of any class.
+// the engine, heartbeating, and nothing of its class or a worse one is claimed
+// until it has its cells. There is thus at most one claimed, unstarted job without
+// a place in each class.
 // A job takes as many places as it has choices; one with more of them than there
 // are places runs all the same, and its choices wait inside the engine.
 //
-// A job that this worker cannot serve goes back at once, for the server to offer
+// A job pays for its prompt in its flow's turns (queue.Delivery.Charge): for all of
+// it once its length is known, and what was in the cache is given back when it
+// starts; of several prompts that of the first.
+//
+// A job that is longer than this worker's context is passed on to a worker that can
+// hold it, if one lives. If none does it fails as context_length_exceeded; but a
+// stream that began elsewhere waits for such a worker, until its deadline.
+//
+// Any other job that this worker cannot serve goes back at once, for the server to offer
 // it again after a delay that doubles from Config.RetryDelay to MaxRetryDelay. It
 // holds no place here meanwhile and does not keep its flow from moving. One that
 // nobody takes ends at its deadline, also where only that much of it can be read.

@@ -70,7 +70,7 @@ network that you trust.`,
 		},
 	}
 	keys := append(gatewayFlags(), "nats-host", "nats-port", "nats-token-file", "no-nats-auth", "reply-prefixes",
-		"sync", "sync-interval", "data-dir", "step-timeout", "hang-timeout")
+		"sync", "sync-interval", "data-dir", "step-timeout", "hang-timeout", "steal-after")
 	addConfigFlags(cmd, slices.Concat(keys, modelFlags(), engineFlags())...)
 	addReadyFlag(cmd, &readyFile)
 	return cmd
@@ -353,7 +353,7 @@ func (s *serveProcess) workerArgs() []string {
 		"--data-dir", s.dataDir, "--drain-timeout", c.DrainTimeout.String(),
 		"--reply-prefixes", strings.Join(prefixes, ","),
 		"--default-deadline", c.DefaultDeadline.String(), "--metrics-listen", "",
-		"--step-timeout", c.StepTimeout.String(),
+		"--step-timeout", c.StepTimeout.String(), "--steal-after", c.StealAfter.String(),
 		"--log-level", c.LogLevel, "--log-format", c.LogFormat,
 	}, modelArgs(c), engineArgs(c))
 }

@@ -59,7 +59,7 @@ with 70 if the native engine failed under it: its jobs went back.`,
 		},
 	}
 	addConfigFlags(cmd, slices.Concat(brokerFlags(), modelFlags(), engineFlags(), []string{
-		"reply-prefixes", "data-dir", "default-deadline", "drain-timeout", "metrics-listen", "step-timeout",
+		"reply-prefixes", "data-dir", "default-deadline", "drain-timeout", "metrics-listen", "step-timeout", "steal-after",
 	})...)
 	cmd.Flags().BoolVar(&supervised, supervisedFlag, false,
 		"report to the parent on stdout, and exit when stdin ends (how `semantic serve` runs it)")

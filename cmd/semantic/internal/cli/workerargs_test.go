@@ -12,6 +12,38 @@ import (
 	"github.com/semantic-worker/semantic/queue/embedded"
 )
 
+// The worker of `semantic serve` leaves jobs to others as long as serve was told.
+func TestWorkerArgsStealAfter(t *testing.T) {
+	nats, err := embedded.Start(t.Context(), embedded.Options{Host: "127.0.0.1", Port: -1, StoreDir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nats.Stop()
+	for want, given := range map[time.Duration][]string{250 * time.Millisecond: nil, 3 * time.Second: {"--steal-after", "3s"}} {
+		serve := newServeCommand(&app{})
+		if err := serve.ParseFlags(given); err != nil {
+			t.Fatal(err)
+		}
+		told, err := config.Load(config.LoadOptions{Flags: serve.Flags()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		args := (&serveProcess{config: told, nats: nats}).workerArgs()
+		at := slices.Index(args, "--steal-after")
+		child := newWorkerCommand(&app{})
+		if err := child.ParseFlags(args[at : at+2]); err != nil {
+			t.Fatal(err)
+		}
+		heard, err := config.Load(config.LoadOptions{Flags: child.Flags(), Environ: []string{"SEMANTIC_STEAL_AFTER=9s"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := queueConfig(heard).StealAfter; got != want {
+			t.Errorf("%q: the worker waits for %v, want %v", given, got, want)
+		}
+	}
+}
+
 // The worker of `semantic serve` honours the reply prefixes that serve was
 // given, as they were given, and none where none were.
 func TestWorkerArgsReplyPrefixes(t *testing.T) {

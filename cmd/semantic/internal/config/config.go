@@ -34,6 +34,7 @@ type Config struct {
 	ReplyPrefixes []string      `koanf:"reply-prefixes"`
 	Sync          string        `koanf:"sync"`
 	SyncInterval  time.Duration `koanf:"sync-interval"`
+	StealAfter    time.Duration `koanf:"steal-after"`
 
 	URL string `koanf:"url"`
 

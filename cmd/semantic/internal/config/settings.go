@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/semantic-worker/semantic/engine"
+	"github.com/semantic-worker/semantic/queue"
 )
 
 // setting is one entry of the list that everything is made from. Its type is
@@ -64,6 +65,8 @@ func settings() []setting {
 			usage: "`WHEN` the queue's store is flushed to the disk: interval, or always (safe against power loss, slower)",
 			check: oneOf("interval", "always")},
 		{key: "sync-interval", preset: time.Second, usage: "`TIME` between flushes of the queue's store", check: atLeast(10 * time.Millisecond)},
+		{key: "steal-after", preset: queue.DefaultConfig().StealAfter, check: within(0, time.Minute),
+			usage: "`TIME` a request is left to the worker that has its agent's cache, while that is busy, before another takes it"},
 
 		{key: "url", preset: "", usage: "`URL` of the gateway that chat talks to (default: the one that host and port say)", check: isHTTPURL},
 
