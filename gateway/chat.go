@@ -97,9 +97,7 @@ func (g *Gateway) submission(r *http.Request, body []byte, decode decoder) (queu
 		return queue.Submission{}, f
 	}
 	job.DeadlineMS = deadline.Milliseconds()
-	if agent := r.Header.Get(headerAgent); agent != "" {
-		job.Agent = agent
-	}
+	job.Agent = agentFrom(r, job.Agent)
 	if err := job.Validate(); err != nil {
 		return queue.Submission{}, jobFailure(err)
 	}

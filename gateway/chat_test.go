@@ -305,6 +305,8 @@ func TestRequestHeadersReachTheJob(t *testing.T) {
 		{"user", `"user":"ann",`, nil, seen{schemas.Job{DeadlineMS: 600_000, Agent: "ann"}, schemas.ClassNormal, "", "local"}},
 		{"agent", `"user":"ann",`, []string{headerAgent, "bob"},
 			seen{schemas.Job{DeadlineMS: 600_000, Agent: "bob"}, schemas.ClassNormal, "", "local"}},
+		{"session", `"prompt_cache_key":"ann",`, []string{"X-Session-Id", "ses_1"},
+			seen{schemas.Job{DeadlineMS: 600_000, Agent: "ses_1"}, schemas.ClassNormal, "", "local"}},
 		{"request id", "", []string{headerRequestID, "mine-1"}, seen{schemas.Job{DeadlineMS: 600_000}, schemas.ClassNormal, "mine-1", "local"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
