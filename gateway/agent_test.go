@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
@@ -30,7 +31,7 @@ func TestAgents(t *testing.T) {
 		"codex":                     {[]string{"session-id", session, "thread-id", "t1"}, session, session + "/t1"},
 		"codex without thread":      {[]string{"session-id", session}, "", session},
 		"codex, older":              {[]string{"session_id", session}, session, session},
-		"opencode":                  {[]string{"x-session-affinity", "ses_1", "X-Session-Id", "ses_1", "x-parent-session-id", "ses_0"}, "", "ses_1"},
+		"opencode":                  {[]string{"x-session-affinity", "ses_1", "X-Session-Id", "ses_1", "x-parent-session-id", "s"}, "", "ses_1"},
 		"affinity only":             {[]string{"x-session-affinity", "ses_1"}, "ann", "ses_1"},
 		"spaces":                    {[]string{"X-Session-Id", "  ", "x-session-affinity", " a b "}, "ann", "a b"},
 		"not UTF-8":                 {[]string{"X-Session-Id", "\xff"}, "ann", "ann"},
@@ -38,7 +39,7 @@ func TestAgents(t *testing.T) {
 		"agent with control":        {[]string{"X-Claude-Code-Session-Id", session, "X-Claude-Code-Agent-Id", "\x7f"}, "", session},
 		"too long":                  {[]string{"X-Session-Id", long}, "ann", strings.Repeat("é", schemas.MaxName)},
 	} {
-		r := httptest.NewRequest("POST", "/v1/chat/completions", nil)
+		r := httptest.NewRequest(http.MethodPost, "/v1/chat/completions", nil)
 		for i := 0; i < len(c.headers); i += 2 {
 			r.Header.Set(c.headers[i], c.headers[i+1])
 		}
@@ -51,7 +52,7 @@ func TestAgents(t *testing.T) {
 // Whatever other clients send, the job can hold it.
 func TestAgentsOfClientsAreNames(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		r := httptest.NewRequest("POST", "/v1/chat/completions", nil)
+		r := httptest.NewRequest(http.MethodPost, "/v1/chat/completions", nil)
 		for _, names := range sessions() {
 			for _, name := range names {
 				if name != "" && rapid.Bool().Draw(t, "has "+name) {
