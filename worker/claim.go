@@ -49,7 +49,7 @@ func (w *Worker) place() bool {
 	}
 	w.mu.Lock()
 	for _, r := range w.runs {
-		if r.currentPhase() == phaseClaimed {
+		if r.currentPhase() == phaseClaimed || r.isAlone() {
 			w.mu.Unlock()
 			return false
 		}
@@ -86,6 +86,7 @@ func (w *Worker) take(jobs context.Context, delivery *queue.Delivery) {
 	go func() {
 		defer w.running.Done()
 		r.serve(jobs)
+		r.leave()
 		w.forget(r)
 		signal(w.changed)
 		signal(w.news)
