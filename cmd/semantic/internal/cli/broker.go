@@ -78,7 +78,7 @@ func (a *app) closeQueue(ctx context.Context, q *queue.Queue) {
 
 func queueConfig(c *config.Loaded) queue.Config {
 	qc := queue.DefaultConfig()
-	qc.ReplyPrefixes = c.ReplyPrefixes
+	qc.ReplyPrefixes, qc.InlineBytes = c.ReplyPrefixes, int64(c.InlineBytes)
 	for class := range qc.DefaultDeadline {
 		if class != "batch" {
 			qc.DefaultDeadline[class] = c.DefaultDeadline
