@@ -214,8 +214,8 @@ func TestHandBack(t *testing.T) {
 		t.Fatal(err)
 	}
 	again := claim(t, other)
-	if again.Key() != d.Key() || len(again.Log()) != 3 || again.Deaths() != 0 {
-		t.Fatalf("claimed %+v with %d events, %d deaths", again, len(again.Log()), again.Deaths())
+	if again.Key() != d.Key() || len(again.Log()) != 3 || again.Guilt().Deaths != 0 {
+		t.Fatalf("claimed %+v with %d events, %d deaths", again, len(again.Log()), again.Guilt().Deaths)
 	}
 	if waited := time.Since(begin); waited > 5*time.Second {
 		t.Errorf("handed over after %v", waited)
@@ -267,8 +267,8 @@ func TestAdopt(t *testing.T) {
 	d := claim(t, c)
 	add(t, d, started("w", "w-1", 1))
 	again := claim(t, c) // its heartbeats failed
-	if again.Key() != d.Key() || again.Deaths() != 0 {
-		t.Fatalf("claimed %+v with %d deaths", again, again.Deaths())
+	if again.Key() != d.Key() || again.Guilt().Deaths != 0 {
+		t.Fatalf("claimed %+v with %d deaths", again, again.Guilt().Deaths)
 	}
 	if err := d.Adopt(again); err != nil {
 		t.Fatal(err)

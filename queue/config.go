@@ -22,7 +22,8 @@ type Bounds struct {
 
 // Config tunes a [Queue]. Take [DefaultConfig] and change what you need; the
 // zero value is not valid. All members of a cluster should use the same values
-// of AckWait, RegistryTTL, Bounds, EventsMaxBytes, EventsMaxAge and Replicas.
+// of AckWait, RegistryTTL, Bounds, EventsMaxBytes, EventsMaxAge, MaxJobBytes,
+// InputsMaxBytes and Replicas.
 type Config struct {
 	// AckWait is how long a claimed job may go without a heartbeat before the
 	// server offers it to others; heartbeats go out every third of it. Default
@@ -72,6 +73,16 @@ type Config struct {
 	// EventsMaxAge is the life of one event: the longest permitted deadline plus
 	// the retention. Default 25 h.
 	EventsMaxAge time.Duration
+	// InlineBytes is how large a job may be to be kept in its message; a larger one
+	// goes to the object store. Default 512 KiB, at least 1 KiB, at most 4 MiB; a
+	// broker that takes only smaller messages lowers it.
+	InlineBytes int64
+	// MaxJobBytes is the largest job that Submit takes, and that is fetched from
+	// the object store. Default 64 MiB, at least InlineBytes.
+	MaxJobBytes int64
+	// InputsMaxBytes bounds the object store of large jobs; the one of those that
+	// are dead gets a quarter as much. Default 1 GiB.
+	InputsMaxBytes int64
 	// StorageHighWater is the part of a byte limit from which Submit answers
 	// ErrStorageFull, so that running jobs can finish. Default 0.85.
 	StorageHighWater float64
@@ -118,6 +129,9 @@ func DefaultConfig() Config {
 		},
 		EventsMaxBytes:   2048 * mib,
 		EventsMaxAge:     25 * time.Hour,
+		InlineBytes:      512 << 10,
+		MaxJobBytes:      64 * mib,
+		InputsMaxBytes:   1024 * mib,
 		StorageHighWater: 0.85,
 		Replicas:         1,
 		MaxConsumers:     4096,
@@ -160,6 +174,10 @@ func (c Config) Validate() error {
 			class, b.MaxJobsPerFlow, b.MaxJobs)
 	}
 	check(c.EventsMaxBytes > 0, "EventsMaxBytes is %d, want a positive number", c.EventsMaxBytes)
+	const leastInline, mostInline = 1 << 10, 4 << 20
+	check(c.InlineBytes >= leastInline && c.InlineBytes <= mostInline, "InlineBytes is %d, want %d to %d", c.InlineBytes, leastInline, mostInline)
+	check(c.MaxJobBytes >= c.InlineBytes, "MaxJobBytes is %d, less than InlineBytes, %d", c.MaxJobBytes, c.InlineBytes)
+	check(c.InputsMaxBytes > 0, "InputsMaxBytes is %d, want a positive number", c.InputsMaxBytes)
 	check(c.StorageHighWater > 0 && c.StorageHighWater <= 1, "StorageHighWater is %v, want above 0, at most 1", c.StorageHighWater)
 	check(c.Replicas == 1 || c.Replicas == 3 || c.Replicas == 5, "Replicas is %d, want 1, 3 or 5", c.Replicas)
 	check(c.MaxConsumers >= Flows, "MaxConsumers is %d, want at least %d", c.MaxConsumers, Flows)

@@ -174,9 +174,14 @@ const (
 // a bounded context. op must be safe to repeat: after a failed try it is not
 // known whether the server did it.
 func (q *Queue) retry(ctx context.Context, op func(ctx context.Context) error) error {
+	return q.retryWithin(ctx, q.config.RequestTimeout, op)
+}
+
+// retryWithin is retry where one try may take longer than a request.
+func (q *Queue) retryWithin(ctx context.Context, timeout time.Duration, op func(ctx context.Context) error) error {
 	pause := retryFirst
 	for {
-		try, cancel := q.link.attempt(ctx, q.config.RequestTimeout)
+		try, cancel := q.link.attempt(ctx, timeout)
 		err := op(try)
 		cancel()
 		switch {

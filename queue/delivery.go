@@ -45,6 +45,14 @@ type Delivery struct {
 	body    []byte
 	log     jobLog // as read at the claim
 
+	// jobMu guards what is decoded of body; held while the job is fetched.
+	jobMu   sync.Mutex
+	decoded bool
+	job     schemas.Job
+	jobErr  error
+	input   *schemas.Input // where body only stands for the job
+	whole   []byte         // the job itself then, once it is loaded
+
 	// lost is closed when the job is known to be another's.
 	lost     chan struct{}
 	lostOnce sync.Once
@@ -107,14 +115,29 @@ func (q *Queue) newDelivery(ctx context.Context, m jetstream.Msg, o ClaimOptions
 // job with this key calls Adopt on the delivery that it has.
 func (d *Delivery) Key() string { return ticketKey(d.Owner, d.JobID) }
 
-// Job decodes the body, strictly: *schemas.FieldError, or
+// Job is the job as it was published, read strictly: *schemas.FieldError, or
 // schemas.ErrNewerVersion where the job or its log was written by a newer
-// release: hand it back.
+// release: hand it back. Large jobs are to be loaded first (Load).
 func (d *Delivery) Job() (schemas.Job, error) {
 	if d.log.Newer {
 		return schemas.Job{}, fmt.Errorf("queue: log of %s: %w", d.JobID, schemas.ErrNewerVersion)
 	}
-	return schemas.DecodeJob(d.body)
+	d.jobMu.Lock()
+	defer d.jobMu.Unlock()
+	d.decode()
+	return d.job, d.jobErr
+}
+
+// Agent is the agent that the job names, also of a large job that is not loaded;
+// empty where there is none, or it cannot be read.
+func (d *Delivery) Agent() string {
+	d.jobMu.Lock()
+	defer d.jobMu.Unlock()
+	d.decode()
+	if d.input != nil {
+		return d.input.Agent
+	}
+	return d.job.Agent
 }
 
 // PeekDeadline is how long a job that this release cannot read may wait, from
@@ -136,14 +159,10 @@ func (d *Delivery) PeekDeadline() time.Duration {
 // Log returns the events read at the claim. A copy: change it freely.
 func (d *Delivery) Log() []schemas.Event { return d.log.events() }
 
-// Deaths counts the workers that died on the job by its log, as read at the
-// claim, and by the registry as it is now. Right after an outage of the broker,
-// when every entry may have run out, only incarnations that were replaced count.
-func (d *Delivery) Deaths() int {
-	return deaths(d.log.events(), func(worker, incarnation string) bool {
-		return incarnation != d.o.Incarnation && d.q.registry.dead(worker, incarnation)
-	})
-}
+// Guilt is what the job's log as read at the claim, and the registry as it is now,
+// say about workers that died on the job. Right after an outage of the broker, when
+// every entry may have run out, only incarnations that were replaced count as dead.
+func (d *Delivery) Guilt() Guilt { return guiltOf(d.log.events(), d.o.Incarnation, d.isDead) }
 
 // Charge makes the job's flow pay for tokens, of prompts that had to be computed,
 // in its turns at this claimer. What turns out not to be needed is given back by a

@@ -26,7 +26,7 @@ var (
 	// ErrStorageFull: a storage limit of the broker is reached, or so near that
 	// the rest is kept for running jobs.
 	ErrStorageFull = errors.New("queue: storage full")
-	// ErrTooLarge: the job's body is over the broker's payload limit.
+	// ErrTooLarge: the job is over Config.MaxJobBytes.
 	ErrTooLarge = errors.New("queue: job too large")
 	// ErrConflict: the job id is taken by a job with another body.
 	ErrConflict = errors.New("queue: job id in use with another body")
@@ -43,10 +43,25 @@ var (
 	ErrNoJob = errors.New("queue: no such job")
 	// ErrNoTopology: the streams do not exist yet; see Ensure.
 	ErrNoTopology = errors.New("queue: the streams do not exist yet")
+	// ErrNotDead: there is no such dead job.
+	ErrNotDead = errors.New("queue: no such dead job")
 	// ErrLogRewound: the reader knows events that the log does not have: the
 	// broker lost its last writes (see docs on durability).
 	ErrLogRewound = errors.New("queue: log rewound")
 )
+
+// InputError says that a large job is not in the object store as its message says.
+type InputError struct {
+	// Store and Object name it.
+	Store, Object string
+	// Reason is what is wrong, as it follows the name.
+	Reason string
+}
+
+// Error names the object.
+func (e *InputError) Error() string {
+	return fmt.Sprintf("the object %s of the store %s %s", e.Object, e.Store, e.Reason)
+}
 
 // TopologyError says that a stream on the server is not the one this release
 // makes. Nothing was changed.

@@ -30,7 +30,15 @@ type metrics struct {
 	junk           prometheus.Counter
 	repliesRefused prometheus.Counter
 	reconnects     prometheus.Counter
+	parked         *prometheus.CounterVec
+	replayed       prometheus.Counter
 }
+
+// Labels of semantic_queue_parked_total.
+const (
+	parkedKept = "kept"
+	parkedFull = "storage_full"
+)
 
 func newMetrics() *metrics {
 	counter := func(name, help string) prometheus.Counter {
@@ -55,6 +63,11 @@ func newMetrics() *metrics {
 		junk:           counter("junk_events_total", "Entries in logs or live feeds that are no event of their job."),
 		repliesRefused: counter("replies_refused_total", "Jobs whose reply_to is not under their owner's inbox."),
 		reconnects:     counter("reconnects_total", "Times the broker connection was restored."),
+		parked:         vector("parked_total", "Jobs given up because workers died on them, by whether there was room to keep them.", "outcome"),
+		replayed:       counter("replayed_total", "Dead jobs that were submitted again."),
+	}
+	for _, outcome := range []string{parkedKept, parkedFull} {
+		m.parked.WithLabelValues(outcome)
 	}
 	for _, class := range schemas.Classes() {
 		for _, from := range claimLabels() {
@@ -69,7 +82,7 @@ func newMetrics() *metrics {
 func (m *metrics) register(r prometheus.Registerer, more ...prometheus.Collector) (func(), error) {
 	all := append([]prometheus.Collector{
 		m.submitted, m.claims, m.redeliveries, m.doorbells, m.appends, m.appendSeconds, m.fenced, m.uncertain,
-		m.repairs, m.junk, m.repliesRefused, m.reconnects,
+		m.repairs, m.junk, m.repliesRefused, m.reconnects, m.parked, m.replayed,
 	}, more...)
 	unregister := func(n int) func() {
 		return func() {

@@ -158,7 +158,7 @@ func TestTakeBack(t *testing.T) {
 		t.Fatalf("claimed %s", again.Key())
 	}
 	// It had brought the job forward: that is no death.
-	if n := again.Deaths(); n != 0 {
+	if n := again.Guilt().Deaths; n != 0 {
 		t.Errorf("%d deaths", n)
 	}
 }

@@ -16,7 +16,14 @@ const pressureAge = time.Second
 // run can log their tokens and end. Readings are shared for a second.
 type pressure struct {
 	mu   sync.Mutex
-	read map[schemas.Class]pressureReading
+	read map[pressureOf]pressureReading
+}
+
+// pressureOf is what a reading is of: what jobs of a class need, large ones or
+// others.
+type pressureOf struct {
+	class schemas.Class
+	large bool
 }
 
 type pressureReading struct {
@@ -25,24 +32,29 @@ type pressureReading struct {
 }
 
 // check returns ErrStorageFull above the high-water mark.
-func (p *pressure) check(ctx context.Context, q *Queue, class schemas.Class) error {
+func (p *pressure) check(ctx context.Context, q *Queue, class schemas.Class, large bool) error {
+	of := pressureOf{class, large}
 	p.mu.Lock()
-	reading, ok := p.read[class]
+	reading, ok := p.read[of]
 	if ok && time.Since(reading.at) < pressureAge {
 		p.mu.Unlock()
 		return reading.err
 	}
 	// Others use the old reading while this call takes a new one.
 	if p.read == nil {
-		p.read = make(map[schemas.Class]pressureReading)
+		p.read = make(map[pressureOf]pressureReading)
 	}
-	p.read[class] = pressureReading{at: time.Now(), err: reading.err}
+	p.read[of] = pressureReading{at: time.Now(), err: reading.err}
 	p.mu.Unlock()
 
 	var full error
 	err := q.retry(ctx, func(ctx context.Context) error {
 		full = nil
-		for _, name := range []string{streamEvents, jobsStream(class)} {
+		streams := []string{streamEvents, jobsStream(class)}
+		if large {
+			streams = append(streams, objectStream(storeInputs))
+		}
+		for _, name := range streams {
 			info, err := q.streamState(ctx, name, "")
 			if err != nil {
 				return err
@@ -57,10 +69,10 @@ func (p *pressure) check(ctx context.Context, q *Queue, class schemas.Class) err
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if err != nil {
-		delete(p.read, class)
+		delete(p.read, of)
 		return err
 	}
-	p.read[class] = pressureReading{at: time.Now(), err: full}
+	p.read[of] = pressureReading{at: time.Now(), err: full}
 	return full
 }
 

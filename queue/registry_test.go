@@ -137,7 +137,7 @@ func TestRegistryExpiry(t *testing.T) {
 	// Three attempts by a, b and c: b is the claimer itself, c lives.
 	add(t, d, started("a", "a-1", 1), requeued("a", "a-1"), started("a", "a-1", 2), started("c", "c-1", 3), started("b", "b-1", 4))
 	again := claim(t, claimer(t, reader, "b"))
-	if n := again.Deaths(); n != 0 {
+	if n := again.Guilt().Deaths; n != 0 {
 		t.Fatalf("%d deaths while all live", n)
 	}
 	if err := dying.Close(t.Context()); err != nil {
@@ -145,13 +145,13 @@ func TestRegistryExpiry(t *testing.T) {
 	}
 	_ = r
 	waitWorkers(t, reader, "b b-1", "c c-1")
-	if n := again.Deaths(); n != 1 {
+	if n := again.Guilt().Deaths; n != 1 {
 		t.Errorf("%d deaths, want a's second attempt", n)
 	}
 	// Replaced is dead, too.
 	register(t, reader, status("a", "a-2", "f"))
 	waitWorkers(t, reader, "a a-2", "b b-1", "c c-1")
-	if n := again.Deaths(); n != 1 {
+	if n := again.Guilt().Deaths; n != 1 {
 		t.Errorf("%d deaths after a restart", n)
 	}
 }

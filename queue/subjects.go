@@ -18,7 +18,7 @@ import (
 //	semantic.wake.<model>.<class>.<flow>.<owner>   the doorbell: headers only
 //	semantic.events.<owner>.<job>                  a job's log
 //	semantic.reply.<owner>.<job>                   the live feed of accepted events
-//	semantic.dead.<model>.<job>                    a parked job
+//	semantic.dead.<model>.<owner>.<job>            a dead job
 //	semantic.control.<worker>                      messages to one worker
 //
 // model, owner, job and worker are slugs, class is a schemas.Class, flow has
@@ -29,8 +29,9 @@ const (
 	prefixEvents  = "semantic.events."
 	prefixReply   = "semantic.reply."
 	prefixControl = "semantic.control."
+	prefixDead    = "semantic.dead."
 
-	subjectsDead = "semantic.dead.*.*"
+	subjectsDead = "semantic.dead.*.*.*"
 )
 
 // OwnerLocal is the owner where there are no identities: a gateway without API
@@ -52,6 +53,22 @@ func EventSubject(owner, jobID string) string { return prefixEvents + Slug(owner
 
 // ReplySubject is the subject of a job's live feed.
 func ReplySubject(owner, jobID string) string { return prefixReply + Slug(owner) + "." + jobID }
+
+func deadSubject(model, owner, jobID string) string {
+	return prefixDead + Slug(model) + "." + Slug(owner) + "." + jobID
+}
+
+// parseDeadSubject reads whose dead job is under a subject; false where it is
+// under no subject of ours.
+func parseDeadSubject(subject string) (model, owner, jobID string, ok bool) {
+	token := strings.Split(strings.TrimPrefix(subject, prefixDead), ".")
+	if len(token) != 3 {
+		return "", "", "", false
+	}
+	model, errModel := Unslug(token[0])
+	owner, errOwner := Unslug(token[1])
+	return model, owner, token[2], errModel == nil && errOwner == nil && ValidJobID(token[2])
+}
 
 func controlSubject(workerID string) string { return prefixControl + Slug(workerID) }
 

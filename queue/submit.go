@@ -30,6 +30,8 @@ type Submission struct {
 	Class schemas.Class
 	// RequestID goes on every log line of the request, in every process.
 	RequestID string
+	// ReplayOf is the dead job that this one tries again; mostly none.
+	ReplayOf string
 	// Job is the body.
 	Job schemas.Job
 }
@@ -121,29 +123,32 @@ func (q *Queue) submit(ctx context.Context, s Submission) (Ticket, error) {
 	if err := q.link.health(); err != nil {
 		return Ticket{}, err
 	}
-	t, body, err := q.newTicket(s)
+	t, p, err := q.newTicket(s)
 	if err != nil {
 		return Ticket{}, err
 	}
-	ctx, cancel := context.WithTimeout(WithRequestID(ctx, s.RequestID), q.config.SubmitTimeout)
+	bound := q.config.SubmitTimeout
+	if p.large() {
+		bound += q.transferTime(int64(len(p.job)))
+	}
+	ctx, cancel := context.WithTimeout(WithRequestID(ctx, s.RequestID), bound)
 	defer cancel()
-	if err := q.pressure.check(ctx, q, s.Class); err != nil {
+	if err := q.pressure.check(ctx, q, s.Class, p.large()); err != nil {
 		return Ticket{}, err
 	}
-	hash := bodyHash(body)
-	fresh, err := q.takeID(ctx, &t, s.Job, hash)
+	fresh, err := q.takeID(ctx, &t, s, bodyHash(p.message))
 	if err != nil {
 		return Ticket{}, err
 	}
 	if !fresh {
-		publish, err := q.attach(ctx, &t, hash)
+		publish, err := q.attach(ctx, &t, s.Job, &p)
 		if err != nil || !publish {
 			return t, err
 		}
 	}
-	if err := q.publishJob(ctx, &t, s, body); err != nil {
+	if err := q.storeJob(ctx, &t, s, p); err != nil {
 		if fresh && (errors.Is(err, ErrQueueFull) || errors.Is(err, ErrStorageFull)) {
-			err = errors.Join(err, q.purgeLog(ctx, t.Owner, t.JobID))
+			err = errors.Join(err, q.forget(ctx, t, p))
 		}
 		return Ticket{}, err
 	}
@@ -151,36 +156,36 @@ func (q *Queue) submit(ctx context.Context, s Submission) (Ticket, error) {
 	return t, nil
 }
 
-func (q *Queue) newTicket(s Submission) (Ticket, []byte, error) {
+func (q *Queue) newTicket(s Submission) (Ticket, payload, error) {
 	if s.JobID == "" {
 		s.JobID = NewJobID()
 	}
 	owner, err := checkJob(s.Owner, s.JobID)
 	if err != nil {
-		return Ticket{}, nil, err
+		return Ticket{}, payload{}, err
 	}
 	if _, _, reserved := parseSequenceID(s.JobID); reserved {
-		return Ticket{}, nil, fmt.Errorf("%w: job id %q is of the form kept for jobs without one", ErrInvalid, s.JobID)
+		return Ticket{}, payload{}, fmt.Errorf("%w: job id %q is of the form kept for jobs without one", ErrInvalid, s.JobID)
 	}
 	if !slices.Contains(schemas.Classes(), s.Class) {
-		return Ticket{}, nil, fmt.Errorf("%w: class %q", ErrInvalid, s.Class)
+		return Ticket{}, payload{}, fmt.Errorf("%w: class %q", ErrInvalid, s.Class)
 	}
 	body, err := schemas.EncodeJob(s.Job)
 	if err == nil {
 		err = q.CheckDeadline(s.Job)
 	}
 	if err != nil {
-		return Ticket{}, nil, err
+		return Ticket{}, payload{}, err
 	}
-	// Some room for the headers.
-	if limit := q.nc.MaxPayload() - 4096; int64(len(body)) > limit {
-		return Ticket{}, nil, fmt.Errorf("%w: %d bytes, at most %d", ErrTooLarge, len(body), limit)
+	p, err := q.payload(s.Job, body)
+	if err != nil {
+		return Ticket{}, payload{}, err
 	}
 	flow := Flow(owner, s.Job)
 	return Ticket{
 		JobID: s.JobID, Owner: owner, Class: s.Class, Flow: flow,
 		Subject: JobSubject(s.Job.Model, s.Class, flow, owner),
-	}, body, nil
+	}, p, nil
 }
 
 // bodyHash tells two jobs apart that came under one id.
@@ -190,10 +195,12 @@ func bodyHash(body []byte) string {
 }
 
 // takeID appends the `submitted` event; false if the log has one already.
-func (q *Queue) takeID(ctx context.Context, t *Ticket, job schemas.Job, hash string) (bool, error) {
+func (q *Queue) takeID(ctx context.Context, t *Ticket, s Submission, hash string) (bool, error) {
 	data, err := schemas.EncodeEvent(schemas.Event{
 		Version: schemas.Version, Job: t.JobID, N: 1, Type: schemas.EventSubmitted, Time: time.Now(),
-		Submitted: &schemas.Submitted{BodyHash: hash, Subject: t.Subject, API: job.API, Model: job.Model},
+		Submitted: &schemas.Submitted{
+			BodyHash: hash, Subject: t.Subject, API: s.Job.API, Model: s.Job.Model, ReplayOf: s.ReplayOf,
+		},
 	})
 	if err != nil {
 		return false, err
@@ -211,16 +218,30 @@ func (q *Queue) takeID(ctx context.Context, t *Ticket, job schemas.Job, hash str
 
 // attach compares with the job that has the id, and reports whether its
 // message must be published (again): the first submitter may have died between
-// the event and the job.
-func (q *Queue) attach(ctx context.Context, t *Ticket, hash string) (publish bool, err error) {
+// the event and the job. Then the message is made as that one made it, who may
+// have had another limit of what is large.
+func (q *Queue) attach(ctx context.Context, t *Ticket, job schemas.Job, p *payload) (publish bool, err error) {
 	var l jobLog
 	if err := q.readLog(ctx, t.Owner, t.JobID, &l); err != nil {
 		return false, err
 	}
-	if len(l.Entries) == 0 || l.Entries[0].Event.Submitted == nil || l.Entries[0].Event.Submitted.BodyHash != hash {
+	if len(l.Entries) == 0 || l.Entries[0].Event.Submitted == nil {
 		return false, fmt.Errorf("%w: %s", ErrConflict, t.JobID)
 	}
 	first := l.Entries[0]
+	if hash := first.Event.Submitted.BodyHash; hash != bodyHash(p.message) {
+		other, err := referring(job, p.job)
+		if err != nil {
+			return false, err
+		}
+		if p.large() {
+			other.message = other.job
+		}
+		if hash != bodyHash(other.message) {
+			return false, fmt.Errorf("%w: %s", ErrConflict, t.JobID)
+		}
+		*p = other
+	}
 	t.Attached, t.StoredAt = true, first.Time
 	t.Subject = first.Event.Submitted.Subject
 	address, err := parseJobSubject(t.Subject)

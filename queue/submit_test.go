@@ -84,6 +84,7 @@ func TestSubmitRefusals(t *testing.T) {
 		o.Config.Bounds[schemas.ClassInteractive] = queue.Bounds{MaxJobs: 3, MaxBytes: 1 << 20, MaxJobsPerFlow: 2}
 		o.Config.Bounds[schemas.ClassBatch] = queue.Bounds{MaxJobs: 100, MaxBytes: 64 << 10, MaxJobsPerFlow: 100}
 		o.Config.StorageHighWater = 1
+		o.Config.MaxJobBytes = 8 << 20
 	})
 	agent := func(name string) schemas.Job {
 		job := body("x")

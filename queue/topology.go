@@ -20,9 +20,10 @@ import (
 //
 //	1.0  the first
 //	1.1  jobs are stored in the 16 flows only, not under any other token
+//	1.2  dead jobs are told apart by their owners
 const (
 	topologyMajor = 1
-	topologyMinor = 1
+	topologyMinor = 2
 	metaTopology  = "semantic.topology"
 )
 
@@ -35,7 +36,15 @@ const (
 	bucketAgents  = "agents"
 	bucketLeases  = "leases"
 	bucketSecrets = "secrets"
+	bucketExits   = "exits"
+
+	// Object stores: the inputs of large jobs, and those of dead ones.
+	storeInputs = "inputs"
+	storeDead   = "dead"
 )
+
+// exitsAge is how long the end of a worker's process is remembered.
+const exitsAge = 24 * time.Hour
 
 // dedupWindow is for how long the server refuses a second job with the same id
 // by itself. After it, the log's first event is the lock.
@@ -44,6 +53,8 @@ const dedupWindow = 2 * time.Minute
 func jobsStream(class schemas.Class) string { return "JOBS_" + strings.ToUpper(string(class)) }
 
 func bucketStream(bucket string) string { return "KV_" + bucket }
+
+func objectStream(store string) string { return "OBJ_" + store }
 
 func topologyVersion(major, minor int) string { return strconv.Itoa(major) + "." + strconv.Itoa(minor) }
 
@@ -89,17 +100,23 @@ func (c Config) streams() []jetstream.StreamConfig {
 		},
 		jetstream.StreamConfig{
 			Name:        streamDead,
-			Description: "semantic: parked jobs with their evidence",
+			Description: "semantic: dead jobs with their evidence",
 			Subjects:    []string{subjectsDead},
 			Discard:     jetstream.DiscardNew,
 			MaxBytes:    128 << 20,
 			AllowDirect: true,
+			// A second entry of a job takes the place of the first.
+			MaxMsgsPerSubject: 1,
 		},
 		bucket(bucketWorkers, "the live workers", c.RegistryTTL),
 		bucket(bucketModels, "every model ever announced", 0),
 		bucket(bucketAgents, "reports of agents' caches", time.Hour),
 		bucket(bucketLeases, "who leads", 30*time.Second),
 		bucket(bucketSecrets, "the deployment's secret", 0),
+		bucket(bucketExits, "how workers' processes ended", exitsAge),
+		// Removed with the jobs' logs; their age is a backstop.
+		objectStore(storeInputs, "large jobs", c.InputsMaxBytes, c.EventsMaxAge),
+		objectStore(storeDead, "large jobs that are dead", c.InputsMaxBytes/deadShare, 0),
 	)
 	for i := range list {
 		list[i].Storage = jetstream.FileStorage
@@ -131,6 +148,23 @@ func bucket(name, description string, ttl time.Duration) jetstream.StreamConfig 
 		s.SubjectDeleteMarkerTTL = max(ttl, time.Second)
 	}
 	return s
+}
+
+// deadShare: the store of large dead jobs has this part of the bound of large jobs.
+const deadShare = 4
+
+// objectStore declares an object store as the stream that it is.
+func objectStore(name, description string, maxBytes int64, maxAge time.Duration) jetstream.StreamConfig {
+	return jetstream.StreamConfig{
+		Name:        objectStream(name),
+		Description: "semantic: " + description,
+		Subjects:    []string{"$O." + name + ".C.>", "$O." + name + ".M.>"},
+		Discard:     jetstream.DiscardNew,
+		MaxBytes:    maxBytes,
+		MaxAge:      maxAge,
+		AllowRollup: true,
+		AllowDirect: true,
+	}
 }
 
 // Ensure makes the streams that are missing and checks those that exist: one

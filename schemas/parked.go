@@ -70,7 +70,7 @@ type Attempt struct {
 	// Counted is whether the job was given up for it, among others: a death
 	// after which the log did not grow.
 	Counted bool `json:"counted"`
-	// Reason is why it gave the job back.
+	// Reason is why it gave the job back, or how its engine failed.
 	Reason string `json:"reason,omitempty"`
 	// Exit is how the process ended; left out where nobody told, as of a worker
 	// without a supervisor.

@@ -59,7 +59,7 @@ func (w *Worker) place(class schemas.Class) bool {
 	}
 	w.mu.Lock()
 	for _, r := range w.runs {
-		if rankOf(r.delivery.Class) <= rankOf(class) && r.currentPhase() == phaseClaimed {
+		if r.isAlone() || rankOf(r.delivery.Class) <= rankOf(class) && r.currentPhase() == phaseClaimed {
 			w.mu.Unlock()
 			return false
 		}
@@ -99,6 +99,7 @@ func (w *Worker) take(jobs context.Context, delivery *queue.Delivery) {
 	go func() {
 		defer w.running.Done()
 		r.serve(jobs)
+		r.leave()
 		w.forget(r)
 		signal(w.changed)
 		signal(w.news)

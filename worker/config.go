@@ -27,10 +27,15 @@ type Config struct {
 	// MaxRetryDelay bounds the doubling; at least RetryDelay. A worker that can
 	// serve the job may find it that much later. Default 1 min.
 	MaxRetryDelay time.Duration
-	// MaxDeaths is how many workers may die on a job before it fails as
-	// worker_lost; at least 1. Default 3. A death before the job's first start
-	// is not counted if it is the first.
-	MaxDeaths int
+	// MaxAttempts is how many workers may die on a job, one of them alone with it,
+	// before it is given up (queue.Guilt.Condemned has the whole rule); at least 1.
+	// Default 3. A death before the job's first start is not counted if it is the
+	// first.
+	MaxAttempts int
+	// IsolationWait is how long a job that is suspected of a worker's death waits
+	// for the others on this worker to end; then they are handed back, and it runs
+	// alone. Positive. Default 10 s.
+	IsolationWait time.Duration
 }
 
 // DefaultConfig returns the defaults named at the fields.
@@ -41,7 +46,8 @@ func DefaultConfig() Config {
 		StatusInterval: 2 * time.Second,
 		RetryDelay:     time.Second,
 		MaxRetryDelay:  time.Minute,
-		MaxDeaths:      3,
+		MaxAttempts:    3,
+		IsolationWait:  10 * time.Second,
 	}
 }
 
@@ -58,6 +64,7 @@ func (c Config) Validate() error {
 		{"FlushTimeout", c.FlushTimeout},
 		{"StatusInterval", c.StatusInterval},
 		{"RetryDelay", c.RetryDelay},
+		{"IsolationWait", c.IsolationWait},
 	} {
 		if field.value <= 0 {
 			return fmt.Errorf("%w: %s is %v, want more than 0", ErrConfig, field.name, field.value)
@@ -66,8 +73,8 @@ func (c Config) Validate() error {
 	if c.MaxRetryDelay < c.RetryDelay {
 		return fmt.Errorf("%w: MaxRetryDelay is %v, want RetryDelay, %v, or more", ErrConfig, c.MaxRetryDelay, c.RetryDelay)
 	}
-	if c.MaxDeaths < 1 {
-		return fmt.Errorf("%w: MaxDeaths is %d, want 1 or more", ErrConfig, c.MaxDeaths)
+	if c.MaxAttempts < 1 {
+		return fmt.Errorf("%w: MaxAttempts is %d, want 1 or more", ErrConfig, c.MaxAttempts)
 	}
 	return nil
 }

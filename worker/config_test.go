@@ -18,7 +18,8 @@ func TestConfigNamesTheFieldOutOfRange(t *testing.T) {
 		"StatusInterval": func(c *worker.Config) { c.StatusInterval = 0 },
 		"RetryDelay":     func(c *worker.Config) { c.RetryDelay = -1 },
 		"MaxRetryDelay":  func(c *worker.Config) { c.MaxRetryDelay = c.RetryDelay - 1 },
-		"MaxDeaths":      func(c *worker.Config) { c.MaxDeaths = 0 },
+		"MaxAttempts":    func(c *worker.Config) { c.MaxAttempts = 0 },
+		"IsolationWait":  func(c *worker.Config) { c.IsolationWait = 0 },
 	} {
 		config := worker.DefaultConfig()
 		change(&config)

@@ -35,6 +35,7 @@ type metrics struct {
 	jobs       *prometheus.CounterVec
 	resumed    *prometheus.CounterVec
 	adopted    *prometheus.CounterVec
+	isolated   *prometheus.CounterVec
 	firstToken *prometheus.HistogramVec
 	collectors []prometheus.Collector
 	registerer prometheus.Registerer
@@ -59,6 +60,11 @@ func newMetrics(r prometheus.Registerer, model string, agents func() float64) (*
 			Help:        "Running jobs that were offered again and kept running.",
 			ConstLabels: labels,
 		}, []string{"class"}),
+		isolated: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name:        "semantic_worker_isolated_total",
+			Help:        "Jobs that ran alone because a worker may have died on them.",
+			ConstLabels: labels,
+		}, []string{"class"}),
 		firstToken: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name:        "semantic_worker_first_token_seconds",
 			Help:        "From the storing of the job to its first token in the log. Resumed streams are not counted.",
@@ -68,7 +74,7 @@ func newMetrics(r prometheus.Registerer, model string, agents func() float64) (*
 		registerer: r,
 	}
 	m.collectors = []prometheus.Collector{
-		m.jobs, m.resumed, m.adopted, m.firstToken,
+		m.jobs, m.resumed, m.adopted, m.isolated, m.firstToken,
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name:        "semantic_agents_active",
 			Help:        "Distinct agents (owner and agent, or owner and flow where the job names none) with a job on this worker.",

@@ -17,6 +17,7 @@ const (
 	reasonContext      = "context"
 	reasonBusy         = "busy"
 	reasonSlowConsumer = "slow_consumer"
+	reasonIsolation    = "isolation"
 )
 
 // end appends the terminal event and acknowledges the job.
@@ -76,8 +77,8 @@ func (r *run) interrupted(ctx context.Context, err error) outcome {
 		// As a death of the process, which the worker's end makes of it: the
 		// started event stays without a requeued one.
 		r.w.engineFailed(err)
-		if r.delivery.Deaths()+1 >= r.w.config.MaxDeaths {
-			return r.refuse(ctx, err)
+		if r.delivery.Guilt().With(r.isolated, r.emitted).Condemned(r.w.config.MaxAttempts) {
+			return r.giveUp(ctx, schemas.CodeEngineFailed, err.Error())
 		}
 		r.log.Error("the engine failed under the job", keyError, err)
 		return r.handBack(ctx)
@@ -98,6 +99,8 @@ func (r *run) conclude(ctx context.Context, cause error) outcome {
 		}})
 	case errors.Is(cause, errDeadline):
 		return r.expire(ctx)
+	case errors.Is(cause, errMakeRoom):
+		return r.release(ctx, reasonIsolation)
 	}
 	return r.release(ctx, reasonShutdown)
 }
@@ -135,6 +138,7 @@ func (r *run) takeBack(ctx context.Context, reason string) error {
 func (r *run) requeue(ctx context.Context, reason string) error {
 	return r.delivery.Append(ctx, schemas.Event{Type: schemas.EventRequeued, Requeued: &schemas.Requeued{
 		Worker: r.w.identity.ID, Incarnation: r.w.identity.Incarnation, Reason: reason,
+		Alone: r.isolated && reason == schemas.ReasonPreparing,
 	}})
 }
 

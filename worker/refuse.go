@@ -7,6 +7,7 @@ import (
 
 	"github.com/semantic-worker/semantic/engine"
 	"github.com/semantic-worker/semantic/engine/chat"
+	"github.com/semantic-worker/semantic/queue"
 	"github.com/semantic-worker/semantic/schemas"
 )
 
@@ -36,6 +37,7 @@ func (r *run) refuse(ctx context.Context, err error) outcome {
 		template    *chat.TemplateError
 		unsupported *chat.UnsupportedError
 		length      *lengthError
+		input       *queue.InputError
 	)
 	if errors.As(err, &unsupported) {
 		err = unsupportedField(unsupported)
@@ -44,6 +46,8 @@ func (r *run) refuse(ctx context.Context, err error) outcome {
 	switch {
 	case errors.As(err, &field):
 		failed.Code, failed.Param = field.Code, field.Field
+	case errors.As(err, &input):
+		failed.Code = schemas.CodeInputLost
 	case errors.As(err, &template):
 		failed.Code, failed.Param = schemas.CodeTemplateFailed, "messages"
 	case errors.As(err, &length):

@@ -22,6 +22,7 @@ type mortal struct {
 	template    *chat.Template
 	fingerprint string
 	incarnation string
+	alone       bool // what it says at a start
 }
 
 func (h *house) mortal(incarnation string) *mortal {
@@ -59,6 +60,7 @@ func (m *mortal) start(d *queue.Delivery, attempt int, seed int64) {
 	requireNoError(m.h.t, err)
 	m.append(d, schemas.Event{Type: schemas.EventStarted, Started: &schemas.Started{
 		Attempt: attempt, Worker: "mortal", Incarnation: m.incarnation, Fingerprint: m.fingerprint, Seed: seed, PromptTokens: len(prompt),
+		Alone: m.alone,
 	}})
 }
 
@@ -156,7 +158,8 @@ func TestResumeInsideAStopString(t *testing.T) {
 	}
 }
 
-// Three deaths that brought nothing forward; one that did is not among them.
+// Three deaths that brought nothing forward, the last two of them alone; one that
+// did is not among them.
 func TestThreeDeathsAreEnough(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
@@ -166,6 +169,7 @@ func TestThreeDeathsAreEnough(t *testing.T) {
 	for i := range 4 {
 		m := h.mortal(fmt.Sprintf("dead-%d", i))
 		d := m.claim()
+		m.alone = i > 1
 		m.start(d, i+1, 1)
 		if i == 0 {
 			m.emit(d, nil, nil, tokens[:2])
@@ -174,7 +178,8 @@ func TestThreeDeathsAreEnough(t *testing.T) {
 	w := h.start()
 	r := h.result(ticket)
 	failed := r.failed(schemas.CodeWorkerLost)
-	if !strings.Contains(failed.Message, "3 workers") || failed.Usage == nil || failed.Usage.CompletionTokens != 2 {
+	if failed.Message != "4 workers died while they ran this job: mortal (4 times). 2 of them had no other job. It is not tried again; "+
+		"`semantic dead show "+ticket.JobID+"` has the evidence." || failed.Usage == nil || failed.Usage.CompletionTokens != 2 {
 		t.Errorf("failed %+v", failed)
 	}
 	if w.engine.Snapshot().Steps != 0 {

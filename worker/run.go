@@ -46,8 +46,14 @@ type run struct {
 	open     bool          // the log says that this worker has the job; a death would be counted
 	emitted  bool          // whether this attempt appended a token
 	quiet    bool          // no line about this claim's end
+	isolated bool          // this attempt began alone, as a suspect's
+
+	// out is closed once the engine has the job no more, and never will.
+	out chan struct{}
 
 	mu      sync.Mutex // guards the rest; taken after Worker.mu
+	gone    bool       // whether out is closed
+	alone   bool       // nothing is to be claimed beside it
 	phase   phase
 	cause   error              // why it is stopped; the first cause stays
 	stopped chan struct{}      // closed with cause
@@ -56,8 +62,8 @@ type run struct {
 
 func newRun(w *Worker, d *queue.Delivery) *run {
 	agent := fmt.Sprintf("%s/%02d", d.Owner, d.Flow)
-	if job, err := d.Job(); err == nil && job.Agent != "" {
-		agent = d.Owner + "/" + job.Agent
+	if name := d.Agent(); name != "" {
+		agent = d.Owner + "/" + name
 	}
 	return &run{
 		w:        w,
@@ -66,6 +72,7 @@ func newRun(w *Worker, d *queue.Delivery) *run {
 		number:   w.claims.Add(1),
 		claimed:  time.Now(),
 		agent:    agent,
+		out:      make(chan struct{}),
 		stopped:  make(chan struct{}),
 	}
 }
@@ -121,6 +128,9 @@ func (r *run) enter(p phase) {
 	r.mu.Lock()
 	r.phase = p
 	r.mu.Unlock()
+	if p == phaseEnding {
+		r.leave()
+	}
 	signal(r.w.changed)
 }
 
@@ -148,8 +158,16 @@ func (r *run) serve(ctx context.Context) {
 
 // handle is the state machine of the package comment.
 func (r *run) handle(ctx context.Context) outcome {
+	r.history = readHistory(r.delivery.Log())
+	var lost error
+	if !r.history.ended {
+		lost = r.delivery.Load(ctx)
+	}
 	job, bad := r.delivery.Job()
-	r.job, r.history = job, readHistory(r.delivery.Log())
+	if lost != nil {
+		bad = lost
+	}
+	r.job = job
 	r.deadline = r.w.queue.Deadline(job, r.delivery.Class)
 	if usage := r.history.usage(); usage != nil {
 		r.usage = *usage
@@ -160,6 +178,9 @@ func (r *run) handle(ctx context.Context) outcome {
 	}
 	if r.history.ended {
 		return r.acknowledge(ctx, outcomeEnded)
+	}
+	if errors.Is(bad, queue.ErrUnavailable) {
+		return outcomeAbandoned // the worker's end came first
 	}
 	if errors.Is(bad, schemas.ErrNewerVersion) {
 		r.deadline = r.delivery.PeekDeadline()
@@ -174,12 +195,9 @@ func (r *run) handle(ctx context.Context) outcome {
 	timer := time.AfterFunc(left, func() { r.stop(errDeadline) })
 	defer timer.Stop()
 
-	if deaths := r.delivery.Deaths(); deaths >= r.w.config.MaxDeaths {
-		return r.end(ctx, outcomeFailed, schemas.Event{Type: schemas.EventFailed, Failed: &schemas.Failed{
-			Code:    schemas.CodeWorkerLost,
-			Message: fmt.Sprintf("%d workers died while they ran this job; it is not tried again", deaths),
-			Usage:   r.partialUsage(),
-		}})
+	guilt := r.delivery.Guilt()
+	if guilt.Condemned(r.w.config.MaxAttempts) {
+		return r.giveUp(ctx, schemas.CodeWorkerLost, "")
 	}
 	if unfit != nil {
 		return r.hold(ctx, unfit)
@@ -191,6 +209,12 @@ func (r *run) handle(ctx context.Context) outcome {
 		// Without a word in the log, where it would take back what this worker's
 		// death on the same job counts.
 		return r.handBack(ctx)
+	}
+	if guilt.Suspect {
+		r.isolate()
+		if cause := r.stopCause(); cause != nil {
+			return r.conclude(ctx, cause)
+		}
 	}
 	return r.generate(ctx)
 }
@@ -256,6 +280,7 @@ func (r *run) generate(ctx context.Context) outcome {
 		Fingerprint:  r.w.model.Fingerprint,
 		Seed:         seed,
 		PromptTokens: task.promptTokens(),
+		Alone:        r.isolated,
 	}
 	if err := r.delivery.Append(ctx, schemas.Event{Type: schemas.EventStarted, Started: started}); err != nil {
 		return r.lost(ctx, err)
@@ -274,7 +299,7 @@ func (r *run) generate(ctx context.Context) outcome {
 // begins with it: what comes before the start may be what killed the workers
 // before. The first delivery of a job goes without.
 func (r *run) prepare(ctx context.Context) error {
-	if r.delivery.Deliveries < 2 {
+	if r.delivery.Deliveries < 2 && !r.isolated {
 		return nil
 	}
 	r.open = true

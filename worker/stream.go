@@ -90,6 +90,7 @@ func (r *run) logged(tokens int) {
 		r.w.metrics.observeFirstToken(r.delivery.Class, time.Since(r.delivery.StoredAt))
 	}
 	r.emitted = true
+	r.together()
 }
 
 // done appends the end of an answer given in full: the end of the choice that

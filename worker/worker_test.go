@@ -404,7 +404,7 @@ func TestNewRefusesIncompleteOptions(t *testing.T) {
 		"Engine":       func(o *worker.Options) { o.Engine = nil },
 		"Template":     func(o *worker.Options) { o.Template = nil },
 		"Identity":     func(o *worker.Options) { o.Identity.Incarnation = "" },
-		"FlushTimeout": func(o *worker.Options) { o.Config = worker.Config{MaxDeaths: 1} },
+		"FlushTimeout": func(o *worker.Options) { o.Config = worker.Config{MaxAttempts: 1} },
 	} {
 		o := whole
 		change(&o)

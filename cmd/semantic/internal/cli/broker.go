@@ -78,7 +78,7 @@ func (a *app) closeQueue(ctx context.Context, q *queue.Queue) {
 
 func queueConfig(c *config.Loaded) queue.Config {
 	qc := queue.DefaultConfig()
-	qc.ReplyPrefixes, qc.StealAfter = c.ReplyPrefixes, c.StealAfter
+	qc.ReplyPrefixes, qc.StealAfter, qc.InlineBytes = c.ReplyPrefixes, c.StealAfter, int64(c.InlineBytes)
 	for class := range qc.DefaultDeadline {
 		if class != "batch" {
 			qc.DefaultDeadline[class] = c.DefaultDeadline

@@ -27,6 +27,7 @@ func gatewayFlags() []string {
 	return []string{
 		"host", "port", "allow-remote", "api-key-file", "no-auth", "tls-cert", "tls-key", "unknown-fields",
 		"aliases", "allowed-hosts", "allowed-origins", "default-deadline", "drain-timeout",
+		"max-body", "inline-bytes",
 	}
 }
 
@@ -162,6 +163,7 @@ func (f *front) serve(ctx context.Context, q *queue.Queue, r prometheus.Register
 		gc.Aliases = append(gc.Aliases, gateway.Alias{Pattern: alias.Pattern, Model: alias.Model})
 	}
 	gc.DefaultDeadline = f.config.DefaultDeadline
+	gc.MaxBodyBytes = int64(f.config.MaxBody)
 	gc.Release = f.app.Release
 	var err error
 	f.gateway, err = gateway.New(gateway.Options{

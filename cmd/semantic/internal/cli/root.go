@@ -200,7 +200,7 @@ type commandGroup struct {
 func commandGroups(a *app) []commandGroup {
 	return []commandGroup{
 		{"Run:", []*cobra.Command{newServeCommand(a), newGatewayCommand(a), newWorkerCommand(a)}},
-		{"Ask:", []*cobra.Command{newChatCommand(a), newSubmitCommand(a), newJobCommand(a), newSchemaCommand(a)}},
+		{"Ask:", []*cobra.Command{newChatCommand(a), newSubmitCommand(a), newJobCommand(a), newDeadCommand(a), newSchemaCommand(a)}},
 		{"Operate:", []*cobra.Command{newNATSCommand(a)}},
 		{"This machine:", []*cobra.Command{
 			newDoctorCommand(a), newModelCommand(a), newRuntimeCommand(a), newConfigCommand(a),

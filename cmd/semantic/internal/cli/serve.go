@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -23,8 +24,9 @@ import (
 )
 
 const (
-	// queueDepthMetric is about the broker, whoever asks.
+	// These are about the broker, whoever asks.
 	queueDepthMetric = "semantic_request_queue_depth"
+	deadMetric       = "semantic_queue_dead"
 	// handoverGrace is what streams get to read the last events of a worker
 	// that is gone, before they are told that the server restarts.
 	handoverGrace = time.Second
@@ -70,7 +72,7 @@ network that you trust.`,
 		},
 	}
 	keys := append(gatewayFlags(), "nats-host", "nats-port", "nats-token-file", "no-nats-auth", "reply-prefixes",
-		"sync", "sync-interval", "data-dir", "step-timeout", "hang-timeout", "steal-after")
+		"sync", "sync-interval", "data-dir", "step-timeout", "hang-timeout", "steal-after", "max-attempts")
 	addConfigFlags(cmd, slices.Concat(keys, modelFlags(), engineFlags())...)
 	addReadyFlag(cmd, &readyFile)
 	return cmd
@@ -95,9 +97,11 @@ type serveProcess struct {
 	metrics  *telemetry.Child
 	// workerID is the worker's, once it was ready; safe for concurrent use.
 	workerID atomic.Pointer[string]
-	// metricsAddr and announced belong to the goroutine of onMessage.
+	// metricsAddr, announced and ready, the status of the worker that runs once it
+	// was ready, belong to onMessage and onExit, of which one runs at a time.
 	metricsAddr string
 	announced   bool
+	ready       *schemas.WorkerStatus
 }
 
 func (s *serveProcess) run(ctx context.Context) error {
@@ -185,7 +189,7 @@ func (s *serveProcess) start(ctx context.Context) error {
 	}
 	s.down.add("leave NATS", closeBound, s.queue.Close)
 	s.metrics = telemetry.NewChild()
-	if err := s.front.serve(ctx, s.queue, registry, telemetry.WithChild(registry, s.metrics, queueDepthMetric), expect); err != nil {
+	if err := s.front.serve(ctx, s.queue, registry, telemetry.WithChild(registry, s.metrics, queueDepthMetric, deadMetric), expect); err != nil {
 		return err
 	}
 	// However the run ends: streams hear of the stop before the queue leaves
@@ -224,7 +228,7 @@ func (s *serveProcess) supervise(ctx context.Context) error {
 	sc.HangTimeout = s.config.HangTimeout
 	child, err := supervisor.New(supervisor.Options{
 		Name: "worker", Path: self, Args: s.workerArgs(), Env: s.app.childEnviron(), Stderr: s.app.Err, Logger: s.app.Log,
-		Registerer: s.registry, OnMessage: s.onMessage, OnExit: func() { s.metrics.Set("", "", "") }, Config: sc,
+		Registerer: s.registry, OnMessage: s.onMessage, OnExit: func(e supervisor.Exit) { s.onExit(ctx, e) }, Config: sc,
 	})
 	if err != nil {
 		return err
@@ -353,7 +357,7 @@ func (s *serveProcess) workerArgs() []string {
 		"--data-dir", s.dataDir, "--drain-timeout", c.DrainTimeout.String(),
 		"--reply-prefixes", strings.Join(prefixes, ","),
 		"--default-deadline", c.DefaultDeadline.String(), "--metrics-listen", "",
-		"--step-timeout", c.StepTimeout.String(), "--steal-after", c.StealAfter.String(),
+		"--step-timeout", c.StepTimeout.String(), "--steal-after", c.StealAfter.String(), "--max-attempts", strconv.Itoa(c.MaxAttempts),
 		"--log-level", c.LogLevel, "--log-format", c.LogFormat,
 	}, modelArgs(c), engineArgs(c))
 }
@@ -375,6 +379,7 @@ func (s *serveProcess) onMessage(m supervisor.Message) {
 		}
 		s.metrics.Set(m.Metrics, "worker", id)
 	case m.Ready != nil:
+		s.ready = m.Ready
 		s.workerID.Store(&m.Ready.ID)
 		s.metrics.Set(s.metricsAddr, "worker", m.Ready.ID)
 		if s.announced {
@@ -385,6 +390,29 @@ func (s *serveProcess) onMessage(m supervisor.Message) {
 		s.announce(m.Ready)
 	case m.Failed != nil && s.announced: // else the command ends with it
 		s.app.Log.Error("worker failed", "error", m.Failed.Message)
+	}
+}
+
+// reportBound is how long the queue may take to note how a worker ended.
+const reportBound = 2 * time.Second
+
+// onExit hears how the worker child ended. Unless it stopped in order, the queue is
+// told, for the evidence of jobs that died with it.
+func (s *serveProcess) onExit(ctx context.Context, e supervisor.Exit) {
+	s.metrics.Set("", "", "")
+	worker := s.ready
+	s.ready = nil
+	if worker == nil || e.Code == exitOK {
+		return
+	}
+	exit := schemas.Exit{Status: e.Status, Code: e.Code, Hung: e.Hung, Time: time.Now()}
+	if e.Failure != nil {
+		exit.Failure = e.Failure.Message
+	}
+	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), reportBound)
+	defer cancel()
+	if err := s.queue.ReportExit(bounded, worker.ID, worker.Incarnation, exit); err != nil {
+		s.app.Log.Warn("how the worker ended is not kept in the queue", "error", err)
 	}
 }
 

@@ -59,7 +59,7 @@ with 70 if the native engine failed under it: its jobs went back.`,
 		},
 	}
 	addConfigFlags(cmd, slices.Concat(brokerFlags(), modelFlags(), engineFlags(), []string{
-		"reply-prefixes", "data-dir", "default-deadline", "drain-timeout", "metrics-listen", "step-timeout", "steal-after",
+		"reply-prefixes", "data-dir", "default-deadline", "drain-timeout", "metrics-listen", "step-timeout", "steal-after", "max-attempts",
 	})...)
 	cmd.Flags().BoolVar(&supervised, supervisedFlag, false,
 		"report to the parent on stdout, and exit when stdin ends (how `semantic serve` runs it)")
@@ -197,7 +197,7 @@ func (w *workerProcess) run(ctx context.Context) error {
 	down.add("stop watching the steps", time.Second, watchSteps(ctx, a.Log, e, c.StepTimeout))
 
 	wc := worker.DefaultConfig()
-	wc.DrainTimeout = c.DrainTimeout
+	wc.DrainTimeout, wc.MaxAttempts = c.DrainTimeout, c.MaxAttempts
 	one, err := worker.New(worker.Options{
 		Queue: q, Engine: e, Template: template, Logger: a.Log, Registerer: registry, Config: wc,
 		Identity: worker.Identity{ID: place.id, Incarnation: randomHex(8), Host: hostName(), Release: a.Release},

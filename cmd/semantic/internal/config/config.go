@@ -23,6 +23,8 @@ type Config struct {
 	AllowedOrigins  []string      `koanf:"allowed-origins"`
 	DefaultDeadline time.Duration `koanf:"default-deadline"`
 	DrainTimeout    time.Duration `koanf:"drain-timeout"`
+	MaxBody         int           `koanf:"max-body"`
+	InlineBytes     int           `koanf:"inline-bytes"`
 
 	NATS          string        `koanf:"nats"`
 	NATSHost      string        `koanf:"nats-host"`
@@ -56,6 +58,7 @@ type Config struct {
 
 	MetricsListen string        `koanf:"metrics-listen"`
 	StepTimeout   time.Duration `koanf:"step-timeout"`
+	MaxAttempts   int           `koanf:"max-attempts"`
 	HangTimeout   time.Duration `koanf:"hang-timeout"`
 }
 

@@ -23,6 +23,9 @@ type setting struct {
 	check func(value any) error
 }
 
+// maxJob is the largest job that the queue takes.
+const maxJob = 64 << 20
+
 // settings are all settings, in the order of `config show`.
 func settings() []setting {
 	steps := engine.DefaultConfig()
@@ -50,6 +53,9 @@ func settings() []setting {
 			check: within(time.Second, 24*time.Hour)},
 		{key: "drain-timeout", preset: 30 * time.Second, usage: "`TIME` running requests get at the stop before they are handed back",
 			check: atLeast(0)},
+		{key: "max-body", preset: 4 << 20, usage: "most `BYTES` of an HTTP request's body", check: between(1, maxJob)},
+		{key: "inline-bytes", preset: int(queue.DefaultConfig().InlineBytes), check: between(1<<10, 4<<20),
+			usage: "most `BYTES` of a job that waits in the queue itself; a larger one waits in the object store"},
 
 		{key: "nats", preset: "nats://127.0.0.1:4222", usage: "`URL` of the NATS server", check: isNATSURL},
 		{key: "nats-host", preset: "127.0.0.1", usage: "`ADDRESS` that the embedded NATS server listens on", check: isHost},
@@ -98,6 +104,8 @@ func settings() []setting {
 		{key: "metrics-listen", preset: "", usage: "`ADDRESS:PORT` where the worker serves /metrics; empty serves none", check: isListen},
 		{key: "step-timeout", preset: 5 * time.Minute,
 			usage: "`TIME` one step of the model may take before the worker ends itself as hung; 0 is never", check: zeroOrAtLeast(leastWatch)},
+		{key: "max-attempts", preset: 3, check: between(1, 100),
+			usage: "how many `WORKERS` may die on a request before it is given up (see `semantic dead`)"},
 		{key: "hang-timeout", preset: 30 * time.Second,
 			usage: "`TIME` the worker process may be without a sign of life before it is killed and started again; 0 is never",
 			check: zeroOrAtLeast(leastWatch)},

@@ -36,15 +36,27 @@ type Options struct {
 	// OnMessage is called for each message of the child but the answers to pings,
 	// one at a time and in order; nil ignores them.
 	OnMessage func(Message)
-	// OnExit is called after each end of a child, before it is started again;
-	// nil ignores them.
-	OnExit func()
+	// OnExit is called after each end of a child, and after the last of its
+	// messages, before it is started again; nil ignores them.
+	OnExit func(Exit)
 	// Logger gets starts and ends; nil means none.
 	Logger *slog.Logger
 	// Registerer gets the metrics; nil means none.
 	Registerer prometheus.Registerer
 	// Config has the times; the zero value means DefaultConfig.
 	Config Config
+}
+
+// Exit is how a child ended.
+type Exit struct {
+	// Status is the operating system's word for it, like "exit status 2" or
+	// "signal: segmentation fault"; Code the exit code, -1 after a signal.
+	Status string
+	Code   int
+	// Hung is whether it was killed because it answered no ping.
+	Hung bool
+	// Failure is what the child said of it, if it did.
+	Failure *Failure
 }
 
 // Supervisor runs a child process over and over. Make it with [New].
@@ -180,7 +192,7 @@ func (s *Supervisor) runOnce(ctx context.Context) (ending, error) {
 		end.readyFor = max(time.Since(listener.readyAt), 1)
 	}
 	if s.o.OnExit != nil {
-		s.o.OnExit()
+		s.o.OnExit(Exit{Status: end.status, Code: end.code, Hung: end.hung, Failure: end.failure})
 	}
 	return end, nil
 }
