@@ -43,6 +43,9 @@ var (
 	ErrNoJob = errors.New("queue: no such job")
 	// ErrNoTopology: the streams do not exist yet; see Ensure.
 	ErrNoTopology = errors.New("queue: the streams do not exist yet")
+	// ErrSilent: the worker did not answer. It may be gone, hang, sleep, or be of a
+	// release that does not know the question.
+	ErrSilent = errors.New("queue: the worker does not answer")
 	// ErrLogRewound: the reader knows events that the log does not have: the
 	// broker lost its last writes (see docs on durability).
 	ErrLogRewound = errors.New("queue: log rewound")
