@@ -58,8 +58,10 @@ type getRequest struct {
 	Sequence uint64 `json:"seq,omitempty"`
 	LastFor  string `json:"last_by_subj,omitempty"`
 	NextFor  string `json:"next_by_subj,omitempty"`
-	Batch    int    `json:"batch,omitempty"`
-	MaxBytes int    `json:"max_bytes,omitempty"`
+	// MultiLast asks for the last message of each subject; directGet only.
+	MultiLast []string `json:"multi_last,omitempty"`
+	Batch     int      `json:"batch,omitempty"`
+	MaxBytes  int      `json:"max_bytes,omitempty"`
 }
 
 // leaderGet reads one message from the stream's leader. nats.go's own GetMsg
@@ -117,7 +119,16 @@ const (
 func (q *Queue) directBatch(
 	ctx context.Context, stream, subject string, from uint64, visit func(storedMessage) bool,
 ) (next uint64, more bool, err error) {
-	body, err := json.Marshal(getRequest{Sequence: from, NextFor: subject, Batch: batchMessages, MaxBytes: batchBytes})
+	return q.directGet(ctx, stream, getRequest{Sequence: from, NextFor: subject, Batch: batchMessages, MaxBytes: batchBytes}, visit)
+}
+
+// directGet is a read with several messages for an answer; what it returns is
+// that of directBatch.
+func (q *Queue) directGet(
+	ctx context.Context, stream string, r getRequest, visit func(storedMessage) bool,
+) (next uint64, more bool, err error) {
+	from := r.Sequence
+	body, err := json.Marshal(r)
 	if err != nil {
 		return from, false, fmt.Errorf("queue: %w", err)
 	}
@@ -199,6 +210,9 @@ func (q *Queue) stream(ctx context.Context, name string) (jetstream.Stream, erro
 		return s.(jetstream.Stream), nil //nolint:forcetypeassert // only this function stores
 	}
 	s, err := q.js.Stream(ctx, name)
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		return nil, fmt.Errorf("%w: %s: %w", ErrNoTopology, name, err)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("queue: stream %s: %w", name, err)
 	}

@@ -5,13 +5,23 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"strings"
 	"sync"
 
 	"github.com/nats-io/nats.go"
 )
 
-// ControlCancel is the kind of a control message that ends one job.
-const ControlCancel = "cancel"
+// The kinds of control messages.
+const (
+	// ControlCancel ends one job.
+	ControlCancel = "cancel"
+	// ControlReport asks for a [WorkerReport].
+	ControlReport = "report"
+	// ControlDrain makes the worker take no more jobs, hand over those that do not
+	// end in time, and exit. It is answered with a [WorkerReport] at once, and with
+	// another that has its Drained at the end.
+	ControlDrain = "drain"
+)
 
 // ReasonDeadline is the reason of a cancel message whose sender writes
 // `expired`: the worker ends the job the same way, or leaves it.
@@ -22,11 +32,18 @@ const ReasonDeadline = "deadline"
 type ControlMessage struct {
 	// Kind says what to do. A worker ignores kinds that it does not know.
 	Kind string `json:"kind"`
-	// Owner and JobID name the job.
-	Owner string `json:"owner"`
-	JobID string `json:"job"`
-	// Reason is why: "client_disconnected", "requested", or ReasonDeadline.
+	// Owner and JobID name the job of a cancel.
+	Owner string `json:"owner,omitempty"`
+	JobID string `json:"job,omitempty"`
+	// Reason is why a job is cancelled: "client_disconnected", "requested", or
+	// ReasonDeadline.
 	Reason string `json:"reason,omitempty"`
+	// TimeoutMS is how long running jobs get in a drain, in milliseconds; nil means
+	// what the worker gives them when it stops.
+	TimeoutMS *int64 `json:"timeout_ms,omitempty"`
+
+	// reply is where the sender waits for an answer; empty if it wants none.
+	reply string
 }
 
 // controlBuffer is how many messages wait for the worker; more are dropped, and
@@ -68,12 +85,29 @@ func (f *ControlFeed) Next(ctx context.Context) (ControlMessage, error) {
 				f.q.log.Warn("control message is not readable", slog.Any("error", err))
 				continue
 			}
+			message.reply = m.Reply
 			return message, nil
 		case <-f.closed:
 			return ControlMessage{}, ErrClosed
 		case <-ctx.Done():
 			return ControlMessage{}, ctx.Err() //nolint:wrapcheck // the caller's own context
 		}
+	}
+}
+
+// Answer sends what the worker says to a message. It may get lost; senders ask
+// again. A reply subject that is no inbox is not used: nobody has a worker write
+// into a log. Safe for concurrent use.
+func (f *ControlFeed) Answer(m ControlMessage, r WorkerReport) {
+	if !concreteSubject(m.reply) || !strings.HasPrefix(m.reply, "_INBOX.") {
+		return
+	}
+	data, err := json.Marshal(r)
+	if err == nil {
+		err = f.q.nc.Publish(m.reply, data)
+	}
+	if err != nil {
+		f.q.log.Debug("control message not answered", slog.Any("error", err))
 	}
 }
 

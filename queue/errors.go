@@ -45,6 +45,9 @@ var (
 	ErrNoTopology = errors.New("queue: the streams do not exist yet")
 	// ErrNotDead: there is no such dead job.
 	ErrNotDead = errors.New("queue: no such dead job")
+	// ErrSilent: the worker did not answer. It may be gone, hang, sleep, or be of a
+	// release that does not know the question.
+	ErrSilent = errors.New("queue: the worker does not answer")
 	// ErrLogRewound: the reader knows events that the log does not have: the
 	// broker lost its last writes (see docs on durability).
 	ErrLogRewound = errors.New("queue: log rewound")

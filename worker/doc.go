@@ -88,9 +88,11 @@
 //
 // # Stop
 //
-// When Run's context ends: the registry entry says draining and claiming stops;
-// jobs that have not started go back; the engine is drained: running sequences
-// finish until Config.DrainTimeout; what is left gets its requeued event and goes back, so
+// When Run's context ends, or a control message asks for a drain: the registry
+// entry says draining and claiming stops; jobs that have not started go back; the
+// engine is drained: running sequences finish until the limit (Config.DrainTimeout,
+// or what the message says; of several the earliest counts); what is left gets its
+// requeued event and goes back, so
 // that another worker continues at the same token; the last events and
 // acknowledgements are flushed within Config.FlushTimeout; the registry entry is
 // removed and every goroutine joined, but for one that waits for an engine which

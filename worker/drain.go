@@ -2,6 +2,7 @@ package worker
 
 import (
 	"context"
+	"math"
 	"time"
 
 	"github.com/semantic-worker/semantic/engine"
@@ -30,7 +31,29 @@ func (w *Worker) startDraining(engineLost bool) {
 	}
 }
 
-// drain waits for the runs: for their ends until DrainTimeout, when the engine
+// hasten sets the limit of the drain to d from now, unless it is earlier already.
+// Nothing drains because of it.
+func (w *Worker) hasten(d time.Duration) {
+	by := time.Now().Add(d)
+	w.mu.Lock()
+	if w.drainBy.IsZero() || by.Before(w.drainBy) {
+		w.drainBy = by
+	}
+	w.mu.Unlock()
+	signal(w.sooner)
+}
+
+// drainLeft is how long running jobs still have.
+func (w *Worker) drainLeft() time.Duration {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.drainBy.IsZero() {
+		return w.config.DrainTimeout
+	}
+	return max(time.Until(w.drainBy), 0)
+}
+
+// drain waits for the runs: for their ends until the limit, when the engine
 // ends what is left and it is handed over; for their last writes until
 // FlushTimeout; then only for their goroutines, after abandon has ended the
 // context of all writes. Nothing is claimed any more when it is called.
@@ -40,21 +63,45 @@ func (w *Worker) drain(ctx context.Context, abandon context.CancelFunc) {
 		w.running.Wait()
 		close(idle)
 	}()
+	soft, force := context.WithCancel(ctx)
+	defer force()
 	drained := make(chan struct{})
 	go func() {
 		defer close(drained)
-		w.reportDrained(w.engine.Drain(ctx, w.config.DrainTimeout))
+		w.reportDrained(w.engine.Drain(soft, math.MaxInt64))
 	}()
 	const running = "draining: waiting for running jobs"
 	w.reportRunning(running)
+	w.untilLimit(drained, running)
+	force()
 	// An engine that hangs in native code does not hold up the stop for ever.
-	if w.waitFor(drained, w.config.DrainTimeout+w.config.FlushTimeout, running) &&
+	if w.waitFor(drained, w.config.FlushTimeout, running) &&
 		w.waitFor(idle, w.config.FlushTimeout, "draining: waiting for the last writes") {
 		return
 	}
 	w.log.Warn("the broker did not take the last writes in time; other workers take the jobs over after the acknowledgement wait")
 	abandon()
 	<-idle
+}
+
+// untilLimit waits for the engine, at most until the limit.
+func (w *Worker) untilLimit(drained <-chan struct{}, what string) {
+	report := time.NewTicker(reportInterval)
+	defer report.Stop()
+	for {
+		limit := time.NewTimer(w.drainLeft())
+		select {
+		case <-drained:
+			limit.Stop()
+			return
+		case <-limit.C:
+			return
+		case <-w.sooner:
+		case <-report.C:
+			w.reportRunning(what)
+		}
+		limit.Stop()
+	}
 }
 
 // reportDrained says what became of the sequences; each run says it of its job.
@@ -92,6 +139,6 @@ func (w *Worker) reportRunning(what string) {
 	}
 	w.mu.Unlock()
 	if len(ids) > 0 {
-		w.log.Info(what, keyRunning, len(ids), "jobs", ids, "timeout", w.config.DrainTimeout)
+		w.log.Info(what, keyRunning, len(ids), "jobs", ids, "timeout", w.drainLeft().Round(time.Millisecond))
 	}
 }

@@ -36,7 +36,8 @@ type run struct {
 	log      *slog.Logger
 	number   uint64 // counts the worker's claims
 	claimed  time.Time
-	agent    string // for the agents gauge; set at the claim, the flow where the job names none
+	named    string // the agent, as the job names it; set at the claim
+	agent    string // the same for the agents gauge; the flow where the job names none
 
 	// Of the run's goroutine.
 	job      schemas.Job
@@ -55,15 +56,16 @@ type run struct {
 	gone    bool       // whether out is closed
 	alone   bool       // nothing is to be claimed beside it
 	phase   phase
+	tally   tally
 	cause   error              // why it is stopped; the first cause stays
 	stopped chan struct{}      // closed with cause
 	seqs    []*engine.Sequence // of its choices, as they are submitted
 }
 
 func newRun(w *Worker, d *queue.Delivery) *run {
-	agent := fmt.Sprintf("%s/%02d", d.Owner, d.Flow)
-	if name := d.Agent(); name != "" {
-		agent = d.Owner + "/" + name
+	agent, named := fmt.Sprintf("%s/%02d", d.Owner, d.Flow), d.Agent()
+	if named != "" {
+		agent = d.Owner + "/" + named
 	}
 	return &run{
 		w:        w,
@@ -71,6 +73,7 @@ func newRun(w *Worker, d *queue.Delivery) *run {
 		log:      w.log.With(keyRequestID, d.RequestID, keyJobID, d.JobID, keyClass, d.Class),
 		number:   w.claims.Add(1),
 		claimed:  time.Now(),
+		named:    named,
 		agent:    agent,
 		out:      make(chan struct{}),
 		stopped:  make(chan struct{}),
@@ -146,6 +149,7 @@ func (r *run) serve(ctx context.Context) {
 		}
 	})
 	result := r.handle(ctx)
+	r.w.count(result)
 	rest()
 	heart.Wait()
 	r.w.metrics.ended(r.delivery.Class, result)
@@ -171,6 +175,7 @@ func (r *run) handle(ctx context.Context) outcome {
 	r.deadline = r.w.queue.Deadline(job, r.delivery.Class)
 	if usage := r.history.usage(); usage != nil {
 		r.usage = *usage
+		r.resumed(*usage)
 	}
 	unfit := r.unfit(bad)
 	if unfit == nil {
@@ -287,6 +292,7 @@ func (r *run) generate(ctx context.Context) outcome {
 	}
 	r.open = true
 	r.usage.PromptTokens = started.PromptTokens
+	r.begun(started)
 	r.log.Info("started", keyAttempt, started.Attempt, "prompt_tokens", started.PromptTokens, "choices", len(choices),
 		"replayed", r.history.tokens)
 	if r.history.tokens > 0 {

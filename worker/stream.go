@@ -86,6 +86,7 @@ func (r *run) logged(tokens int) {
 		return
 	}
 	r.usage.CompletionTokens += tokens
+	r.generated(tokens)
 	if !r.emitted && r.history.tokens == 0 {
 		r.w.metrics.observeFirstToken(r.delivery.Class, time.Since(r.delivery.StoredAt))
 	}

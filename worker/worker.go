@@ -76,11 +76,19 @@ type Worker struct {
 	failed  chan struct{} // closed once a job met a failed engine
 	failure error         // how; to be read once failed is closed
 	fail    sync.Once
+	tokens  atomic.Uint64 // generated since the start
 
-	mu       sync.Mutex // guards the two below
+	drainOnce  sync.Once
+	drainAsked chan struct{} // closed once somebody asked for a drain
+	sooner     chan struct{} // the limit of the drain was changed; read by drain
+
+	mu       sync.Mutex // guards those below
 	runs     map[string]*run
 	draining bool
-	running  sync.WaitGroup // one for the goroutine of each run; added to by the claim loop only
+	drainBy  time.Time              // the limit of the drain; zero if none was set
+	drainers []queue.ControlMessage // who gets the last word of the drain
+	drained  queue.Drained          // what became of the jobs since draining was set
+	running  sync.WaitGroup         // one for the goroutine of each run; added to by the claim loop only
 }
 
 // New checks the options. It starts nothing.
@@ -108,21 +116,23 @@ func New(o Options) (*Worker, error) {
 		o.TracerProvider = noop.NewTracerProvider()
 	}
 	w := &Worker{
-		queue:    o.Queue,
-		engine:   o.Engine,
-		template: o.Template,
-		identity: o.Identity,
-		config:   o.Config,
-		model:    o.Engine.Info(),
-		tracer:   o.TracerProvider.Tracer(tracerName),
-		told:     newTold(),
-		grammars: newGrammars(),
-		started:  time.Now(),
-		ready:    make(chan struct{}),
-		changed:  make(chan struct{}, 1),
-		news:     make(chan struct{}, 1),
-		failed:   make(chan struct{}),
-		runs:     make(map[string]*run),
+		queue:      o.Queue,
+		engine:     o.Engine,
+		template:   o.Template,
+		identity:   o.Identity,
+		config:     o.Config,
+		model:      o.Engine.Info(),
+		tracer:     o.TracerProvider.Tracer(tracerName),
+		told:       newTold(),
+		grammars:   newGrammars(),
+		started:    time.Now(),
+		ready:      make(chan struct{}),
+		changed:    make(chan struct{}, 1),
+		news:       make(chan struct{}, 1),
+		failed:     make(chan struct{}),
+		drainAsked: make(chan struct{}),
+		sooner:     make(chan struct{}, 1),
+		runs:       make(map[string]*run),
 	}
 	w.log = o.Logger.With(keyWorker, o.Identity.ID, keyModel, w.model.Name)
 	var err error
@@ -137,8 +147,8 @@ func New(o Options) (*Worker, error) {
 // Run returned before that.
 func (w *Worker) Ready() <-chan struct{} { return w.ready }
 
-// Run claims and serves jobs until ctx ends, then stops as the package comment
-// says, and returns nil when every goroutine is joined. It returns an error when
+// Run claims and serves jobs until ctx ends, or somebody asks for a drain
+// (queue.Drain), then stops as the package comment says, and returns nil when every goroutine is joined. It returns an error when
 // the worker could not register (*queue.FingerprintError, queue.ErrUnavailable …)
 // or when the engine failed (ErrEngineLost). It can be called once.
 func (w *Worker) Run(ctx context.Context) error {
@@ -189,10 +199,17 @@ func (w *Worker) Run(ctx context.Context) error {
 	var cause error
 	select {
 	case <-ctx.Done():
+	case <-w.drainAsked:
+		w.log.Info("told to drain: no more jobs are taken")
 	case <-w.engine.Failed():
 		cause = fmt.Errorf("%w: %w", ErrEngineLost, w.engine.Err())
 	case <-w.failed:
 		cause = fmt.Errorf("%w: %w", ErrEngineLost, w.failure)
+	}
+	// Also a stop in the midst of a drain has its limit.
+	defer context.AfterFunc(ctx, func() { w.hasten(w.config.DrainTimeout) })()
+	if cause != nil {
+		w.hasten(w.config.DrainTimeout)
 	}
 	w.startDraining(cause != nil)
 	stopClaiming()
@@ -200,6 +217,7 @@ func (w *Worker) Run(ctx context.Context) error {
 	claims.Wait()
 	claimer.Close()
 	w.drain(jobs, abandon)
+	w.sayDrained(control)
 	return cause
 }
 
@@ -283,51 +301,6 @@ func (w *Worker) leave(ctx context.Context, registration *queue.Registration) {
 	if err := registration.Close(ctx); err != nil {
 		w.log.Warn("registry entry not removed", keyError, err)
 	}
-}
-
-// watchControl serves the messages of gateways until the feed is closed.
-func (w *Worker) watchControl(ctx context.Context, feed *queue.ControlFeed) {
-	for {
-		message, err := feed.Next(ctx)
-		if err != nil {
-			return
-		}
-		r := w.find(message.Owner, message.JobID)
-		if message.Kind != queue.ControlCancel {
-			log := w.log.With(keyRequestID, "", keyJobID, message.JobID)
-			if r != nil {
-				log = r.log
-			}
-			log.Warn("control message of an unknown kind", "kind", message.Kind)
-			continue
-		}
-		if r == nil {
-			continue // it has ended, or moved
-		}
-		var cause error
-		switch message.Reason {
-		case queue.ReasonDeadline:
-			// The sender writes the same end; who is second is fenced.
-			cause = errDeadline
-		case "":
-			cause = &cancelError{reason: "requested"}
-		default:
-			cause = &cancelError{reason: message.Reason}
-		}
-		r.stop(cause)
-	}
-}
-
-// find returns the run of a job, or nil.
-func (w *Worker) find(owner, jobID string) *run {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	for _, r := range w.runs {
-		if r.delivery.JobID == jobID && r.delivery.Owner == owner {
-			return r
-		}
-	}
-	return nil
 }
 
 // activeAgents counts distinct agents with a job here.

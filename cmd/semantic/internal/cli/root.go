@@ -200,8 +200,8 @@ type commandGroup struct {
 func commandGroups(a *app) []commandGroup {
 	return []commandGroup{
 		{"Run:", []*cobra.Command{newServeCommand(a), newGatewayCommand(a), newWorkerCommand(a)}},
-		{"Ask:", []*cobra.Command{newChatCommand(a), newSubmitCommand(a), newJobCommand(a), newDeadCommand(a), newSchemaCommand(a)}},
-		{"Operate:", []*cobra.Command{newNATSCommand(a)}},
+		{"Ask:", []*cobra.Command{newChatCommand(a), newSubmitCommand(a), newJobCommand(a), newSchemaCommand(a)}},
+		{"Operate:", []*cobra.Command{newPsCommand(a), newJobsCommand(a), newDeadCommand(a), newDrainCommand(a), newNATSCommand(a)}},
 		{"This machine:", []*cobra.Command{
 			newDoctorCommand(a), newModelCommand(a), newRuntimeCommand(a), newConfigCommand(a),
 		}},

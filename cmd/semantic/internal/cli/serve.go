@@ -388,6 +388,9 @@ func (s *serveProcess) onMessage(m supervisor.Message) {
 		}
 		s.announced = true
 		s.announce(m.Ready)
+	case m.Drained:
+		s.app.notef("The worker was drained, and is not started again: requests wait for other workers. " +
+			"Restart the server to have one here.\n")
 	case m.Failed != nil && s.announced: // else the command ends with it
 		s.app.Log.Error("worker failed", "error", m.Failed.Message)
 	}

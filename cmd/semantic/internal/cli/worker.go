@@ -41,10 +41,12 @@ func newWorkerCommand(a *app) *cobra.Command {
 it has room. Any number of workers, on any machines that reach the NATS server,
 share the jobs of a model; they may come and go.
 
-SIGTERM or Ctrl-C stops it: running requests get --drain-timeout to finish, the
-rest is handed to other workers. A second signal ends it at once. It exits with
-78 if starting it again would not help (no such model, too little memory …), and
-with 70 if the native engine failed under it: its jobs went back.`,
+SIGTERM or Ctrl-C stops it, and so does 'semantic drain' from another machine:
+running requests get --drain-timeout to finish, the rest is handed to other
+workers, and it exits with 0 (a service manager should start it again on failure
+only). A second signal ends it at once. It exits with 78 if starting it again
+would not help (no such model, too little memory …), and with 70 if the native
+engine failed under it: its jobs went back.`,
 		Example: `  semantic worker --nats nats://mac-mini.local:4222 --nats-token-file token
   semantic worker --model ~/models/qwen3-4b-q8_0.gguf --ctx 16384
   semantic worker --backend sim --model sim --sim-step 20ms   # no model needed`,
@@ -218,6 +220,10 @@ func (w *workerProcess) run(ctx context.Context) error {
 	err = one.Run(ctx)
 	close(over)
 	<-watching
+	if err == nil && ctx.Err() == nil {
+		a.Log.Info("drained, as it was asked to; this process ends", "worker", place.id)
+		w.say(supervisor.Message{Drained: true})
+	}
 	if errors.Is(err, worker.ErrEngineLost) {
 		return withHint(err, "Its requests went back to the queue. A worker that starts now gets a new engine; "+
 			"if that fails too, `semantic doctor` looks for the cause.")

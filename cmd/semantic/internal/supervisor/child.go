@@ -23,6 +23,9 @@ type Message struct {
 	Ready *schemas.WorkerStatus `json:"ready,omitempty"`
 	// Failed says why the child is about to exit.
 	Failed *Failure `json:"failed,omitempty"`
+	// Drained says that the child was asked to end for good and does: it is not
+	// started again.
+	Drained bool `json:"drained,omitempty"`
 	// Alive answers a ping of the supervisor.
 	Alive bool `json:"alive,omitempty"`
 }

@@ -21,7 +21,8 @@
 //
 //	starting → ready → (ctx ends) stopping → gone
 //	    │        │                    └ not gone after StopTimeout: killed
-//	    │        └ died, or hung and was killed: started again after a backoff
+//	    │        ├ died, or hung and was killed: started again after a backoff
+//	    │        └ said that it was drained, exit 0: not started again
 //	    ├ died or hung: started again after a backoff, a few times
 //	    └ exit [ExitPermanent], or it said why: Run ends with an [*ExitError]
 //

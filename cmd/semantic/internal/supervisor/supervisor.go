@@ -86,8 +86,10 @@ func New(o Options) (*Supervisor, error) {
 
 // Run keeps a child running until ctx ends; then it stops the child (SIGTERM,
 // after StopTimeout SIGKILL to its process group) and returns nil once it is
-// gone. It returns an [*ExitError] as soon as starting again has no point. It
-// is synchronous, joins everything it started, and may be called once.
+// gone. It returns an [*ExitError] as soon as starting again has no point. A child
+// that said that it was drained, and ended well, is not started again: Run then
+// waits for the end of ctx. It is synchronous, joins everything it started, and may
+// be called once.
 func (s *Supervisor) Run(ctx context.Context) error {
 	var (
 		backoff  = s.o.Config.FirstBackoff
@@ -100,6 +102,10 @@ func (s *Supervisor) Run(ctx context.Context) error {
 			return err
 		}
 		if stopping(ctx) {
+			break
+		}
+		if end.drained && end.code == 0 {
+			<-ctx.Done()
 			break
 		}
 		if end.readyFor > 0 {
@@ -138,6 +144,8 @@ type ending struct {
 	code     int
 	readyFor time.Duration
 	failure  *Failure
+	// drained is whether it said that it ends for good.
+	drained bool
 	// hung is whether it was killed because it answered no ping.
 	hung bool
 }
@@ -184,7 +192,8 @@ func (s *Supervisor) runOnce(ctx context.Context) (ending, error) {
 	_ = stdout.SetReadDeadline(time.Now().Add(time.Second))
 	<-heard
 
-	end := ending{status: cmd.ProcessState.String(), code: cmd.ProcessState.ExitCode(), failure: listener.failure, hung: hung}
+	end := ending{status: cmd.ProcessState.String(), code: cmd.ProcessState.ExitCode(), hung: hung}
+	end.failure, end.drained = listener.failure, listener.drained
 	if waitErr != nil {
 		end.status = waitErr.Error() // may know more than the state, like a copy of Stderr that failed
 	}
@@ -256,6 +265,7 @@ type listener struct {
 	log     *slog.Logger
 	readyAt time.Time
 	failure *Failure
+	drained bool
 	// alive, with room for one, gets the answers to pings.
 	alive chan struct{}
 	// calling is whether it is inside on, which may wait (for a terminal that
@@ -285,6 +295,7 @@ func (l *listener) listen(r io.Reader) {
 		if m.Failed != nil {
 			l.failure = m.Failed
 		}
+		l.drained = l.drained || m.Drained
 		if l.on != nil {
 			l.calling.Store(true)
 			l.on(m)

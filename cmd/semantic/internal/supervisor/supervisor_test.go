@@ -63,6 +63,11 @@ func child(mode string) {
 			_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
 		}
 		<-stop
+	case "drained": // argument: its exit code
+		ready()
+		announce(supervisor.Message{Drained: true})
+		code, _ := strconv.Atoi(argument)
+		os.Exit(code)
 	case "mute": // answers nothing
 		_, _ = io.Copy(io.Discard, os.Stdin)
 	case "crash":
@@ -408,5 +413,36 @@ func TestConfig(t *testing.T) {
 	}
 	if _, err := supervisor.New(supervisor.Options{Name: "x"}); err == nil {
 		t.Error("an empty path is accepted")
+	}
+}
+
+// A child that was drained is not started again, unless it ended badly after all.
+func TestDrained(t *testing.T) {
+	well := start(t, "drained=0", quick())
+	for m := range well.messages {
+		if m.Drained {
+			break
+		}
+	}
+	badly := start(t, "drained=3", quick())
+	for starts := 0; starts < 2; {
+		if m := <-badly.messages; m.Ready != nil {
+			starts++
+		}
+	}
+	badly.cancel()
+	if err := <-badly.done; err != nil {
+		t.Error(err)
+	}
+	select {
+	case err := <-well.done:
+		t.Errorf("Run returned before it was told to: %v", err)
+	case m := <-well.messages:
+		t.Errorf("started again: %+v", m)
+	default:
+	}
+	well.cancel()
+	if err := <-well.done; err != nil {
+		t.Error(err)
 	}
 }

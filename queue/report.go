@@ -1,0 +1,150 @@
+package queue
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/semantic-worker/semantic/schemas"
+)
+
+// Phase is where a job is in a worker's hands.
+type Phase string
+
+// The phases.
+const (
+	// PhasePreparing: claimed, its prompt is being read.
+	PhasePreparing Phase = "preparing"
+	// PhaseWaiting: it waits in the engine for its place.
+	PhaseWaiting Phase = "waiting"
+	// PhaseRunning: it is being computed.
+	PhaseRunning Phase = "running"
+	// PhaseEnding: computed; its last events are being written.
+	PhaseEnding Phase = "ending"
+)
+
+// RunningJob is a job in a worker's hands.
+type RunningJob struct {
+	JobID string        `json:"job"`
+	Owner string        `json:"owner"`
+	Class schemas.Class `json:"class"`
+	// Agent is as the job names it; may be empty.
+	Agent string `json:"agent,omitempty"`
+	// RequestID is in the log lines of the job; may be empty.
+	RequestID string `json:"request_id,omitempty"`
+	Phase     Phase  `json:"phase"`
+	// Attempt is that of its started event; 0 before.
+	Attempt int `json:"attempt"`
+	// ClaimedAt and StartedAt are by the worker's clock; StartedAt is nil before
+	// the start.
+	ClaimedAt time.Time  `json:"claimed_at"`
+	StartedAt *time.Time `json:"started_at,omitempty"`
+	// PromptTokens is the length of its prompt, 0 before the start.
+	PromptTokens int `json:"prompt_tokens"`
+	// Tokens is how many were generated, earlier attempts included.
+	Tokens int `json:"tokens"`
+	// TokensPerSecond is the rate of this attempt since its first token.
+	TokensPerSecond float64 `json:"tokens_per_second"`
+}
+
+// WorkerReport is what a worker says about itself when it is asked.
+type WorkerReport struct {
+	Worker      string `json:"worker"`
+	Incarnation string `json:"incarnation"`
+	Draining    bool   `json:"draining"`
+	// Tokens is how many it has generated since it started: the difference of two
+	// reports is what it did between them.
+	Tokens uint64 `json:"tokens"`
+	// Jobs are in its hands, the longest there first; at most MaxReported.
+	Jobs []RunningJob `json:"jobs"`
+	// LeftOut is how many more there are.
+	LeftOut int `json:"left_out,omitempty"`
+	// Drained is set in the last word of a drain.
+	Drained *Drained `json:"drained,omitempty"`
+}
+
+// Drained is what became of the jobs that a worker had when its drain began.
+type Drained struct {
+	// Ended came to their end, HandedOver went back to the queue, and Left stay
+	// claimed until others may take them: the broker was away.
+	Ended      int `json:"ended"`
+	HandedOver int `json:"handed_over"`
+	Left       int `json:"left"`
+}
+
+// MaxReported bounds the jobs of a report, which must fit into one message.
+const MaxReported = 512
+
+// ReportTimeout is how long a worker has to answer.
+const ReportTimeout = time.Second
+
+// Report asks a worker what it runs. ErrSilent if it does not answer within
+// ReportTimeout; ErrUnavailable if the broker is away, or ctx ends.
+func (q *Queue) Report(ctx context.Context, workerID string) (WorkerReport, error) {
+	body, err := json.Marshal(ControlMessage{Kind: ControlReport})
+	if err != nil {
+		return WorkerReport{}, fmt.Errorf("queue: %w", err)
+	}
+	asking, cancel := q.link.attempt(ctx, ReportTimeout)
+	defer cancel()
+	m, err := q.nc.RequestWithContext(asking, controlSubject(workerID), body)
+	switch health := q.link.health(); {
+	case err == nil:
+		return readReport(m, workerID)
+	case health != nil:
+		return WorkerReport{}, health
+	case ctx.Err() != nil:
+		return WorkerReport{}, fmt.Errorf("%w: %w", ErrUnavailable, ctx.Err())
+	case errors.Is(err, nats.ErrNoResponders):
+		return WorkerReport{}, fmt.Errorf("%w: nobody listens for %s", ErrSilent, workerID)
+	}
+	return WorkerReport{}, fmt.Errorf("%w: %s, within %s", ErrSilent, workerID, ReportTimeout)
+}
+
+func readReport(m *nats.Msg, workerID string) (WorkerReport, error) {
+	var r WorkerReport
+	if err := json.Unmarshal(m.Data, &r); err != nil {
+		return WorkerReport{}, fmt.Errorf("%w: %s: its answer cannot be read: %w", ErrSilent, workerID, err)
+	}
+	return r, nil
+}
+
+// LiveWorker is a registered worker with what it says itself.
+type LiveWorker struct {
+	schemas.WorkerStatus
+	// Report is nil where it did not answer: Silent says why.
+	Report *WorkerReport `json:"report"`
+	Silent error         `json:"-"`
+}
+
+// Reports asks every registered worker at once; by id. One that does not answer
+// is there too. Errors are those of Workers.
+func (q *Queue) Reports(ctx context.Context) ([]LiveWorker, error) {
+	workers, err := q.Workers(ctx)
+	if err != nil {
+		return nil, err
+	}
+	list := make([]LiveWorker, len(workers))
+	var asked sync.WaitGroup
+	for i, status := range workers {
+		list[i].WorkerStatus = status
+		asked.Go(func() {
+			r, err := q.Report(ctx, status.ID)
+			if err != nil {
+				list[i].Silent = err
+				return
+			}
+			list[i].Report = &r
+		})
+	}
+	asked.Wait()
+	if ctx.Err() != nil {
+		return nil, fmt.Errorf("%w: %w", ErrUnavailable, ctx.Err())
+	}
+	return list, nil
+}

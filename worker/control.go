@@ -1,0 +1,97 @@
+package worker
+
+import (
+	"context"
+	"time"
+
+	"github.com/semantic-worker/semantic/queue"
+)
+
+// watchControl serves the messages of gateways and operators until the feed is
+// closed.
+func (w *Worker) watchControl(ctx context.Context, feed *queue.ControlFeed) {
+	for {
+		message, err := feed.Next(ctx)
+		if err != nil {
+			return
+		}
+		switch message.Kind {
+		case queue.ControlCancel:
+			w.cancel(message)
+		case queue.ControlReport:
+			feed.Answer(message, w.report())
+		case queue.ControlDrain:
+			w.askedToDrain(feed, message)
+		default:
+			log := w.log.With(keyRequestID, "", keyJobID, message.JobID)
+			if r := w.find(message.Owner, message.JobID); r != nil {
+				log = r.log
+			}
+			log.Warn("control message of an unknown kind", "kind", message.Kind)
+		}
+	}
+}
+
+// cancel stops the run of a job, if it is here.
+func (w *Worker) cancel(message queue.ControlMessage) {
+	r := w.find(message.Owner, message.JobID)
+	if r == nil {
+		return // it has ended, or moved
+	}
+	var cause error
+	switch message.Reason {
+	case queue.ReasonDeadline:
+		// The sender writes the same end; who is second is fenced.
+		cause = errDeadline
+	case "":
+		cause = &cancelError{reason: "requested"}
+	default:
+		cause = &cancelError{reason: message.Reason}
+	}
+	r.stop(cause)
+}
+
+// maxDrainers bounds who gets the last word of a drain.
+const maxDrainers = 16
+
+// askedToDrain makes Run drain and return.
+func (w *Worker) askedToDrain(feed *queue.ControlFeed, message queue.ControlMessage) {
+	timeout := w.config.DrainTimeout
+	if message.TimeoutMS != nil {
+		timeout = max(time.Duration(*message.TimeoutMS)*time.Millisecond, 0)
+	}
+	w.hasten(timeout)
+	w.mu.Lock()
+	if len(w.drainers) < maxDrainers {
+		w.drainers = append(w.drainers, message)
+	}
+	w.mu.Unlock()
+	report := w.report()
+	report.Draining = true // as good as
+	feed.Answer(message, report)
+	w.drainOnce.Do(func() { close(w.drainAsked) })
+}
+
+// sayDrained is the last word of a drain to those who asked for it.
+func (w *Worker) sayDrained(feed *queue.ControlFeed) {
+	report := w.report()
+	w.mu.Lock()
+	drained, drainers := w.drained, w.drainers
+	w.mu.Unlock()
+	report.Drained = &drained
+	for _, message := range drainers {
+		feed.Answer(message, report)
+	}
+}
+
+// find returns the run of a job, or nil.
+func (w *Worker) find(owner, jobID string) *run {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, r := range w.runs {
+		if r.delivery.JobID == jobID && r.delivery.Owner == owner {
+			return r
+		}
+	}
+	return nil
+}

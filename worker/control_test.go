@@ -1,0 +1,196 @@
+package worker_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/semantic-worker/semantic/queue"
+	"github.com/semantic-worker/semantic/schemas"
+)
+
+// A worker says what it has in its hands; one that hangs is told apart, not left
+// out.
+func TestReport(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	g := newGate(t)
+	defer g.open()
+	h.start(gated(g), func(s *setup) { s.sim.Sequences = 1 })
+	first := h.submit(prompt("words=400", func(j *schemas.Job) { j.Agent = "ada" }))
+	follower := h.follow(first)
+	g.step(t, 12)
+	h.until(follower, 2)
+
+	hung, err := h.queue.Register(t.Context(), schemas.WorkerStatus{
+		Version: schemas.Version, ID: "hung", Incarnation: "x", Model: "other", Fingerprint: "f", Backend: "sim",
+	})
+	requireNoError(t, err)
+	defer func() { requireNoError(t, hung.Close(t.Context())) }()
+
+	var workers []queue.LiveWorker
+	eventually(t, "both are registered", func() bool {
+		workers, err = h.queue.Reports(t.Context())
+		requireNoError(t, err)
+		return len(workers) == 2
+	})
+	if w := workers[0]; w.ID != "hung" || w.Report != nil || !errors.Is(w.Silent, queue.ErrSilent) {
+		t.Errorf("the one that hangs: %+v", w)
+	}
+	w := workers[1]
+	if w.Silent != nil || w.Report.Draining || w.Report.Tokens < 2 || len(w.Report.Jobs) != 1 {
+		t.Fatalf("report %+v, %v", w.Report, w.Silent)
+	}
+	job := w.Report.Jobs[0]
+	if job.JobID != first.JobID || job.Owner != queue.OwnerLocal || job.Class != schemas.ClassNormal || job.Agent != "ada" ||
+		job.RequestID != "req-1" || job.Phase != queue.PhaseRunning || job.Attempt != 1 || job.StartedAt == nil ||
+		job.PromptTokens == 0 || job.Tokens < 2 || job.TokensPerSecond <= 0 {
+		t.Errorf("job %+v", job)
+	}
+}
+
+// Nobody has a worker write its answer into a log, or crash it.
+func TestControlAttacks(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	h.start()
+	nc, err := nats.Connect(h.srv.ClientURL())
+	requireNoError(t, err)
+	defer nc.Close()
+	forged := queue.EventSubject(queue.OwnerLocal, "victim")
+	for _, message := range []string{`{"kind":"report"}`, `{"kind":"drain","timeout_ms":"soon"}`, `{`, ``, `{"kind":"explode"}`} {
+		requireNoError(t, nc.PublishRequest("semantic.control.w1", forged, []byte(message)))
+	}
+	report, err := h.queue.Report(t.Context(), "w1") // it comes after those
+	requireNoError(t, err)
+	if report.Draining {
+		t.Error("it drains")
+	}
+	if events, err := h.queue.Log(t.Context(), "", "victim"); err != nil || len(events) > 0 {
+		t.Errorf("log of the victim: %v, %v", events, err)
+	}
+	js, err := nc.JetStream()
+	requireNoError(t, err)
+	info, err := js.StreamInfo("EVENTS")
+	requireNoError(t, err)
+	if info.State.Msgs != 0 {
+		t.Errorf("%d entries in EVENTS", info.State.Msgs)
+	}
+}
+
+// A drain hands running jobs over at its limit; who asked hears what became of
+// them, and the worker's Run returns nil.
+func TestDrainByMessage(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	g := newGate(t)
+	first := h.start(gated(g), named("w1"), func(s *setup) { s.config.DrainTimeout = time.Hour })
+	job := prompt("words=60")
+	text, tokens := reference(t, job)
+	ticket := h.submit(job)
+	follower := h.follow(ticket)
+	g.step(t, 12)
+	r := h.until(follower, 1)
+
+	// With the worker's own limit it goes on for long; a second, hasty drain counts.
+	slow, report, err := h.queue.Drain(t.Context(), "w1", nil)
+	requireNoError(t, err)
+	defer slow.Close()
+	if !report.Draining || len(report.Jobs) != 1 {
+		t.Errorf("accepted with %+v", report)
+	}
+	eventually(t, "it drains", func() bool { return len(first.logs.lines(t, "draining: waiting for running jobs")) > 0 })
+	atOnce := time.Duration(0)
+	hasty, _, err := h.queue.Drain(t.Context(), "w1", &atOnce)
+	requireNoError(t, err)
+	defer hasty.Close()
+	eventually(t, "it hands over", func() bool { return len(first.logs.lines(t, "drain timeout: handing the job back")) > 0 })
+	g.open()
+	for _, d := range []*queue.Draining{hasty, slow} {
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
+		drained, err := d.Wait(ctx)
+		cancel()
+		if err != nil || drained == nil || *drained != (queue.Drained{HandedOver: 1}) {
+			t.Errorf("drained %+v, %v", drained, err)
+		}
+	}
+	requireNoError(t, first.join())
+	h.start(named("w2"))
+	r = h.rest(follower, r)
+	if r.done(); r.text() != text || !slices.Equal(r.tokens(), tokens) {
+		t.Errorf("%s: %q, want %q", r.types(), r.text(), text)
+	}
+	_, _, err = h.queue.Drain(t.Context(), "w1", nil)
+	requireError(t, err, queue.ErrSilent, "w1")
+}
+
+// A stop in the midst of a long drain has the stop's own limit.
+func TestStopDuringDrain(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	g := newGate(t)
+	w := h.start(gated(g), func(s *setup) { s.config.DrainTimeout = 20 * time.Millisecond })
+	follower := h.follow(h.submit(prompt("words=400")))
+	g.step(t, 12)
+	h.until(follower, 1)
+	long := time.Hour
+	draining, _, err := h.queue.Drain(t.Context(), "w1", &long)
+	requireNoError(t, err)
+	defer draining.Close()
+	eventually(t, "it drains", func() bool { return len(w.logs.lines(t, "draining: waiting for running jobs")) > 0 })
+	w.stop()
+	eventually(t, "it hands over", func() bool { return len(w.logs.lines(t, "drain timeout: handing the job back")) > 0 })
+	g.open()
+	requireNoError(t, w.join())
+}
+
+// The next worker has a job started soon after the first gave it up: nobody who
+// reads along sees more than a pause, and no death is counted. How soon is told,
+// not judged: the machine may be busy.
+func TestHandoverIsQuick(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	const jobs = 4
+	slow := func(s *setup) { s.sim.DecodeStep, s.sim.Sequences = 5*time.Millisecond, jobs }
+	h.start(slow, named("w1"))
+	var followers []*queue.Follower
+	begun := make([]record, jobs)
+	for i := range jobs {
+		followers = append(followers, h.follow(h.submit(prompt(fmt.Sprintf("stream %d words=60", i)))))
+		begun[i] = h.until(followers[i], 1)
+	}
+	h.start(slow, named("w2"))
+	atOnce := time.Duration(0)
+	draining, _, err := h.queue.Drain(t.Context(), "w1", &atOnce)
+	requireNoError(t, err)
+	defer draining.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	if drained, err := draining.Wait(ctx); err != nil || drained == nil || drained.HandedOver != jobs {
+		t.Fatalf("drained %+v, %v", drained, err)
+	}
+	var pauses []time.Duration
+	for i, follower := range followers {
+		r := h.rest(follower, begun[i])
+		_, tokens := reference(t, prompt(fmt.Sprintf("stream %d words=60", i)))
+		if r.done(); !slices.Equal(r.tokens(), tokens) || len(r.started()) != 2 {
+			t.Errorf("stream %d: %s", i, r.types())
+		}
+		var given time.Time
+		for _, e := range r.events {
+			switch {
+			case e.Requeued != nil && e.Requeued.Reason != schemas.ReasonPreparing:
+				given = e.Time
+			case e.Started != nil && e.Started.Worker == "w2":
+				pauses = append(pauses, e.Time.Sub(given))
+			}
+		}
+	}
+	slices.Sort(pauses)
+	t.Logf("from requeued to the next worker's started: %v", pauses)
+}
