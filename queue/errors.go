@@ -17,6 +17,8 @@ var (
 	ErrJetStreamUnavailable = errors.New("queue: JetStream is not available")
 	// ErrUnauthorized: the server refused the credentials.
 	ErrUnauthorized = errors.New("queue: not authorized")
+	// ErrForbidden: the server does not let this user do that; see Role.
+	ErrForbidden = errors.New("queue: not permitted")
 	// ErrClosed: the Queue, or the part of it in use, was closed.
 	ErrClosed = errors.New("queue: closed")
 	// ErrInvalid: an argument is out of the grammar; nothing was sent.
