@@ -14,6 +14,7 @@ import (
 
 // JetStream error codes that this package acts on.
 const (
+	codeNoPeers             = 10005
 	codeClusterNotAvailable = 10006
 	codeSystemUnavailable   = 10008
 	codeNoLeader            = 10009

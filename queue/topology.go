@@ -151,6 +151,8 @@ func (q *Queue) Ensure(ctx context.Context) error {
 		case err == nil:
 		case errors.As(err, &topology):
 			problems = append(problems, err)
+		case apiCode(err) == codeNoPeers:
+			return fmt.Errorf("%w: %s needs %d members: %w", ErrNoQuorum, want.Name, want.Replicas, err)
 		default:
 			return fmt.Errorf("queue: ensure %s: %w", want.Name, err)
 		}

@@ -173,6 +173,14 @@ func (s *Server) InProcessConn() (net.Conn, error) {
 // Members is how many servers the cluster has; 1 for a server alone.
 func (s *Server) Members() int { return s.members }
 
+// Host is the address it listens on.
+func (s *Server) Host() string {
+	if addr, ok := s.nats.Addr().(*net.TCPAddr); ok {
+		return addr.IP.String()
+	}
+	return ""
+}
+
 // Port is the port it listens on.
 func (s *Server) Port() int {
 	if addr, ok := s.nats.Addr().(*net.TCPAddr); ok {

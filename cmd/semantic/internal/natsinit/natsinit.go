@@ -7,7 +7,8 @@
 //	authority/        keys that sign; whoever has them may do everything
 //	brokers/HOST/     all that the broker of one machine needs, and the
 //	                  credentials of a gateway and a worker beside it
-//	creds/            credentials for everybody else, one file each
+//	creds/            credentials for everybody else, one file each; ca.pem is in
+//	                  each of them, and beside them for other clients
 //
 // Nothing that exists is overwritten, except accounts.conf and the servers'
 // certificates, by Add and Renew.
@@ -172,6 +173,9 @@ func build(dir string, o Options, hosts []host) (Made, error) {
 		p.servers = append(p.servers, "tls://"+h.client())
 	}
 	if err := p.saveAuthority(caKey); err != nil {
+		return Made{}, err
+	}
+	if err := writeNew(filepath.Join(dir, caFile), ca.pem, publicMode); err != nil {
 		return Made{}, err
 	}
 	made := Made{Servers: p.servers}
