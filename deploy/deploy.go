@@ -2,7 +2,7 @@ package deploy
 
 import (
 	"bytes"
-	_ "embed"
+	"embed"
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
@@ -16,6 +16,12 @@ import (
 
 //go:embed runtime.lock.json
 var lockFile []byte
+
+// NATS has the server configurations of the folder nats: one-mac.conf,
+// several-macs.conf and cluster.conf.
+//
+//go:embed nats/*.conf
+var NATS embed.FS
 
 // lockVersion is the only version of the lock's format that this build reads.
 const lockVersion = 1

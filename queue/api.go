@@ -14,6 +14,7 @@ import (
 
 // JetStream error codes that this package acts on.
 const (
+	codeNoPeers             = 10005
 	codeClusterNotAvailable = 10006
 	codeSystemUnavailable   = 10008
 	codeNoLeader            = 10009
@@ -72,7 +73,12 @@ func (q *Queue) leaderGet(ctx context.Context, stream string, r getRequest) (sto
 	if err != nil {
 		return storedMessage{}, false, fmt.Errorf("queue: %w", err)
 	}
-	reply, err := q.nc.RequestWithContext(ctx, "$JS.API.STREAM.MSG.GET."+stream, body)
+	var reply *nats.Msg
+	subject := apiPrefix + "STREAM.MSG.GET." + stream
+	err = q.permitted(ctx, subject, func(ctx context.Context) error {
+		reply, err = q.nc.RequestWithContext(ctx, subject, body)
+		return err //nolint:wrapcheck // wrapped below
+	})
 	if err != nil {
 		return storedMessage{}, false, fmt.Errorf("queue: read %s: %w", stream, err)
 	}
@@ -138,7 +144,7 @@ func (q *Queue) directGet(
 		return from, false, fmt.Errorf("queue: read %s: %w", stream, err)
 	}
 	defer func() { _ = sub.Unsubscribe() }() // only fails when the connection is gone
-	if err := q.nc.PublishRequest("$JS.API.DIRECT.GET."+stream, inbox, body); err != nil {
+	if err := q.nc.PublishRequest(apiPrefix+"DIRECT.GET."+stream, inbox, body); err != nil {
 		return from, false, fmt.Errorf("queue: read %s: %w", stream, err)
 	}
 	for {
@@ -209,7 +215,11 @@ func (q *Queue) stream(ctx context.Context, name string) (jetstream.Stream, erro
 	if s, ok := q.streams.Load(name); ok {
 		return s.(jetstream.Stream), nil //nolint:forcetypeassert // only this function stores
 	}
-	s, err := q.js.Stream(ctx, name)
+	var s jetstream.Stream
+	err := q.permitted(ctx, apiPrefix+"STREAM.INFO."+name, func(ctx context.Context) (err error) {
+		s, err = q.js.Stream(ctx, name)
+		return err //nolint:wrapcheck // wrapped below
+	})
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
 		return nil, fmt.Errorf("%w: %s: %w", ErrNoTopology, name, err)
 	}

@@ -346,18 +346,19 @@ func (c *Claimer) consumer(ctx context.Context, l lane) (jetstream.Consumer, err
 	}
 	class := schemas.Classes()[l.class]
 	var consumer jetstream.Consumer
-	err := c.q.once(ctx, func(ctx context.Context) error {
+	name, filter := consumerName(c.o.Model, l.flow), flowFilter(c.o.Model, class, l.flow)
+	request := apiPrefix + "CONSUMER.CREATE." + jobsStream(class) + "." + name + "." + filter
+	err := c.q.onceOn(ctx, request, func(ctx context.Context) error {
 		var err error
 		consumer, err = c.q.js.CreateOrUpdateConsumer(ctx, jobsStream(class), jetstream.ConsumerConfig{
-			Durable:       consumerName(c.o.Model, l.flow),
-			FilterSubject: flowFilter(c.o.Model, class, l.flow),
+			Durable:       name,
+			FilterSubject: filter,
 			AckPolicy:     jetstream.AckExplicitPolicy,
 			AckWait:       c.q.config.AckWait,
 			MaxDeliver:    -1,
 			// Claimed jobs, and those that wait out a delay, are as many as the
 			// stream holds: Bounds.MaxJobs. A bound of its own would stop the flow.
 			MaxAckPending: -1,
-			Replicas:      c.q.config.Replicas,
 		})
 		if err != nil {
 			return fmt.Errorf("queue: consumer of %s flow %s: %w", c.o.Model, flowToken(l.flow), err)

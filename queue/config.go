@@ -3,6 +3,7 @@ package queue
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -86,7 +87,8 @@ type Config struct {
 	// StorageHighWater is the part of a byte limit from which Submit answers
 	// ErrStorageFull, so that running jobs can finish. Default 0.85.
 	StorageHighWater float64
-	// Replicas of every stream: 1, 3 or 5. Default 1.
+	// Replicas of every stream: 1, 3 or 5; 0 is 3 where the broker is a cluster,
+	// else 1, and streams that were made with fewer get more. Default 0.
 	Replicas int
 	// MaxConsumers bounds the consumers of a class: 16 for each model. Default
 	// 4,096, which is 256 models.
@@ -133,7 +135,6 @@ func DefaultConfig() Config {
 		MaxJobBytes:      64 * mib,
 		InputsMaxBytes:   1024 * mib,
 		StorageHighWater: 0.85,
-		Replicas:         1,
 		MaxConsumers:     4096,
 	}
 }
@@ -179,7 +180,7 @@ func (c Config) Validate() error {
 	check(c.MaxJobBytes >= c.InlineBytes, "MaxJobBytes is %d, less than InlineBytes, %d", c.MaxJobBytes, c.InlineBytes)
 	check(c.InputsMaxBytes > 0, "InputsMaxBytes is %d, want a positive number", c.InputsMaxBytes)
 	check(c.StorageHighWater > 0 && c.StorageHighWater <= 1, "StorageHighWater is %v, want above 0, at most 1", c.StorageHighWater)
-	check(c.Replicas == 1 || c.Replicas == 3 || c.Replicas == 5, "Replicas is %d, want 1, 3 or 5", c.Replicas)
+	check(slices.Contains([]int{0, 1, 3, 5}, c.Replicas), "Replicas is %d, want 1, 3 or 5, or 0 for what fits the broker", c.Replicas)
 	check(c.MaxConsumers >= Flows, "MaxConsumers is %d, want at least %d", c.MaxConsumers, Flows)
 	for _, prefix := range c.ReplyPrefixes {
 		subject := strings.ReplaceAll(prefix, "{owner}", "owner")

@@ -188,18 +188,18 @@ func (q *Queue) retryWithin(ctx context.Context, timeout time.Duration, op func(
 		case err == nil:
 			return nil
 		case ctx.Err() != nil:
-			return fmt.Errorf("%w: %w", ErrUnavailable, ctx.Err())
+			return q.gaveUp(ctx)
 		case !transient(err):
 			return err
 		}
 		if err := sleep(ctx, pause); err != nil {
-			return fmt.Errorf("%w: %w", ErrUnavailable, err)
+			return q.gaveUp(ctx)
 		}
 		pause = min(2*pause, retryMost)
 		if err := q.link.wait(ctx); errors.Is(err, ErrClosed) {
 			return err
 		} else if err != nil {
-			return fmt.Errorf("%w: %w", ErrUnavailable, err)
+			return q.gaveUp(ctx)
 		}
 	}
 }
@@ -213,7 +213,7 @@ func (q *Queue) once(ctx context.Context, op func(ctx context.Context) error) er
 		if health := q.link.health(); health != nil {
 			return health
 		}
-		return fmt.Errorf("%w: %w", ErrUnavailable, err)
+		return q.unavailable(ctx, err)
 	}
 	return err
 }

@@ -12,11 +12,16 @@ var (
 	// ErrUnavailable: the broker, or its JetStream, cannot be reached now. The
 	// connection is being restored for ever; try again.
 	ErrUnavailable = errors.New("queue: broker unavailable")
+	// ErrNoQuorum is the ErrUnavailable of a cluster of which too few members are
+	// awake, or reach each other, to store anything.
+	ErrNoQuorum = fmt.Errorf("%w: no quorum", ErrUnavailable)
 	// ErrJetStreamUnavailable: the server was reached and has no JetStream, or
 	// this account may not use it. Trying again does not help.
 	ErrJetStreamUnavailable = errors.New("queue: JetStream is not available")
 	// ErrUnauthorized: the server refused the credentials.
 	ErrUnauthorized = errors.New("queue: not authorized")
+	// ErrForbidden: the server does not let this user do that; see Role.
+	ErrForbidden = errors.New("queue: not permitted")
 	// ErrClosed: the Queue, or the part of it in use, was closed.
 	ErrClosed = errors.New("queue: closed")
 	// ErrInvalid: an argument is out of the grammar; nothing was sent.

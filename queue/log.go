@@ -226,7 +226,7 @@ func (q *Queue) holds(ctx context.Context, jobID string, known logEntry) (bool, 
 func (q *Queue) appendEvent(ctx context.Context, subject, mark string, at logEnd, data []byte) (logEnd, error) {
 	uncertain := false
 	start := time.Now()
-	err := q.retry(ctx, func(ctx context.Context) error {
+	err := q.retryOn(ctx, subject, func(ctx context.Context) error {
 		now := q.link.connection()
 		if now != at.connection && at.known.Sequence > 0 {
 			held, err := q.holds(ctx, at.known.Event.Job, at.known)

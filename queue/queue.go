@@ -10,6 +10,7 @@ import (
 	"net"
 	"os"
 	"reflect"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -23,7 +24,8 @@ import (
 
 // Options are what [Open] needs.
 type Options struct {
-	// URL of the server, or several separated by commas. Not used with InProcess.
+	// URL of the server, or several separated by commas; empty takes those in
+	// CredsFile. Not used with InProcess.
 	URL string
 	// InProcess, when set, connects without a socket (embedded.Server has it).
 	InProcess interface {
@@ -32,7 +34,8 @@ type Options struct {
 	// Name shows in the server's list of connections.
 	Name string
 	// CredsFile is a NATS credentials file, Token a plain token, CAFile the
-	// certificate authority that signed the server's certificate. All optional.
+	// certificate authority that signed the server's certificate (default: the one
+	// in CredsFile, else the system's). All optional.
 	CredsFile, Token, CAFile string
 	// Logger takes what nobody is told otherwise. Default: discarded.
 	Logger *slog.Logger
@@ -60,6 +63,9 @@ type Queue struct {
 	pressure pressure
 	recent   recentTickets
 	secret   atomic.Pointer[knownSecret]
+	refusals refusals
+	// creds is what CredsFile says; zero without one.
+	creds Creds
 
 	// unregister takes the collectors back at Close.
 	unregister func()
@@ -101,6 +107,15 @@ func Open(ctx context.Context, o Options) (*Queue, error) {
 		disconnected: make(chan struct{}),
 	}
 	q.registry = newRegistry(q)
+	var err error
+	if o.CredsFile != "" {
+		if q.creds, err = ReadCreds(o.CredsFile); err != nil {
+			return nil, err
+		}
+		if o.URL == "" {
+			o.URL = strings.Join(q.creds.Servers, ",")
+		}
+	}
 	options, err := q.connectOptions(o)
 	if err != nil {
 		return nil, err
@@ -141,6 +156,7 @@ func (q *Queue) connectOptions(o Options) ([]nats.Option, error) {
 			}
 		}),
 		nats.ReconnectHandler(func(nc *nats.Conn) {
+			q.refusals.forget()
 			q.link.reconnected()
 			q.metrics.reconnects.Inc()
 			q.log.Info("broker connection restored", slog.String("server", nc.ConnectedUrlRedacted()))
@@ -152,6 +168,7 @@ func (q *Queue) connectOptions(o Options) ([]nats.Option, error) {
 			if sub != nil && errors.Is(err, nats.ErrSlowConsumer) {
 				return
 			}
+			q.refusals.note(err)
 			q.log.Warn("broker", slog.Any("error", err))
 		}),
 	}
@@ -164,19 +181,24 @@ func (q *Queue) connectOptions(o Options) ([]nats.Option, error) {
 		options = append(options, nats.Token(o.Token))
 	}
 	if o.CredsFile != "" {
-		if _, err := os.Stat(o.CredsFile); err != nil {
-			return nil, fmt.Errorf("%w: credentials: %w", ErrInvalid, err)
-		}
 		options = append(options, nats.UserCredentials(o.CredsFile))
 	}
+	if q.creds.Role != "" {
+		options = append(options, nats.CustomInboxPrefix(inboxPrefix(q.creds.Key)))
+	}
+	authority, from := q.creds.CA, o.CredsFile
 	if o.CAFile != "" {
-		pem, err := os.ReadFile(o.CAFile)
-		if err != nil {
+		var err error
+		if authority, err = os.ReadFile(o.CAFile); err != nil {
 			return nil, fmt.Errorf("%w: certificate authority: %w", ErrInvalid, err)
 		}
+		from = o.CAFile
+	}
+	// A connection inside the process has no TLS, and needs none.
+	if (o.CAFile != "" || len(authority) > 0) && o.InProcess == nil {
 		pool := x509.NewCertPool()
-		if !pool.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("%w: certificate authority: no certificate in %s", ErrInvalid, o.CAFile)
+		if !pool.AppendCertsFromPEM(authority) {
+			return nil, fmt.Errorf("%w: certificate authority: no certificate in %s", ErrInvalid, from)
 		}
 		options = append(options, nats.Secure(&tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}))
 	}
@@ -201,7 +223,7 @@ func (q *Queue) checkJetStream(ctx context.Context) error {
 		return fmt.Errorf("queue: %w", err)
 	}
 	q.js = js
-	err = q.once(ctx, func(ctx context.Context) error {
+	err = q.onceOn(ctx, apiPrefix+"INFO", func(ctx context.Context) error {
 		_, err := js.AccountInfo(ctx)
 		if err != nil {
 			return fmt.Errorf("%w", err)
@@ -216,16 +238,10 @@ func (q *Queue) checkJetStream(ctx context.Context) error {
 			ErrJetStreamUnavailable, q.nc.ConnectedUrlRedacted(), err)
 	case code == codeNotEnabledAccount:
 		return fmt.Errorf("%w: this account may not use it; enable JetStream for the account: %w", ErrJetStreamUnavailable, err)
-	case ctx.Err() == nil && q.permissionDenied():
-		return fmt.Errorf("%w: this user may not publish to $JS.API: %w", ErrJetStreamUnavailable, q.nc.LastError())
+	case errors.Is(err, ErrForbidden):
+		return fmt.Errorf("%w: %w", ErrJetStreamUnavailable, err)
 	}
 	return err
-}
-
-// permissionDenied reports whether the server refused our last request: it
-// says so only out of band, and the request itself runs into its timeout.
-func (q *Queue) permissionDenied() bool {
-	return errors.Is(q.nc.LastError(), nats.ErrPermissionViolation)
 }
 
 // Config returns the configuration in use.

@@ -148,7 +148,7 @@ func (r *Registration) write(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return r.q.retry(ctx, func(ctx context.Context) error {
+	return r.q.retryOn(ctx, "$KV."+bucketWorkers+"."+Slug(status.ID), func(ctx context.Context) error {
 		kv, err := r.q.js.KeyValue(ctx, bucketWorkers)
 		if err == nil {
 			r.revision, err = kv.Put(ctx, Slug(status.ID), value)

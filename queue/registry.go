@@ -106,6 +106,10 @@ func (r *registry) close() {
 // begins anew and replaces the cache.
 func (r *registry) run(ctx context.Context) {
 	defer close(r.stopped)
+	if r.observes() {
+		r.poll(ctx)
+		return
+	}
 	pause := retryFirst
 	for ctx.Err() == nil {
 		if err := r.q.link.wait(ctx); err != nil {

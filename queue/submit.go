@@ -274,7 +274,7 @@ func (q *Queue) publishJob(ctx context.Context, t *Ticket, s Submission, body []
 	}
 	carryTrace(ctx, header)
 	uncertain := false
-	return q.retry(ctx, func(ctx context.Context) error {
+	return q.retryOn(ctx, t.Subject, func(ctx context.Context) error {
 		ack, err := q.js.PublishMsg(ctx, &nats.Msg{Subject: t.Subject, Header: header, Data: body}, jetstream.WithRetryAttempts(0))
 		switch {
 		case err == nil:

@@ -172,14 +172,21 @@ func objectStore(name, description string, maxBytes int64, maxAge time.Duration)
 // each, and is left as it is. Bounds of existing streams are changed only with
 // Config.ApplyBounds. Idempotent; several processes may call it at once.
 func (q *Queue) Ensure(ctx context.Context) error {
+	config := q.config
+	config.Replicas = q.replicas()
 	var problems []error
-	for _, want := range q.config.streams() {
+	for _, want := range config.streams() {
+		if !q.creds.Role.sees(want.Name) {
+			continue
+		}
 		err := q.retry(ctx, func(ctx context.Context) error { return q.ensureStream(ctx, want) })
 		var topology *TopologyError
 		switch {
 		case err == nil:
 		case errors.As(err, &topology):
 			problems = append(problems, err)
+		case apiCode(err) == codeNoPeers:
+			return fmt.Errorf("%w: %s needs %d members: %w", ErrNoQuorum, want.Name, want.Replicas, err)
 		default:
 			return fmt.Errorf("queue: ensure %s: %w", want.Name, err)
 		}
@@ -187,25 +194,49 @@ func (q *Queue) Ensure(ctx context.Context) error {
 	return errors.Join(problems...)
 }
 
-func (q *Queue) ensureStream(ctx context.Context, want jetstream.StreamConfig) error {
-	have, err := q.js.Stream(ctx, want.Name)
-	if errors.Is(err, jetstream.ErrStreamNotFound) {
-		_, err = q.js.CreateStream(ctx, want)
-		if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
-			// Somebody made it meanwhile: look again.
-			return fmt.Errorf("%w: %w", ErrUnavailable, err)
-		}
-		return createError(want, err)
+// replicas is how many of each stream there are to be.
+func (q *Queue) replicas() int {
+	switch {
+	case q.config.Replicas > 0:
+		return q.config.Replicas
+	case q.nc.ConnectedClusterName() != "":
+		return clusterReplicas
 	}
-	if err != nil {
+	return 1
+}
+
+// clusterReplicas keep a stream going while one member of three is away.
+const clusterReplicas = 3
+
+func (q *Queue) ensureStream(ctx context.Context, want jetstream.StreamConfig) error {
+	var have jetstream.Stream
+	err := q.permitted(ctx, apiPrefix+"STREAM.INFO."+want.Name, func(ctx context.Context) (err error) {
+		have, err = q.js.Stream(ctx, want.Name)
+		return err //nolint:wrapcheck // wrapped below
+	})
+	switch {
+	case errors.Is(err, jetstream.ErrStreamNotFound):
+		return q.createStream(ctx, want)
+	case err != nil:
 		return fmt.Errorf("%w", err)
 	}
 	config := have.CachedInfo().Config
 	update, err := compareStream(config, want, q.config.ApplyBounds)
-	if err != nil || !update {
+	grow := q.grows(config, want)
+	if err != nil || !update && !grow {
 		return err
 	}
-	return q.updateStream(ctx, config, want)
+	err = q.updateStream(ctx, config, want)
+	if errors.Is(err, ErrForbidden) && !update {
+		return nil // whoever may will do it
+	}
+	return err
+}
+
+// grows reports whether a stream gets more replicas, as an automatic number of
+// them has it.
+func (q *Queue) grows(have, want jetstream.StreamConfig) bool {
+	return q.config.Replicas == 0 && have.Replicas < want.Replicas
 }
 
 // updateStream changes a stream to what this release makes; its bounds only with
@@ -216,13 +247,35 @@ func (q *Queue) updateStream(ctx context.Context, have, want jetstream.StreamCon
 	maps.Copy(metadata, want.Metadata)
 	want.Metadata = metadata
 	want.MaxConsumers = have.MaxConsumers // the server does not change it
-	if !q.config.ApplyBounds {
+	if replicas, grow := want.Replicas, q.grows(have, want); !q.config.ApplyBounds {
 		copyBounds(&want, have)
+		if grow {
+			want.Replicas = replicas
+		}
 	}
-	if _, err := q.js.UpdateStream(ctx, want); err != nil {
+	err := q.permitted(ctx, apiPrefix+"STREAM.UPDATE."+want.Name, func(ctx context.Context) error {
+		_, err := q.js.UpdateStream(ctx, want)
+		return err //nolint:wrapcheck // wrapped below
+	})
+	if err != nil {
 		return fmt.Errorf("update: %w", err)
 	}
 	return nil
+}
+
+func (q *Queue) createStream(ctx context.Context, want jetstream.StreamConfig) error {
+	err := q.permitted(ctx, apiPrefix+"STREAM.CREATE."+want.Name, func(ctx context.Context) error {
+		_, err := q.js.CreateStream(ctx, want)
+		return err //nolint:wrapcheck // wrapped below
+	})
+	switch {
+	case errors.Is(err, jetstream.ErrStreamNameAlreadyInUse):
+		// Somebody made it meanwhile: look again.
+		return fmt.Errorf("%w: %w", ErrUnavailable, err)
+	case errors.Is(err, ErrForbidden):
+		return fmt.Errorf("%w: a gateway makes them when it starts: %w", ErrNoTopology, err)
+	}
+	return createError(want, err)
 }
 
 // createError says what to do about a stream that cannot be made.

@@ -38,19 +38,40 @@ type Options struct {
 	// MaxStore bounds all streams together, in bytes. 0 means three quarters of
 	// the disk's free space.
 	MaxStore int64
+	// ConfigDir is a folder with a nats.conf that says everything else: addresses,
+	// TLS, accounts and, for a cluster of three, its members. Host, Port and Token
+	// have no meaning with it. Default: none.
+	ConfigDir string
 	// Logger takes the server's own log. Default: discarded.
 	Logger *slog.Logger
 }
 
-// Server is a running NATS server. Safe for concurrent use.
-type Server struct {
-	nats *server.Server
-	lock *storeLock
-	stop sync.Once
+// server makes the server's own options.
+func (o Options) server() (*server.Options, error) {
+	options := &server.Options{ServerName: "semantic", Host: o.Host, Port: o.Port, Authorization: o.Token, MaxPayload: maxPayload}
+	if o.ConfigDir != "" {
+		var err error
+		if options, err = readConfig(o.ConfigDir); err != nil {
+			return nil, err
+		}
+	}
+	options.JetStream, options.StoreDir, options.JetStreamMaxStore = true, o.StoreDir, o.MaxStore
+	options.SyncInterval, options.SyncAlways = o.SyncInterval, o.SyncAlways
+	options.NoSigs = true
+	return options, nil
 }
 
-// Start starts a server and returns when it serves. Errors: [*PortInUseError],
-// [*StoreInUseError], or what the server itself reports; ctx bounds the start
+// Server is a running NATS server. Safe for concurrent use.
+type Server struct {
+	nats    *server.Server
+	members int
+	lock    *storeLock
+	stop    sync.Once
+}
+
+// Start starts a server and returns when it serves; the member of a cluster
+// serves clients before it has found the others. Errors: [*PortInUseError],
+// [*StoreInUseError], [*HiddenStreamsError], [*MembersError], [ErrConfig], or what the server itself reports; ctx bounds the start
 // (recovering a large store takes a while).
 func Start(ctx context.Context, o Options) (*Server, error) {
 	if o.StoreDir == "" {
@@ -68,33 +89,29 @@ func Start(ctx context.Context, o Options) (*Server, error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	if err := portFree(ctx, o.Host, o.Port); err != nil {
+	options, err := o.server()
+	if err != nil {
+		return nil, err
+	}
+	if err := portFree(ctx, options.Host, options.Port); err != nil {
 		return nil, err
 	}
 	lock, err := lockStore(o.StoreDir)
 	if err != nil {
 		return nil, err
 	}
+	if err := checkStore(o.StoreDir, options); err != nil {
+		lock.release()
+		return nil, err
+	}
 	log := &serverLog{log: o.Logger, fatal: make(chan string, 1)}
-	ns, err := server.NewServer(&server.Options{
-		ServerName:        "semantic",
-		Host:              o.Host,
-		Port:              o.Port,
-		Authorization:     o.Token,
-		JetStream:         true,
-		StoreDir:          o.StoreDir,
-		JetStreamMaxStore: o.MaxStore,
-		SyncInterval:      o.SyncInterval,
-		SyncAlways:        o.SyncAlways,
-		MaxPayload:        maxPayload,
-		NoSigs:            true,
-	})
+	ns, err := server.NewServer(options)
 	if err != nil {
 		lock.release()
 		return nil, fmt.Errorf("embedded NATS: %w", err)
 	}
 	ns.SetLoggerV2(log, false, false, false)
-	s := &Server{nats: ns, lock: lock}
+	s := &Server{nats: ns, members: max(1, len(options.Routes)), lock: lock}
 	if err := s.run(ctx, log); err != nil {
 		s.Stop()
 		return nil, err
@@ -151,6 +168,17 @@ func (s *Server) InProcessConn() (net.Conn, error) {
 		return nil, fmt.Errorf("embedded NATS: %w", err)
 	}
 	return conn, nil
+}
+
+// Members is how many servers the cluster has; 1 for a server alone.
+func (s *Server) Members() int { return s.members }
+
+// Host is the address it listens on.
+func (s *Server) Host() string {
+	if addr, ok := s.nats.Addr().(*net.TCPAddr); ok {
+		return addr.IP.String()
+	}
+	return ""
 }
 
 // Port is the port it listens on.

@@ -25,10 +25,11 @@ func (l *serverLog) Noticef(format string, args ...any) { l.write(slog.LevelDebu
 func (l *serverLog) Warnf(format string, args ...any) { l.write(slog.LevelWarn, format, args) }
 
 // Errorf implements server.Logger. What a client did wrong (a wrong token, a
-// message that is too large) is not this server's error, so it is a warning.
+// message that is too large) is not this server's error, so it is a warning; nor
+// is a member of the cluster that sleeps.
 func (l *serverLog) Errorf(format string, args ...any) {
 	level := slog.LevelError
-	if strings.Contains(format, ofClient) {
+	if strings.Contains(format, ofClient) || strings.HasPrefix(format, ofRoute) {
 		level = slog.LevelWarn
 	}
 	l.write(level, format, args)
@@ -36,6 +37,9 @@ func (l *serverLog) Errorf(format string, args ...any) {
 
 // ofClient is in the head of the server's lines about one client's connection.
 const ofClient = " - cid:"
+
+// ofRoute begins its lines about a member that cannot be reached.
+const ofRoute = "Error trying to connect to route"
 
 // Debugf and Tracef implement server.Logger. The server calls them only with
 // debugging switched on in its options, which it never is here.

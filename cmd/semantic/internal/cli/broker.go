@@ -52,9 +52,30 @@ func (a *app) brokerOptions(c *config.Loaded, name string) (queue.Options, error
 	if err != nil {
 		return queue.Options{}, err
 	}
+	url, err := c.NATSURL()
+	if err != nil {
+		return queue.Options{}, err
+	}
 	return queue.Options{
-		URL: c.NATS, Name: name, Token: token, CredsFile: c.NATSCreds, CAFile: c.NATSCA, Logger: a.Log, Config: queueConfig(c),
+		URL: url, Name: name, Token: token, CredsFile: c.NATSCreds, CAFile: c.NATSCA, Logger: a.Log, Config: queueConfig(c),
 	}, nil
+}
+
+// checkRole refuses credentials that are for something else, before the server
+// does it in more words.
+func checkRole(c *config.Loaded, want queue.Role) (queue.Creds, error) {
+	if c.NATSCreds == "" {
+		return queue.Creds{}, nil
+	}
+	creds, err := queue.ReadCreds(c.NATSCreds)
+	if err != nil {
+		return creds, err
+	}
+	if creds.Role != "" && creds.Role != want && creds.Role != queue.RoleAdmin {
+		return creds, withHint(usagef("--nats-creds: %s is for a user of the role %s, not %s", c.NATSCreds, creds.Role, want),
+			"`semantic nats add DIR %s NAME` makes one.", want)
+	}
+	return creds, nil
 }
 
 // connect opens the queue and ensures its topology; its errors say what to do.
@@ -79,6 +100,7 @@ func (a *app) closeQueue(ctx context.Context, q *queue.Queue) {
 func queueConfig(c *config.Loaded) queue.Config {
 	qc := queue.DefaultConfig()
 	qc.ReplyPrefixes, qc.StealAfter, qc.InlineBytes = c.ReplyPrefixes, c.StealAfter, int64(c.InlineBytes)
+	qc.Replicas = c.Replicas
 	for class := range qc.DefaultDeadline {
 		if class != "batch" {
 			qc.DefaultDeadline[class] = c.DefaultDeadline
@@ -91,6 +113,13 @@ func brokerHint(err error) error {
 	switch {
 	case errors.Is(err, queue.ErrUnauthorized):
 		return withHint(err, "Give the server's token with --nats-token-file, or credentials with --nats-creds.")
+	case errors.Is(err, queue.ErrNoQuorum):
+		return withHint(err, "Of three members two must be awake and reach each other.")
+	case errors.Is(err, queue.ErrNoTopology) && errors.Is(err, queue.ErrForbidden):
+		return withHint(err, "Start a gateway, or `semantic serve`, with this NATS server first.")
+	case errors.Is(err, queue.ErrForbidden):
+		return withHint(err, "Are these credentials for another role? After an upgrade, `semantic nats renew` and a restart of the "+
+			"brokers give the roles what the new release needs.")
 	case errors.Is(err, queue.ErrJetStreamUnavailable):
 		return withHint(err, "Start that NATS server with JetStream (nats-server -js), or let `semantic serve` bring its own.")
 	case errors.Is(err, queue.ErrNoTopology):

@@ -53,7 +53,7 @@ at once.`,
 			return a.runGateway(cmd.Context(), c, readyFile)
 		},
 	}
-	addConfigFlags(cmd, append(brokerFlags(), gatewayFlags()...)...)
+	addConfigFlags(cmd, append(append(brokerFlags(), "replicas"), gatewayFlags()...)...)
 	addReadyFlag(cmd, &readyFile)
 	return cmd
 }
@@ -74,6 +74,9 @@ func (a *app) runGateway(ctx context.Context, c *config.Loaded, readyFile string
 		return err
 	}
 	registry := telemetry.NewRegistry()
+	if _, err := checkRole(c, queue.RoleGateway); err != nil {
+		return err
+	}
 	q, err := a.openQueue(ctx, c, "semantic gateway", registry)
 	if ctx.Err() != nil {
 		return nil
@@ -85,10 +88,14 @@ func (a *app) runGateway(ctx context.Context, c *config.Loaded, readyFile string
 	if err := front.serve(ctx, q, registry, registry, nil); err != nil {
 		return err
 	}
-	if err := a.printf("semantic %s gateway: %s, queue %s\n", a.Release, front.url(), config.MaskURL(c.NATS)); err != nil {
+	broker, err := c.NATSURL()
+	if err != nil {
+		return err
+	}
+	if err := a.printf("semantic %s gateway: %s, queue %s\n", a.Release, front.url(), config.MaskURL(broker)); err != nil {
 		a.Log.Warn("cannot say where the gateway is", "error", err)
 	}
-	a.writeReadyFile(readyFile, readyInfo{HTTP: front.url(), NATS: config.MaskURL(c.NATS)})
+	a.writeReadyFile(readyFile, readyInfo{HTTP: front.url(), NATS: config.MaskURL(broker)})
 	select {
 	case <-ctx.Done():
 	case err := <-front.failed:

@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/gofrs/flock"
+
+	"github.com/semantic-worker/semantic/queue"
 )
 
 // maxWorkers bounds the workers that share one data directory.
@@ -22,8 +24,28 @@ const maxWorkers = 64
 // seat is a worker's place in a data directory: a folder with its id, locked
 // while the worker lives, so that no two workers have the same id.
 type seat struct {
-	id   string
-	lock *flock.Flock
+	id string
+	// number counts the workers of a machine from 1; 0 is the one of
+	// `semantic serve`.
+	number int
+	lock   *flock.Flock
+}
+
+// named gives the worker the name that its credentials are for: they let it
+// enter no other into the registry. Other credentials leave it its own id.
+func (s *seat) named(creds queue.Creds) error {
+	if creds.Role != queue.RoleWorker {
+		return nil
+	}
+	if s.number >= queue.WorkersPerUser {
+		return withHint(fmt.Errorf("the credentials of worker %s are in use by %d workers of this machine", creds.Name, queue.WorkersPerUser-1),
+			"`semantic nats add DIR worker NAME` makes others.")
+	}
+	s.id = creds.Name
+	if s.number > 0 {
+		s.id += "-" + strconv.Itoa(s.number)
+	}
+	return nil
 }
 
 func (s *seat) leave(context.Context) error { return unlock(s.lock) }
@@ -40,8 +62,12 @@ func unlock(lock *flock.Flock) error {
 func takeSeat(dataDir string) (*seat, error) {
 	for n := range maxWorkers {
 		s, err := trySeat(filepath.Join(dataDir, "workers", strconv.Itoa(n)))
-		if err != nil || s != nil {
-			return s, err
+		if err != nil {
+			return nil, err
+		}
+		if s != nil {
+			s.number = n + 1
+			return s, nil
 		}
 	}
 	return nil, withHint(fmt.Errorf("%d workers use the data directory %s already", maxWorkers, dataDir),

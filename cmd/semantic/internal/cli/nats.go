@@ -21,9 +21,10 @@ func newNATSCommand(a *app) *cobra.Command {
 		Use:   "nats",
 		Short: "Look after the NATS server that the queue lives in",
 		Long:  `Look after the NATS server that the queue lives in.`,
-		Example: `  semantic nats migrate --dry-run
-  semantic nats migrate --nats nats://mac-mini.local:4222`,
-	}, newNATSMigrateCommand(a))
+		Example: `  semantic nats init cluster --hosts mini.local --worker studio
+  semantic nats serve --cluster cluster/brokers/mini-local
+  semantic nats migrate --dry-run`,
+	}, newNATSMigrateCommand(a), newNATSInitCommand(a), newNATSAddCommand(a), newNATSRenewCommand(a), newNATSServeCommand(a))
 }
 
 // migration is one run of `nats migrate`.

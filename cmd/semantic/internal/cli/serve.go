@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -52,14 +51,16 @@ their streams go on; what is left is kept in the queue for the next start. A
 second signal ends it at once; nothing accepted is lost then either.
 
 Only this machine reaches it, unless you say otherwise: --host with
---allow-remote opens the gateway, --nats-host opens NATS for workers elsewhere.
-The embedded NATS server has no TLS: jobs, answers and the token of
---nats-token-file go over the network in clear text. Open it only inside a
-network that you trust.`,
+--allow-remote opens the gateway, --cluster opens NATS for workers elsewhere, with
+TLS and credentials for each of them (semantic nats init makes what it needs).
+--nats-host opens it without: no TLS, and jobs, answers and the token of
+--nats-token-file go over the network in clear text. Do that only inside a network
+that you trust.`,
 		Example: `  semantic serve
   semantic serve --port 9000 --nats-port 4333 --data-dir ./data
   semantic serve --backend sim --sim-step 20ms      # made-up text, no model
-  semantic serve --host 0.0.0.0 --allow-remote --api-key-file keys`,
+  semantic serve --host 0.0.0.0 --allow-remote --api-key-file keys
+  semantic serve --cluster cluster/brokers/mini-local`,
 		Args: args(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := a.config()
@@ -71,8 +72,8 @@ network that you trust.`,
 			return s.run(cmd.Context())
 		},
 	}
-	keys := append(gatewayFlags(), "nats-host", "nats-port", "nats-token-file", "no-nats-auth", "reply-prefixes",
-		"sync", "sync-interval", "data-dir", "step-timeout", "hang-timeout", "steal-after", "max-attempts")
+	keys := append(gatewayFlags(), "nats-host", "nats-port", "nats-token-file", "no-nats-auth", "cluster", "replicas",
+		"reply-prefixes", "sync", "sync-interval", "data-dir", "step-timeout", "hang-timeout", "steal-after", "max-attempts")
 	addConfigFlags(cmd, slices.Concat(keys, modelFlags(), engineFlags())...)
 	addReadyFlag(cmd, &readyFile)
 	return cmd
@@ -170,24 +171,11 @@ func (s *serveProcess) start(ctx context.Context) error {
 		return err
 	}
 
-	s.nats, err = embedded.Start(ctx, embedded.Options{
-		Host: c.NATSHost, Port: natsPort(c.NATSPort), StoreDir: filepath.Join(s.dataDir, "jetstream"), Token: token,
-		SyncInterval: c.SyncInterval, SyncAlways: c.Sync == "always", Logger: s.app.Log.With("part", "nats"),
-	})
-	if err != nil {
-		return natsHint(err)
-	}
-	s.down.add("stop NATS", 20*time.Second, func(context.Context) error { s.nats.Stop(); return nil })
-
 	registry := telemetry.NewRegistry()
 	s.registry = registry
-	s.queue, err = s.app.connect(ctx, queue.Options{
-		InProcess: s.nats, Name: "semantic serve", Token: token, Logger: s.app.Log, Registerer: registry, Config: queueConfig(c),
-	})
-	if err != nil {
+	if err := s.openBroker(ctx, token); err != nil {
 		return err
 	}
-	s.down.add("leave NATS", closeBound, s.queue.Close)
 	s.metrics = telemetry.NewChild()
 	if err := s.front.serve(ctx, s.queue, registry, telemetry.WithChild(registry, s.metrics, queueDepthMetric, deadMetric), expect); err != nil {
 		return err
@@ -196,25 +184,6 @@ func (s *serveProcess) start(ctx context.Context) error {
 	// them. After the drain of a whole run nothing is left to wait for.
 	s.down.add("drain the gateway", drainBound, s.front.drain)
 	return nil
-}
-
-// natsPort is the port as queue/embedded wants it.
-func natsPort(port int) int {
-	if port == 0 {
-		return -1
-	}
-	return port
-}
-
-func natsHint(err error) error {
-	if inUse := new(embedded.PortInUseError); errors.As(err, &inUse) {
-		return withHint(fmt.Errorf("port %d of %s, for NATS, is in use by another program", inUse.Port, inUse.Host),
-			"Choose another one with --nats-port, or --nats-port 0 for any.")
-	}
-	if inUse := new(embedded.StoreInUseError); errors.As(err, &inUse) {
-		return withHint(err, "Stop that process, or choose another directory with --data-dir.")
-	}
-	return err
 }
 
 // supervise runs the worker until ctx ends or something cannot go on.
@@ -353,17 +322,13 @@ func (s *serveProcess) workerArgs() []string {
 	}
 	return slices.Concat([]string{
 		"worker", "--" + supervisedFlag, "--config", os.DevNull,
-		"--nats", s.natsURL(), "--nats-token-file", c.NATSTokenFile, "--nats-creds", "", "--nats-ca", "",
+		"--nats", s.natsURL(), "--nats-token-file", c.NATSTokenFile, "--nats-creds", s.workerCreds(), "--nats-ca", "",
 		"--data-dir", s.dataDir, "--drain-timeout", c.DrainTimeout.String(),
 		"--reply-prefixes", strings.Join(prefixes, ","),
 		"--default-deadline", c.DefaultDeadline.String(), "--metrics-listen", "",
 		"--step-timeout", c.StepTimeout.String(), "--steal-after", c.StealAfter.String(), "--max-attempts", strconv.Itoa(c.MaxAttempts),
 		"--log-level", c.LogLevel, "--log-format", c.LogFormat,
 	}, modelArgs(c), engineArgs(c))
-}
-
-func (s *serveProcess) natsURL() string {
-	return "nats://" + reachable(s.config.NATSHost, s.nats.Port())
 }
 
 // onMessage hears the worker child.

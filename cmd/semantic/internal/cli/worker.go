@@ -134,7 +134,7 @@ func (w *workerProcess) finish(err error) error {
 // is one: before the worker was ready nearly everything is a matter of
 // configuration, and one that died later is started again anyway.
 func permanent(err error) bool {
-	return !errors.Is(err, queue.ErrUnavailable) && !errors.Is(err, worker.ErrEngineLost) &&
+	return !errors.Is(err, queue.ErrUnavailable) && !errors.Is(err, queue.ErrNoTopology) && !errors.Is(err, worker.ErrEngineLost) &&
 		!errors.Is(err, context.DeadlineExceeded)
 }
 
@@ -154,11 +154,18 @@ func (w *workerProcess) run(ctx context.Context) error {
 	down := teardown{log: a.Log}
 	defer func() { down.run(ctx) }()
 
+	creds, err := checkRole(c, queue.RoleWorker)
+	if err != nil {
+		return err
+	}
 	place, err := w.seat(ctx, c)
 	if err != nil {
 		return err
 	}
 	down.add("give up the worker's id", time.Second, place.leave)
+	if err := place.named(creds); err != nil {
+		return err
+	}
 	if err := clearReadyFile(w.readyFile, &down); err != nil {
 		return err
 	}

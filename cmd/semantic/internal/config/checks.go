@@ -21,6 +21,13 @@ func areReplyPrefixes(value any) error {
 	return c.Validate()
 }
 
+// isReplicas leaves the judgement to the queue.
+func isReplicas(value any) error {
+	c := queue.DefaultConfig()
+	c.Replicas = value.(int)
+	return c.Validate()
+}
+
 func isLevel(value any) error {
 	_, err := telemetry.ParseLevel(value.(string))
 	return err

@@ -33,6 +33,8 @@ type Config struct {
 	NATSCreds     string        `koanf:"nats-creds"`
 	NATSCA        string        `koanf:"nats-ca"`
 	NoNATSAuth    bool          `koanf:"no-nats-auth"`
+	Cluster       string        `koanf:"cluster"`
+	Replicas      int           `koanf:"replicas"`
 	ReplyPrefixes []string      `koanf:"reply-prefixes"`
 	Sync          string        `koanf:"sync"`
 	SyncInterval  time.Duration `koanf:"sync-interval"`

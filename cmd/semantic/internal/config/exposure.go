@@ -8,6 +8,8 @@ import (
 	"net"
 	"os"
 	"strings"
+
+	"github.com/semantic-worker/semantic/queue"
 )
 
 // ErrExposed is wrapped by the [Error] of an address that would let other
@@ -60,6 +62,14 @@ func (l *Loaded) CheckEmbeddedNATS() error {
 	if l.Sync == "always" && l.sources["sync-interval"] != "default" {
 		return l.fault("sync-interval", "has no meaning with sync: always")
 	}
+	if l.Cluster != "" {
+		for _, key := range []string{"nats-host", "nats-port", "nats-token-file", "no-nats-auth"} {
+			if l.sources[key] != "default" {
+				return l.fault(key, "has no meaning with cluster: the files in %s say it", l.Cluster)
+			}
+		}
+		return nil
+	}
 	if l.NATSTokenFile != "" && l.NoNATSAuth {
 		return l.fault("no-nats-auth", "contradicts nats-token-file")
 	}
@@ -71,7 +81,7 @@ func (l *Loaded) CheckEmbeddedNATS() error {
 
 // CheckPorts refuses one port for two servers.
 func (l *Loaded) CheckPorts() error {
-	if l.Port == 0 || l.Port != l.NATSPort || apart(l.Host, l.NATSHost) {
+	if l.Cluster != "" || l.Port == 0 || l.Port != l.NATSPort || apart(l.Host, l.NATSHost) {
 		return nil
 	}
 	key, other := "nats-port", "the gateway's port too (--port)"
@@ -125,6 +135,22 @@ func (l *Loaded) CheckNATSClient() error {
 		return l.fault("nats-creds", "contradicts nats-token-file: a server takes one of them")
 	}
 	return nil
+}
+
+// NATSURL is where the NATS server is: what nats says or, if that is not set,
+// the file of nats-creds.
+func (l *Loaded) NATSURL() (string, error) {
+	if l.NATSCreds == "" || l.sources["nats"] != "default" {
+		return l.NATS, nil
+	}
+	creds, err := queue.ReadCreds(l.NATSCreds)
+	if err != nil {
+		return "", l.fault("nats-creds", "%w", err)
+	}
+	if len(creds.Servers) == 0 {
+		return l.NATS, nil
+	}
+	return strings.Join(creds.Servers, ","), nil
 }
 
 // APIKeys are the keys that the gateway accepts: of api-key and of the lines

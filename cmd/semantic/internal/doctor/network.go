@@ -17,18 +17,24 @@ import (
 
 // standalone is whether the configuration names a NATS server: then the ports
 // of `semantic serve` are nobody's concern.
-func (e *examination) standalone() bool { return e.Config.Source("nats") != "default" }
+func (e *examination) standalone() bool {
+	return e.Config.Source("nats") != "default" || e.Config.NATSCreds != ""
+}
 
 func (e *examination) broker(ctx context.Context) {
 	if !e.standalone() {
 		return
 	}
-	what, err := e.look(ctx, e.Config.NATS)
+	url, err := e.Config.NATSURL()
+	var what string
+	if err == nil {
+		what, err = e.look(ctx, url)
+	}
 	switch {
 	case err == nil:
-		e.ok("nats", "%s answers and allows JetStream; %s", config.MaskURL(e.Config.NATS), what)
+		e.ok("nats", "%s answers and allows JetStream; %s", config.MaskURL(url), what)
 	case errors.Is(err, queue.ErrNoTopology):
-		e.ok("nats", "%s answers and allows JetStream; nothing of semantic was there yet", config.MaskURL(e.Config.NATS))
+		e.ok("nats", "%s answers and allows JetStream; nothing of semantic was there yet", config.MaskURL(url))
 	default:
 		e.failed("nats", err, "")
 	}
