@@ -6,20 +6,24 @@ import (
 	"encoding/hex"
 	"net/http"
 	"strings"
+
+	"github.com/semantic-worker/semantic/queue"
 )
 
 // ownerLocal owns every job of a gateway without API keys.
 const ownerLocal = "local"
 
-// keyring knows the API keys by their hashes. It is immutable, so safe for
+// keyring knows whose request it is: by the keys of the configuration, which it
+// has as hashes, and by those that are kept in the queue. Immutable, so safe for
 // concurrent use.
 type keyring struct {
+	queue  *queue.Queue
 	hashes [][sha256.Size]byte
 	owners []string
 }
 
-func newKeyring(keys []string) *keyring {
-	k := &keyring{}
+func newKeyring(q *queue.Queue, keys []string) *keyring {
+	k := &keyring{queue: q}
 	for _, key := range keys {
 		k.hashes = append(k.hashes, sha256.Sum256([]byte(key)))
 		k.owners = append(k.owners, ownerOf(key))
@@ -34,24 +38,30 @@ func ownerOf(key string) string {
 	return "k" + hex.EncodeToString(sum[:12])
 }
 
-func (k *keyring) open() bool { return len(k.hashes) == 0 }
-
-// owner says whose request this is. The comparison takes the same time
-// whichever key matches, and whether one does.
-func (k *keyring) owner(r *http.Request) (string, bool) {
-	if k.open() {
-		return ownerLocal, true
-	}
-	given := sha256.Sum256([]byte(keyFrom(r)))
+// owner says whose request this is, "" if a key is needed and this is none. The
+// comparison takes the same time whichever key matches, and whether one does. The
+// error is the queue's, of which the keys could not be read yet.
+func (k *keyring) owner(r *http.Request) (string, error) {
+	key := keyFrom(r)
+	given := sha256.Sum256([]byte(key))
 	found := -1
 	for i := range k.hashes {
 		same := subtle.ConstantTimeCompare(k.hashes[i][:], given[:])
 		found = subtle.ConstantTimeSelect(same, i, found)
 	}
-	if found < 0 {
-		return "", false
+	if found >= 0 {
+		return k.owners[found], nil
 	}
-	return k.owners[found], true
+	named, required, err := k.queue.FindKey(r.Context(), key)
+	switch {
+	case err != nil:
+		return "", err //nolint:wrapcheck // queueFailure tells
+	case named.Name != "":
+		return named.Owner(), nil
+	case required || len(k.hashes) > 0:
+		return "", nil
+	}
+	return ownerLocal, nil
 }
 
 // keyFrom reads the key from where OpenAI's, Azure's and Anthropic's clients put it.

@@ -3,42 +3,104 @@ package gateway
 import (
 	"net/http"
 	"net/http/httptest"
+	"runtime"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/semantic-worker/semantic/queue/queuetest"
 )
 
 func TestKeyring(t *testing.T) {
-	k := newKeyring([]string{"first-key", "second-key"})
-	owner := func(header, value string) (string, bool) {
+	q := queuetest.Open(t, queuetest.Start(t))
+	k := newKeyring(q, []string{"first-key", "second-key"})
+	owner := func(k *keyring, header, value string) string {
+		t.Helper()
 		r := httptest.NewRequest(http.MethodGet, "/", nil)
 		if header != "" {
 			r.Header.Set(header, value)
 		}
-		return k.owner(r)
+		who, err := k.owner(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return who
 	}
-	first, ok := owner("Authorization", "Bearer first-key")
-	if !ok || strings.Contains(first, "first") {
-		t.Fatalf("got owner %q, %v", first, ok)
+	first := owner(k, "Authorization", "Bearer first-key")
+	if first == "" || strings.Contains(first, "first") {
+		t.Fatalf("got owner %q", first)
 	}
-	second, ok := owner("X-Api-Key", "second-key")
-	if !ok || second == first {
-		t.Fatalf("got owner %q, %v beside %q", second, ok, first)
+	if second := owner(k, "X-Api-Key", "second-key"); second == "" || second == first {
+		t.Fatalf("got owner %q beside %q", second, first)
 	}
 	for header, value := range map[string]string{"authorization": "bearer first-key", "api-key": "first-key"} {
-		if got, ok := owner(header, value); !ok || got != first {
-			t.Errorf("%s: got %q, %v", header, got, ok)
+		if got := owner(k, header, value); got != first {
+			t.Errorf("%s: got %q", header, got)
 		}
 	}
 	for header, value := range map[string]string{
 		"": "", "Authorization": "Basic first-key", "X-Api-Key": "first-key2", "Api-Key": "first-ke",
 	} {
-		if got, ok := owner(header, value); ok {
+		if got := owner(k, header, value); got != "" {
 			t.Errorf("%s %q: let in as %q", header, value, got)
 		}
 	}
-	if got := newKeyring([]string{"first-key"}).owners[0]; got != first {
+	if got := newKeyring(q, []string{"first-key"}).owners[0]; got != first {
 		t.Errorf("another gateway calls the owner %q, this one %q", got, first)
 	}
+	if got := owner(newKeyring(q, nil), "Api-Key", "anything"); got != ownerLocal {
+		t.Errorf("without keys: %q", got)
+	}
+}
+
+// TestKeysWithoutRestart: a key that is added or revoked counts at once, at every
+// gateway; the last one that is revoked does not open the door.
+func TestKeysWithoutRestart(t *testing.T) {
+	broker := queuetest.Start(t)
+	admin := queuetest.Open(t, broker)
+	rings := []*keyring{newKeyring(queuetest.Open(t, broker), nil), newKeyring(queuetest.Open(t, broker), nil)}
+	everywhere := func(key, want string) {
+		t.Helper()
+		r := httptest.NewRequest(http.MethodGet, "/", nil)
+		r.Header.Set("Authorization", "Bearer "+key)
+		for i, ring := range rings {
+			got, err := "", error(nil)
+			for range 3000 { // until the news is there
+				if got, err = ring.owner(r); err != nil || got == want {
+					break
+				}
+				runtime.Gosched()
+				<-time.After(time.Millisecond)
+			}
+			if err != nil || got != want {
+				t.Fatalf("gateway %d: owner %q, error %v; want %q", i, got, err, want)
+			}
+		}
+	}
+	everywhere("none", ownerLocal)
+	anna, err := admin.AddKey(t.Context(), "anna")
+	if err != nil {
+		t.Fatal(err)
+	}
+	everywhere(anna, "key:anna")
+	everywhere("none", "")
+	if err := admin.RevokeKey(t.Context(), "anna"); err != nil {
+		t.Fatal(err)
+	}
+	everywhere(anna, "")
+	again, err := admin.AddKey(t.Context(), "anna")
+	if err != nil || again == anna {
+		t.Fatalf("the name cannot be used again: %q, %v", again, err)
+	}
+	everywhere(again, "key:anna")
+	everywhere(anna, "")
+	if err := admin.RevokeKey(t.Context(), "anna"); err != nil {
+		t.Fatal(err)
+	}
+	if err := admin.OpenToAll(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	everywhere("none", ownerLocal)
 }
 
 func TestRequestID(t *testing.T) {

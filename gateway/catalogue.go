@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"path"
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/semantic-worker/semantic/queue"
 	"github.com/semantic-worker/semantic/schemas"
@@ -19,37 +21,35 @@ const maxNameShown = 200
 // errUnknownModel: the name is neither known nor mapped to a known one.
 var errUnknownModel = errors.New("unknown model")
 
+// knownFor is how long the list of known models is used before it is read again:
+// so long may a forgotten model still be asked for.
+const knownFor = time.Second
+
 // catalogue knows which models may be asked for: those that a worker ever
-// announced, and those expected soon. Safe for concurrent use.
+// announced and nobody has forgotten, and those expected soon. Safe for
+// concurrent use.
 type catalogue struct {
 	queue   *queue.Queue
 	aliases []Alias
+	expect  []string
 
 	mu sync.Mutex
-	// known only grows: what was announced once stays known, so the queue is
-	// asked for names not in it only.
-	known map[string]struct{}
+	// known is as of readAt; nil before the first reading.
+	known  map[string]struct{}
+	readAt time.Time
 }
 
 func newCatalogue(q *queue.Queue, expect []string, aliases []Alias) *catalogue {
-	c := &catalogue{queue: q, aliases: aliases, known: map[string]struct{}{}}
-	c.add(expect)
-	return c
+	return &catalogue{queue: q, aliases: aliases, expect: expect}
 }
 
-func (c *catalogue) add(models []string) {
+// has reports whether the model is known by what was read last, and whether that
+// is fresh.
+func (c *catalogue) has(model string) (known, fresh bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for _, m := range models {
-		c.known[m] = struct{}{}
-	}
-}
-
-func (c *catalogue) has(model string) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	_, ok := c.known[model]
-	return ok
+	_, known = c.known[model]
+	return known || slices.Contains(c.expect, model), time.Since(c.readAt) < knownFor
 }
 
 // list returns every known model, sorted.
@@ -58,22 +58,21 @@ func (c *catalogue) list(ctx context.Context) ([]string, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the known models: %w", err)
 	}
-	c.add(models)
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	all := make([]string, 0, len(c.known))
-	for m := range c.known {
-		all = append(all, m)
+	known := make(map[string]struct{})
+	for _, m := range append(models, c.expect...) {
+		known[m] = struct{}{}
 	}
-	slices.Sort(all)
-	return all, nil
+	c.mu.Lock()
+	c.known, c.readAt = known, time.Now()
+	c.mu.Unlock()
+	return slices.Sorted(maps.Keys(known)), nil
 }
 
 // resolve maps a requested name to a known model: by its own name, else by the
 // first alias that matches. Otherwise the error is errUnknownModel, with the
 // known models beside it, or the queue's.
 func (c *catalogue) resolve(ctx context.Context, requested string) (model string, known []string, err error) {
-	if c.has(requested) {
+	if is, fresh := c.has(requested); is && fresh {
 		return requested, nil, nil
 	}
 	// An exact name goes before every alias, so the queue has to be asked first.
@@ -81,10 +80,10 @@ func (c *catalogue) resolve(ctx context.Context, requested string) (model string
 	if err != nil {
 		return "", nil, err
 	}
-	if c.has(requested) {
+	if slices.Contains(known, requested) {
 		return requested, nil, nil
 	}
-	if target, ok := c.alias(requested); ok && c.has(target) {
+	if target, ok := c.alias(requested); ok && slices.Contains(known, target) {
 		return target, nil, nil
 	}
 	return "", known, errUnknownModel

@@ -41,10 +41,18 @@ func (g *Gateway) answerJob(w http.ResponseWriter, r *http.Request, decode decod
 	if len(c.warnings) > 0 {
 		w.Header().Set(headerWarning, warningHeader(c.warnings))
 	}
+	if f == nil {
+		f = g.tooLate(r.Context(), sub)
+	}
 	if f != nil {
 		refuse(w, r, f)
 		return
 	}
+	release := g.openStream(w, r)
+	if release == nil {
+		return
+	}
+	defer release()
 	g.serveJob(w, r, sub)
 }
 

@@ -53,6 +53,13 @@ type Config struct {
 	// MaxBodyBytes bounds a request body; a larger one is refused with 413.
 	// Default: 4 MiB.
 	MaxBodyBytes int64
+	// MaxOpenStreams is how many requests may wait for their jobs at once, streamed
+	// or not; more are refused with 429 too_many_streams. Default: 10,000.
+	MaxOpenStreams int
+	// RefuseLate refuses a job at once, with 504 deadline_exceeded, that should not
+	// have its turn before its deadline, by how fast jobs have left its class of
+	// late. Default: false.
+	RefuseLate bool
 	// MaxHeaderBytes bounds a request's headers; net/http answers more with 431.
 	// Default: 64 KiB.
 	MaxHeaderBytes int
@@ -103,6 +110,7 @@ func DefaultConfig() Config {
 	return Config{
 		UnknownFields:        UnknownFieldsRefuse,
 		MaxBodyBytes:         4 << 20,
+		MaxOpenStreams:       10_000,
 		MaxHeaderBytes:       64 << 10,
 		HeaderTimeout:        10 * time.Second,
 		BodyTimeout:          30 * time.Second,
@@ -156,6 +164,9 @@ func (c Config) Validate() error {
 	}
 	if c.MaxBodyBytes < 1 {
 		bad("MaxBodyBytes: %d is less than 1", c.MaxBodyBytes)
+	}
+	if c.MaxOpenStreams < 1 {
+		bad("MaxOpenStreams: %d is less than 1", c.MaxOpenStreams)
 	}
 	if c.MaxHeaderBytes < 1 {
 		bad("MaxHeaderBytes: %d is less than 1", c.MaxHeaderBytes)

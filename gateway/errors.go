@@ -84,6 +84,7 @@ func answers() map[schemas.Code]answer {
 		schemas.CodeCancelled:             {status: statusClientClosedRequest, retry: retryNo},
 
 		schemas.CodeQueueFull:        {status: http.StatusTooManyRequests, retry: retryYes, after: retryQueueFull},
+		schemas.CodeTooManyStreams:   {status: http.StatusTooManyRequests, retry: retryYes, after: retryQueueFull},
 		schemas.CodeStorageFull:      {status: http.StatusServiceUnavailable, retry: retryYes, after: retryStorageFull},
 		schemas.CodeQueueUnavailable: {status: http.StatusServiceUnavailable, retry: retryYes, after: retryQueueAway},
 		schemas.CodeServerRestarting: {status: http.StatusServiceUnavailable, retry: retryYes, after: retryRestarting},

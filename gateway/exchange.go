@@ -264,7 +264,25 @@ func queueFailure(err error) *failure {
 	return f
 }
 
+// fullFailure tells what is full, who waits, and for how long.
+func fullFailure(full *queue.QueueFullError) *failure {
+	what := fmt.Sprintf("The class %s holds %d jobs", full.Class, full.Stored)
+	if full.OwnFlow {
+		what = fmt.Sprintf("You have %d jobs in one flow of the class %s", full.Stored, full.Class)
+	}
+	ahead := ""
+	if full.Waiting >= 0 {
+		ahead = fmt.Sprintf(" %d jobs of this class wait for %s.", full.Waiting, full.Model)
+	}
+	after := full.RetryAfter.Round(time.Second)
+	return &failure{code: schemas.CodeQueueFull, after: full.RetryAfter, message: fmt.Sprintf(
+		"%s, and no more fit in.%s Send the request again in %v.", what, ahead, after)}
+}
+
 func queueFailureOf(err error) *failure {
+	if full := new(queue.QueueFullError); errors.As(err, &full) {
+		return fullFailure(full)
+	}
 	switch {
 	case errors.Is(err, queue.ErrQueueFull):
 		return &failure{code: schemas.CodeQueueFull, message: "The queue holds as many jobs as it may. Send the request again later."}

@@ -61,6 +61,8 @@ type Gateway struct {
 	models   *catalogue
 	tracker  *tracker
 	http     http.Handler
+	// streams counts the requests that wait for their jobs.
+	streams atomic.Int64
 	// started is set once a worker was seen, for /health/startup.
 	started atomic.Bool
 }
@@ -91,7 +93,7 @@ func New(o Options) (*Gateway, error) {
 		metrics:  m,
 		gatherer: o.Gatherer,
 		queue:    o.Queue,
-		keys:     newKeyring(o.Config.APIKeys),
+		keys:     newKeyring(o.Queue, o.Config.APIKeys),
 		origins:  newOrigins(o.Config),
 		models:   newCatalogue(o.Queue, slices.Clone(o.Expect), slices.Clone(o.Config.Aliases)),
 		tracker:  newTracker(),

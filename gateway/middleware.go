@@ -167,8 +167,12 @@ func restarting() *failure {
 // authenticate finds out whose request it is.
 func (g *Gateway) authenticate(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		owner, ok := g.keys.owner(r)
-		if !ok {
+		owner, err := g.keys.owner(r)
+		if err != nil {
+			refuse(w, r, queueFailure(err))
+			return
+		}
+		if owner == "" {
 			message := "Incorrect API key."
 			if strings.TrimSpace(keyFrom(r)) == "" {
 				message = "An API key is needed: send it as \"Authorization: Bearer KEY\"."

@@ -185,7 +185,7 @@ func bareGateway(t *testing.T, log *slog.Logger) *Gateway {
 	}
 	tracer := trace.NewTracerProvider().Tracer("test")
 	c := DefaultConfig()
-	return &Gateway{config: c, log: log, metrics: m, tracer: tracer, origins: newOrigins(c), keys: newKeyring(nil), tracker: newTracker()}
+	return &Gateway{config: c, log: log, metrics: m, tracer: tracer, origins: newOrigins(c), keys: newKeyring(nil, nil), tracker: newTracker()}
 }
 
 func TestNew(t *testing.T) {

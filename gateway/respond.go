@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"cmp"
 	"encoding/json"
 	"net/http"
 	"strconv"
@@ -24,6 +25,8 @@ type failure struct {
 	param   string
 	// cause is for the log, where the message hides it.
 	cause error
+	// after is what Retry-After says, where the code's own is not it.
+	after time.Duration
 	// abandoned: the job may still run, and nobody waits for it any more.
 	abandoned bool
 }
@@ -65,7 +68,8 @@ func refuse(w http.ResponseWriter, r *http.Request, f *failure) {
 	h := w.Header()
 	switch a.retry {
 	case retryYes:
-		h.Set("Retry-After", strconv.Itoa(int(a.after/time.Second)))
+		after := cmp.Or(f.after, a.after)
+		h.Set("Retry-After", strconv.Itoa(int((after+time.Second-1)/time.Second)))
 		h.Set(headerShouldRetry, "true")
 	case retryNo:
 		h.Set(headerShouldRetry, "false")

@@ -46,6 +46,11 @@ func TestEveryErrorOverHTTP(t *testing.T) {
 			b.leaveWaiting(chatBody("first", false))
 			return b.post(chatBody("second", false))
 		},
+		schemas.CodeTooManyStreams: func(t *testing.T) reply {
+			b := startBench(t, expectM, func(o *benchOptions) { o.Config.MaxOpenStreams = 1 })
+			b.leaveWaiting(chatBody("first", false))
+			return b.post(chatBody("second", false))
+		},
 		schemas.CodeStorageFull: func(t *testing.T) reply {
 			b := startBench(t, expectM, bounds(queue.Bounds{MaxJobs: 100, MaxBytes: 8 << 10, MaxJobsPerFlow: 100}))
 			b.leaveWaiting(chatBody(strings.Repeat("x", 7<<10), false))

@@ -46,6 +46,12 @@ var (
 	// ErrNoJob: the owner has no job with this id: it never was, or its log is
 	// forgotten.
 	ErrNoJob = errors.New("queue: no such job")
+	// ErrKeyExists: an API key of this name exists.
+	ErrKeyExists = errors.New("queue: key exists")
+	// ErrNoKey: there is no API key of this name.
+	ErrNoKey = errors.New("queue: no such key")
+	// ErrKeysLeft: there are API keys; revoke them first.
+	ErrKeysLeft = errors.New("queue: there are keys")
 	// ErrNoTopology: the streams do not exist yet; see Ensure.
 	ErrNoTopology = errors.New("queue: the streams do not exist yet")
 	// ErrNotDead: there is no such dead job.

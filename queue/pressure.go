@@ -59,6 +59,9 @@ func (p *pressure) check(ctx context.Context, q *Queue, class schemas.Class, lar
 			if err != nil {
 				return err
 			}
+			if name != streamEvents {
+				q.rates.add(class, info.State, time.Now())
+			}
 			limit := info.Config.MaxBytes
 			if limit > 0 && float64(info.State.Bytes) >= q.config.StorageHighWater*float64(limit) {
 				full = fmt.Errorf("%w: %s holds %d of %d bytes", ErrStorageFull, name, info.State.Bytes, limit)

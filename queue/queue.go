@@ -60,7 +60,10 @@ type Queue struct {
 
 	streams  sync.Map // name → jetstream.Stream
 	registry *registry
+	keys     *keyCache
 	pressure pressure
+	rates    drainRates
+	crowds   crowds
 	recent   recentTickets
 	secret   atomic.Pointer[knownSecret]
 	refusals refusals
@@ -106,7 +109,6 @@ func Open(ctx context.Context, o Options) (*Queue, error) {
 		unregister:   func() {},
 		disconnected: make(chan struct{}),
 	}
-	q.registry = newRegistry(q)
 	var err error
 	if o.CredsFile != "" {
 		if q.creds, err = ReadCreds(o.CredsFile); err != nil {
@@ -116,6 +118,7 @@ func Open(ctx context.Context, o Options) (*Queue, error) {
 			o.URL = strings.Join(q.creds.Servers, ",")
 		}
 	}
+	q.registry, q.keys = newRegistry(q), newKeyCache(q)
 	options, err := q.connectOptions(o)
 	if err != nil {
 		return nil, err
@@ -264,6 +267,7 @@ func (q *Queue) close(ctx context.Context) error {
 	defer cancel()
 	q.unregister()
 	q.registry.close()
+	q.keys.close()
 	connected, _ := q.link.state()
 	q.link.close()
 	if connected {

@@ -3,9 +3,6 @@ package queue
 import (
 	"cmp"
 	"context"
-	"errors"
-	"fmt"
-	"log/slog"
 	"slices"
 	"sync"
 	"time"
@@ -15,24 +12,17 @@ import (
 	"github.com/semantic-worker/semantic/schemas"
 )
 
-// registry is the watched cache of the workers bucket. Its goroutine starts
-// with the first reader and ends with the Queue.
+// registry is the watched cache of the workers bucket.
 type registry struct {
-	q *Queue
+	*bucketWatch
 
 	// mu guards what follows; a leaf.
 	mu      sync.Mutex
 	entries map[string]registryEntry // by key
-	stop    context.CancelFunc       // nil until started
-	closed  bool
 	// generation counts the changes that may move homes; moved is closed, and
 	// replaced, at each.
 	generation uint64
 	moved      chan struct{}
-
-	// ready is closed when the cache was filled for the first time.
-	ready   chan struct{}
-	stopped chan struct{}
 }
 
 type registryEntry struct {
@@ -42,136 +32,22 @@ type registryEntry struct {
 }
 
 func newRegistry(q *Queue) *registry {
-	return &registry{
-		q: q, entries: make(map[string]registryEntry), moved: make(chan struct{}),
-		ready: make(chan struct{}), stopped: make(chan struct{}),
+	r := &registry{
+		bucketWatch: newBucketWatch(q, bucketWorkers),
+		entries:     make(map[string]registryEntry), moved: make(chan struct{}),
 	}
-}
-
-// start starts the watch if it is not running and waits for the first filling.
-func (r *registry) start(ctx context.Context) error {
-	r.mu.Lock()
-	if r.closed {
-		r.mu.Unlock()
-		return ErrClosed
-	}
-	if r.stop == nil {
-		var watching context.Context
-		// The watch outlives the call that happened to be first.
-		watching, r.stop = context.WithCancel(context.WithoutCancel(ctx))
-		go r.run(watching)
-	}
-	r.mu.Unlock()
-	select {
-	case <-r.ready:
-		return nil
-	default:
-	}
-	// The watch would wait for the bucket for ever; say that it is not there.
-	err := r.q.retry(ctx, func(ctx context.Context) error {
-		if _, err := r.q.js.KeyValue(ctx, bucketWorkers); err != nil {
-			return fmt.Errorf("queue: bucket %s: %w", bucketWorkers, err)
+	r.change = r.update
+	r.fill = func(all []jetstream.KeyValueEntry) {
+		fresh := make(map[string]registryEntry)
+		for _, e := range all {
+			apply(fresh, e)
 		}
-		return nil
-	})
-	if errors.Is(err, jetstream.ErrBucketNotFound) {
-		return fmt.Errorf("%w: %w", ErrNoTopology, err)
+		r.replace(fresh)
 	}
-	if err != nil {
-		return err
-	}
-	select {
-	case <-r.ready:
-		return nil
-	case <-r.stopped:
-		return ErrClosed
-	case <-ctx.Done():
-		return fmt.Errorf("%w: registry: %w", ErrUnavailable, ctx.Err())
-	}
-}
-
-// close ends the watch and joins it.
-func (r *registry) close() {
-	r.mu.Lock()
-	r.closed = true
-	stop := r.stop
-	r.mu.Unlock()
-	if stop != nil {
-		stop()
-		<-r.stopped
-	}
-}
-
-// run watches until ctx ends; after a reconnect, or when the watch breaks, it
-// begins anew and replaces the cache.
-func (r *registry) run(ctx context.Context) {
-	defer close(r.stopped)
 	if r.observes() {
-		r.poll(ctx)
-		return
+		r.instead = r.poll
 	}
-	pause := retryFirst
-	for ctx.Err() == nil {
-		if err := r.q.link.wait(ctx); err != nil {
-			return
-		}
-		filled, err := r.watch(ctx)
-		if filled {
-			pause = retryFirst
-		}
-		if err != nil && ctx.Err() == nil {
-			r.q.log.Debug("registry watch broke", slog.Any("error", err))
-			if sleep(ctx, pause) != nil {
-				return
-			}
-			pause = min(2*pause, retryMost)
-		}
-	}
-}
-
-// watch fills and updates the cache until the connection changes.
-func (r *registry) watch(ctx context.Context) (filled bool, err error) {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	_, changed := r.q.link.state()
-	watcher, err := r.open(ctx)
-	if err != nil {
-		return false, err
-	}
-	defer func() { _ = watcher.Stop() }() // fails only if the connection is closed
-	fresh := make(map[string]registryEntry)
-	for {
-		select {
-		case entry, open := <-watcher.Updates():
-			switch {
-			case !open:
-				return filled, fmt.Errorf("queue: registry: %w", ErrUnavailable)
-			case entry == nil:
-				filled = true
-				r.replace(fresh)
-			case filled:
-				r.update(entry)
-			default:
-				apply(fresh, entry)
-			}
-		case <-changed:
-			return filled, nil
-		case <-ctx.Done():
-			return filled, nil
-		}
-	}
-}
-
-func (r *registry) open(ctx context.Context) (jetstream.KeyWatcher, error) {
-	kv, err := r.q.js.KeyValue(ctx, bucketWorkers)
-	if err != nil {
-		return nil, fmt.Errorf("queue: bucket %s: %w", bucketWorkers, err)
-	}
-	watcher, err := kv.WatchAll(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("queue: watch %s: %w", bucketWorkers, err)
-	}
-	return watcher, nil
+	return r
 }
 
 func (r *registry) replace(entries map[string]registryEntry) {
@@ -179,11 +55,6 @@ func (r *registry) replace(entries map[string]registryEntry) {
 	defer r.mu.Unlock()
 	r.entries = entries
 	r.move()
-	select {
-	case <-r.ready:
-	default:
-		close(r.ready)
-	}
 }
 
 // update changes the cache by one entry, and tells those that choose homes.

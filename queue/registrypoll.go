@@ -28,6 +28,7 @@ func (r *registry) poll(ctx context.Context) {
 		if err == nil {
 			known = fresh
 			r.replace(fresh)
+			r.filled()
 		}
 		if sleep(ctx, pollRegistry) != nil {
 			return

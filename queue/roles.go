@@ -68,7 +68,6 @@ const (
 	apiPrefix = "$JS.API."
 
 	// What only gateways read and write, and the store of inputs.
-	keysBucket                = "keys"
 	inputsStore, inputsStream = "inputs", "OBJ_inputs"
 )
 
@@ -83,12 +82,12 @@ func (r Role) Rights() Rights {
 		return Rights{
 			Publish: slices.Concat(
 				[]string{prefixJobs + "*.*.*.*", prefixEvents + "*.*", prefixControl + "*"},
-				writeKeys(bucketModels, bucketLeases, keysBucket, bucketSecrets), []string{"$O." + inputsStore + ".>"},
+				writeKeys(bucketModels, bucketLeases, bucketKeys, bucketSecrets), []string{"$O." + inputsStore + ".>"},
 				api("INFO"), manage(allStreams()...), read(allStreams()...),
-				watch(bucketStream(bucketWorkers), bucketStream(bucketModels), bucketStream(bucketLeases), bucketStream(keysBucket),
+				watch(bucketStream(bucketWorkers), bucketStream(bucketModels), bucketStream(bucketLeases), bucketStream(bucketKeys),
 					bucketStream(bucketSecrets), inputsStream),
 				onStreams("CONSUMER.LIST", "", jobsStreams()...), onStreams("STREAM.MSG.DELETE", "", append(jobsStreams(), streamDead)...),
-				onStreams("STREAM.PURGE", "", streamEvents, inputsStream),
+				onStreams("STREAM.PURGE", "", streamEvents, inputsStream, bucketStream(bucketModels)),
 			),
 			Subscribe: []string{own, prefixReply + "*.*"},
 		}
@@ -222,7 +221,7 @@ func allStreams() []string {
 		all = append(all, s.Name)
 	}
 	// Made by the parts that use them.
-	for _, more := range []string{bucketStream(keysBucket), bucketStream(bucketSecrets), inputsStream} {
+	for _, more := range []string{bucketStream(bucketKeys), bucketStream(bucketSecrets), inputsStream} {
 		if !slices.Contains(all, more) {
 			all = append(all, more)
 		}
@@ -246,5 +245,5 @@ func (r Role) sees(stream string) bool {
 
 // secret reports whether only gateways read a stream.
 func secret(stream string) bool {
-	return stream == bucketStream(keysBucket) || stream == bucketStream(bucketSecrets)
+	return stream == bucketStream(bucketKeys) || stream == bucketStream(bucketSecrets)
 }

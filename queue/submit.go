@@ -305,12 +305,21 @@ func (q *Queue) fullError(ctx context.Context, t Ticket, cause error) error {
 		return err
 	}
 	c, s := info.Config, info.State
+	full := &QueueFullError{Class: t.Class, cause: cause}
 	switch perFlow := s.Subjects[t.Subject]; {
 	case c.MaxMsgsPerSubject > 0 && perFlow >= uint64(c.MaxMsgsPerSubject):
-		return fmt.Errorf("%w: %d jobs of this owner wait or run in flow %s of class %s: %w",
-			ErrQueueFull, perFlow, flowToken(t.Flow), t.Class, cause)
+		full.OwnFlow, full.Stored, full.Limit = true, int64(perFlow), c.MaxMsgsPerSubject
 	case c.MaxMsgs > 0 && s.Msgs >= uint64(c.MaxMsgs):
-		return fmt.Errorf("%w: %d jobs wait or run in class %s: %w", ErrQueueFull, s.Msgs, t.Class, cause)
+		full.Stored, full.Limit = int64(s.Msgs), c.MaxMsgs
+	}
+	if full.Limit > 0 {
+		q.rates.add(t.Class, s, time.Now())
+		if address, err := parseJobSubject(t.Subject); err == nil {
+			full.Model = address.Model
+		}
+		lately, waiting := q.refuse(ctx, full.Model, t.Class)
+		full.Waiting, full.RetryAfter = waiting, q.rates.wait(t.Class, lately, time.Now())
+		return full
 	}
 	return fmt.Errorf("%w: class %s holds %d of %d bytes: %w", ErrStorageFull, t.Class, s.Bytes, c.MaxBytes, cause)
 }

@@ -36,6 +36,7 @@ const (
 	bucketAgents  = "agents"
 	bucketLeases  = "leases"
 	bucketSecrets = "secrets"
+	bucketKeys    = "keys"
 	bucketExits   = "exits"
 
 	// Object stores: the inputs of large jobs, and those of dead ones.
@@ -113,6 +114,7 @@ func (c Config) streams() []jetstream.StreamConfig {
 		bucket(bucketAgents, "reports of agents' caches", time.Hour),
 		bucket(bucketLeases, "who leads", 30*time.Second),
 		bucket(bucketSecrets, "the deployment's secret", 0),
+		bucket(bucketKeys, "the API keys, hashed", 0),
 		bucket(bucketExits, "how workers' processes ended", exitsAge),
 		// Removed with the jobs' logs; their age is a backstop.
 		objectStore(storeInputs, "large jobs", c.InputsMaxBytes, c.EventsMaxAge),

@@ -19,6 +19,8 @@ const (
 	CodeContextLengthExceeded Code = "context_length_exceeded"
 	// CodeQueueFull: the class, or the owner's flow, holds no more jobs.
 	CodeQueueFull Code = "queue_full"
+	// CodeTooManyStreams: the gateway has as many requests open as it may.
+	CodeTooManyStreams Code = "too_many_streams"
 	// CodeStorageFull: the broker's storage limit is reached.
 	CodeStorageFull Code = "storage_full"
 	// CodeQueueUnavailable: JetStream cannot be reached.
@@ -65,6 +67,7 @@ func Codes() []Code {
 		CodeModelNotFound,
 		CodeContextLengthExceeded,
 		CodeQueueFull,
+		CodeTooManyStreams,
 		CodeStorageFull,
 		CodeQueueUnavailable,
 		CodeDeadlineExceeded,

@@ -57,7 +57,7 @@ func TypeOf(code schemas.Code) string {
 		return TypeAuthentication
 	case schemas.CodeForbidden:
 		return TypePermission
-	case schemas.CodeQueueFull:
+	case schemas.CodeQueueFull, schemas.CodeTooManyStreams:
 		return TypeRateLimit
 	case schemas.CodeStorageFull, schemas.CodeQueueUnavailable, schemas.CodeDeadlineExceeded,
 		schemas.CodeWorkerLost, schemas.CodeInputLost, schemas.CodeSlowConsumer, schemas.CodeEngineFailed,

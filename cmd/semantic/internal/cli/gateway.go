@@ -27,7 +27,7 @@ func gatewayFlags() []string {
 	return []string{
 		"host", "port", "allow-remote", "api-key-file", "no-auth", "tls-cert", "tls-key", "unknown-fields",
 		"aliases", "allowed-hosts", "allowed-origins", "default-deadline", "drain-timeout",
-		"max-body", "inline-bytes",
+		"max-body", "max-open-streams", "refuse-late", "inline-bytes",
 	}
 }
 
@@ -171,6 +171,7 @@ func (f *front) serve(ctx context.Context, q *queue.Queue, r prometheus.Register
 	}
 	gc.DefaultDeadline = f.config.DefaultDeadline
 	gc.MaxBodyBytes = int64(f.config.MaxBody)
+	gc.MaxOpenStreams, gc.RefuseLate = f.config.MaxOpenStreams, f.config.RefuseLate
 	gc.Release = f.app.Release
 	var err error
 	f.gateway, err = gateway.New(gateway.Options{

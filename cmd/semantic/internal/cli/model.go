@@ -30,7 +30,7 @@ them), fetched by 'pull' or taken in by 'add'.`,
   semantic model add ~/.lmstudio/models/qwen3-4b-q8_0.gguf
   semantic model list`,
 	}, newModelPullCommand(a), newModelAddCommand(a), newModelListCommand(a), newModelPathCommand(a), newModelRequantizeCommand(a),
-		newModelRemoveCommand(a))
+		newModelRemoveCommand(a), newModelForgetCommand(a))
 }
 
 // store is the models of this machine.

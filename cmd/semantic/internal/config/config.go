@@ -24,6 +24,8 @@ type Config struct {
 	DefaultDeadline time.Duration `koanf:"default-deadline"`
 	DrainTimeout    time.Duration `koanf:"drain-timeout"`
 	MaxBody         int           `koanf:"max-body"`
+	MaxOpenStreams  int           `koanf:"max-open-streams"`
+	RefuseLate      bool          `koanf:"refuse-late"`
 	InlineBytes     int           `koanf:"inline-bytes"`
 
 	NATS          string        `koanf:"nats"`

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/semantic-worker/semantic/engine"
+	"github.com/semantic-worker/semantic/gateway"
 	"github.com/semantic-worker/semantic/queue"
 )
 
@@ -54,6 +55,10 @@ func settings() []setting {
 		{key: "drain-timeout", preset: 30 * time.Second, usage: "`TIME` running requests get at the stop before they are handed back",
 			check: atLeast(0)},
 		{key: "max-body", preset: 4 << 20, usage: "most `BYTES` of an HTTP request's body", check: between(1, maxJob)},
+		{key: "max-open-streams", preset: gateway.DefaultConfig().MaxOpenStreams, check: between(1, 1<<30),
+			usage: "most `REQUESTS` that wait for their answers at once; more are refused with 429"},
+		{key: "refuse-late", preset: false,
+			usage: "refuse a request at once that should not have its turn before its deadline, as fast as the queue moves"},
 		{key: "inline-bytes", preset: int(queue.DefaultConfig().InlineBytes), check: between(1<<10, 4<<20),
 			usage: "most `BYTES` of a job that waits in the queue itself; a larger one waits in the object store"},
 
