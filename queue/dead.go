@@ -241,22 +241,30 @@ func notDead(d DeadJob, there bool) error {
 // DropDead removes a dead job for good; an unreadable entry, too. ErrNotDead where
 // it is gone, ErrUnavailable when ctx ends first.
 func (q *Queue) DropDead(ctx context.Context, d DeadJob) error {
-	first, gone := true, false
+	uncertain, gone := false, false
 	err := q.retry(ctx, func(ctx context.Context) error {
+		_, there, err := q.leaderGet(ctx, streamDead, getRequest{Sequence: d.sequence})
+		if err != nil {
+			return err
+		}
+		if !there {
+			gone = !uncertain // else it was our own try, whose answer was lost
+			return nil
+		}
 		stream, err := q.stream(ctx, streamDead)
 		if err != nil {
 			return err
 		}
 		err = stream.DeleteMsg(ctx, d.sequence)
-		if apiCode(err) == codeNoMessage || errors.Is(err, jetstream.ErrMsgNotFound) {
-			gone = first // else it was our own try before, whose answer was lost
+		uncertain = uncertain || transient(err)
+		switch {
+		case err == nil:
 			return nil
+		case errors.Is(err, jetstream.ErrMsgDeleteUnsuccessful) && !transient(err):
+			// Another was first, or the server cannot: look again.
+			return fmt.Errorf("%w: drop dead job %s: %w", ErrUnavailable, d.JobID, err)
 		}
-		first = false
-		if err != nil {
-			return fmt.Errorf("queue: drop dead job %s: %w", d.JobID, err)
-		}
-		return nil
+		return fmt.Errorf("queue: drop dead job %s: %w", d.JobID, err)
 	})
 	if err != nil {
 		return err
