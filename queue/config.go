@@ -176,7 +176,8 @@ func (c Config) Validate() error {
 	}
 	check(c.EventsMaxBytes > 0, "EventsMaxBytes is %d, want a positive number", c.EventsMaxBytes)
 	const leastInline, mostInline = 1 << 10, 4 << 20
-	check(c.InlineBytes >= leastInline && c.InlineBytes <= mostInline, "InlineBytes is %d, want %d to %d", c.InlineBytes, leastInline, mostInline)
+	check(c.InlineBytes >= leastInline && c.InlineBytes <= mostInline,
+		"InlineBytes is %d, want %d to %d", c.InlineBytes, leastInline, mostInline)
 	check(c.MaxJobBytes >= c.InlineBytes, "MaxJobBytes is %d, less than InlineBytes, %d", c.MaxJobBytes, c.InlineBytes)
 	check(c.InputsMaxBytes > 0, "InputsMaxBytes is %d, want a positive number", c.InputsMaxBytes)
 	check(c.StorageHighWater > 0 && c.StorageHighWater <= 1, "StorageHighWater is %v, want above 0, at most 1", c.StorageHighWater)

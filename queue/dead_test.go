@@ -3,6 +3,7 @@ package queue_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"sync"
@@ -103,7 +104,8 @@ func TestParkAndDie(t *testing.T) {
 	p := entry.Parked
 	if p.Job != ticket.JobID || p.Owner != queue.OwnerLocal || p.Model != model || p.RequestID != "req-7" || p.Class != schemas.ClassNormal ||
 		p.Subject != ticket.Subject || p.ParkedBy != "c" || p.Message != "three died" || p.Tokens != 1 || p.LastText != "so far" ||
-		!slices.Equal(p.LastTokens, []int32{7}) || len(p.Log) != 4 || !strings.Contains(p.Log[3], `"b-0"`) || p.Body != string(encoded(t, body("poison"))) {
+		!slices.Equal(p.LastTokens, []int32{7}) || len(p.Log) != 4 || !strings.Contains(p.Log[3], `"b-0"`) ||
+		p.Body != string(encoded(t, body("poison"))) {
 		t.Errorf("entry %+v", p)
 	}
 	if len(p.Attempts) != 2 || p.Attempts[0].End != schemas.AttemptDied || p.Attempts[0].Counted || p.Attempts[0].Exit != nil ||
@@ -229,8 +231,8 @@ func TestReplay(t *testing.T) {
 	entry := onlyDead(t, q)
 	dead := func(n int) {
 		t.Helper()
-		want := "# HELP semantic_queue_dead Dead jobs that wait for somebody to look at them.\n# TYPE semantic_queue_dead gauge\nsemantic_queue_dead " +
-			string(rune('0'+n)) + "\n"
+		want := fmt.Sprintf("# HELP semantic_queue_dead Dead jobs that wait for somebody to look at them.\n"+
+			"# TYPE semantic_queue_dead gauge\nsemantic_queue_dead %d\n", n)
 		if err := testutil.GatherAndCompare(registry, strings.NewReader(want), "semantic_queue_dead"); err != nil {
 			t.Error(err)
 		}
@@ -384,4 +386,3 @@ func TestDeadWhileTheBrokerIsAway(t *testing.T) {
 		t.Error("an exit without a status was taken")
 	}
 }
-

@@ -173,7 +173,8 @@ func TestLargeJobRefused(t *testing.T) {
 	if _, err := q.Submit(t.Context(), queue.Submission{JobID: "second", Job: long(200 << 10)}); !errors.Is(err, queue.ErrQueueFull) {
 		t.Errorf("full queue: %v", err)
 	}
-	if _, err := q.Submit(t.Context(), queue.Submission{JobID: "third", Class: schemas.ClassBatch, Job: long(500 << 10)}); !errors.Is(err, queue.ErrStorageFull) {
+	third := queue.Submission{JobID: "third", Class: schemas.ClassBatch, Job: long(500 << 10)}
+	if _, err := q.Submit(t.Context(), third); !errors.Is(err, queue.ErrStorageFull) {
 		t.Errorf("full store: %v", err)
 	}
 	if _, err := q.Submit(t.Context(), queue.Submission{JobID: "fourth", Job: long(700 << 10)}); !errors.Is(err, queue.ErrTooLarge) {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -114,7 +115,7 @@ func busy(d queue.Depth) bool { return d.Queued+d.Running > 0 }
 func TestKillerAmongInnocents(t *testing.T) {
 	t.Parallel()
 	for _, after := range []int{0, 1, 60} {
-		t.Run(fmt.Sprint(after), func(t *testing.T) {
+		t.Run(strconv.Itoa(after), func(t *testing.T) {
 			t.Parallel()
 			h := newHouse(t)
 			const innocents = 5

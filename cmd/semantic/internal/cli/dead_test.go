@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -109,7 +110,7 @@ func TestPoisonedRequest(t *testing.T) {
 		ID, Owner, Code string
 		Deaths          int
 	}
-	if err := json.Unmarshal([]byte(out), &list); err != nil || code != 0 || len(list) != 1 || list[0].Code != "worker_lost" {
+	if err := json.Unmarshal([]byte(out), &list); err != nil || code != 0 || len(list) != 1 || list[0].Code != "worker_lost" || list[0].Deaths > 2 {
 		t.Fatalf("dead list: %d, %v: %s%s", code, err, out, errs)
 	}
 	id := list[0].ID
@@ -202,6 +203,35 @@ func TestDeadRefusals(t *testing.T) {
 		_, errs, code := semantic(t, c.args...)
 		if code != c.code || !strings.Contains(errs, c.says) {
 			t.Errorf("%q: %d, %s", c.args, code, errs)
+		}
+	}
+}
+
+// A request up to --max-body is taken, however many of its bytes may wait in the
+// queue itself; a larger one is not.
+func TestLargeRequests(t *testing.T) {
+	t.Parallel()
+	_, info := simServer(t, (*exec.Cmd).Start, "--max-body", "1000000", "--inline-bytes", "1024", "--ctx", "2000000")
+	for _, c := range []struct{ size, status int }{{5_000, 200}, {900_000, 200}, {1_000_001, 413}} {
+		body := `{"model":"sim","max_tokens":3,"messages":[{"role":"user","content":"words=9 ` + strings.Repeat("x", c.size-100) + `"}]}`
+		body += strings.Repeat(" ", max(c.size-len(body), 0))
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
+		request, err := http.NewRequestWithContext(ctx, http.MethodPost, info.HTTP+"/v1/chat/completions", strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		request.Header.Set("Content-Type", "application/json")
+		request.Header.Set("Expect", "100-continue") // so that a refusal is read
+		client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true, ExpectContinueTimeout: patience}}
+		response, err := client.Do(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer, err := io.ReadAll(response.Body)
+		_ = response.Body.Close()
+		cancel()
+		if err != nil || response.StatusCode != c.status {
+			t.Errorf("%d bytes: %s, want %d: %.300s (%v)", c.size, response.Status, c.status, answer, err)
 		}
 	}
 }
