@@ -82,7 +82,7 @@ type Config struct {
 	// the object store. Default 64 MiB, at least InlineBytes.
 	MaxJobBytes int64
 	// InputsMaxBytes bounds the object store of large jobs; the one of those that
-	// are dead gets a quarter as much. Default 1 GiB.
+	// are dead gets a quarter as much. Default 512 MiB.
 	InputsMaxBytes int64
 	// StorageHighWater is the part of a byte limit from which Submit answers
 	// ErrStorageFull, so that running jobs can finish. Default 0.85.
@@ -133,7 +133,7 @@ func DefaultConfig() Config {
 		EventsMaxAge:     25 * time.Hour,
 		InlineBytes:      512 << 10,
 		MaxJobBytes:      64 * mib,
-		InputsMaxBytes:   1024 * mib,
+		InputsMaxBytes:   512 * mib,
 		StorageHighWater: 0.85,
 		MaxConsumers:     4096,
 	}
