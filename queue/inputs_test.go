@@ -325,8 +325,13 @@ func TestDeadLargeJob(t *testing.T) {
 	if err := d.Load(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	bury(t, d)
+	park(t, d)
 	inputs, dead := objects(t, srv, "inputs"), objects(t, srv, "dead")
+	before := messages(t, dead)
+	bury(t, d)
+	if after := messages(t, dead); after != before {
+		t.Errorf("parked again: %d messages after %d", after, before)
+	}
 	if err := inputs.Delete(t.Context(), "local."+old.JobID); err != nil {
 		t.Fatal(err)
 	}
