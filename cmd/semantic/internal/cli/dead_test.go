@@ -110,7 +110,8 @@ func TestPoisonedRequest(t *testing.T) {
 		ID, Owner, Code string
 		Deaths          int
 	}
-	if err := json.Unmarshal([]byte(out), &list); err != nil || code != 0 || len(list) != 1 || list[0].Code != "worker_lost" || list[0].Deaths > 2 {
+	err = json.Unmarshal([]byte(out), &list)
+	if err != nil || code != 0 || len(list) != 1 || list[0].Code != "worker_lost" || list[0].Deaths > 2 {
 		t.Fatalf("dead list: %d, %v: %s%s", code, err, out, errs)
 	}
 	id := list[0].ID
