@@ -120,11 +120,15 @@ type DeadJob struct {
 	Fault error
 
 	sequence uint64
+	// replay is the job that its replay becomes, whoever asks for it: made of the
+	// whole entry, which publishers cannot read, so that none can take the id.
+	replay string
 }
 
 // readDead reads an entry. It must be about the job of its subject.
 func readDead(m storedMessage) DeadJob {
-	d := DeadJob{StoredAt: m.Time, Bytes: len(m.Data), sequence: m.Sequence}
+	sum := sha256.Sum256(append(strconv.AppendUint([]byte("replay "), m.Sequence, 10), m.Data...))
+	d := DeadJob{StoredAt: m.Time, Bytes: len(m.Data), sequence: m.Sequence, replay: hex.EncodeToString(sum[:16])}
 	var ok bool
 	if d.Model, d.Owner, d.JobID, ok = parseDeadSubject(m.Subject); !ok {
 		d.JobID, d.Fault = m.Subject, fmt.Errorf("%w: the subject is no dead job's", ErrInvalid)
@@ -205,7 +209,7 @@ func (q *Queue) Replay(ctx context.Context, d DeadJob, keep bool) (Ticket, error
 	}
 	id := NewJobID()
 	if !keep {
-		id = replayID(d)
+		id = d.replay
 	}
 	t, err := q.Submit(ctx, Submission{
 		JobID: id, Owner: d.Owner, Class: d.Parked.Class, RequestID: d.Parked.RequestID, ReplayOf: d.JobID, Job: job,
@@ -221,12 +225,6 @@ func (q *Queue) Replay(ctx context.Context, d DeadJob, keep bool) (Ticket, error
 		return t, fmt.Errorf("queue: the job was submitted again as %s, but its entry is still there: %w", t.JobID, err)
 	}
 	return t, nil
-}
-
-// replayID is the job that a dead job's replay becomes, whoever asks for it.
-func replayID(d DeadJob) string {
-	sum := sha256.Sum256(fmt.Appendf(nil, "replay %s %d", deadSubject(d.Model, d.Owner, d.JobID), d.sequence))
-	return hex.EncodeToString(sum[:16])
 }
 
 // deadThere reports whether the entry is still there.
