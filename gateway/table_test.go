@@ -37,6 +37,7 @@ func TestEveryErrorOverHTTP(t *testing.T) {
 		schemas.CodeContextLengthExceeded: fails(schemas.CodeContextLengthExceeded),
 		schemas.CodeTemplateFailed:        fails(schemas.CodeTemplateFailed),
 		schemas.CodeWorkerLost:            fails(schemas.CodeWorkerLost),
+		schemas.CodeInputLost:             fails(schemas.CodeInputLost),
 		schemas.CodeSlowConsumer:          fails(schemas.CodeSlowConsumer),
 		schemas.CodeEngineFailed:          fails(schemas.CodeEngineFailed),
 		schemas.CodeInternal:              fails(schemas.CodeInternal),

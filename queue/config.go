@@ -82,7 +82,7 @@ type Config struct {
 	// the object store. Default 64 MiB, at least InlineBytes.
 	MaxJobBytes int64
 	// InputsMaxBytes bounds the object store of large jobs; the one of those that
-	// are dead gets a quarter as much. Default 1 GiB.
+	// are dead gets a quarter as much. Default 512 MiB.
 	InputsMaxBytes int64
 	// StorageHighWater is the part of a byte limit from which Submit answers
 	// ErrStorageFull, so that running jobs can finish. Default 0.85.
@@ -133,7 +133,7 @@ func DefaultConfig() Config {
 		EventsMaxAge:     25 * time.Hour,
 		InlineBytes:      512 << 10,
 		MaxJobBytes:      64 * mib,
-		InputsMaxBytes:   1024 * mib,
+		InputsMaxBytes:   512 * mib,
 		StorageHighWater: 0.85,
 		MaxConsumers:     4096,
 	}
@@ -176,7 +176,8 @@ func (c Config) Validate() error {
 	}
 	check(c.EventsMaxBytes > 0, "EventsMaxBytes is %d, want a positive number", c.EventsMaxBytes)
 	const leastInline, mostInline = 1 << 10, 4 << 20
-	check(c.InlineBytes >= leastInline && c.InlineBytes <= mostInline, "InlineBytes is %d, want %d to %d", c.InlineBytes, leastInline, mostInline)
+	check(c.InlineBytes >= leastInline && c.InlineBytes <= mostInline,
+		"InlineBytes is %d, want %d to %d", c.InlineBytes, leastInline, mostInline)
 	check(c.MaxJobBytes >= c.InlineBytes, "MaxJobBytes is %d, less than InlineBytes, %d", c.MaxJobBytes, c.InlineBytes)
 	check(c.InputsMaxBytes > 0, "InputsMaxBytes is %d, want a positive number", c.InputsMaxBytes)
 	check(c.StorageHighWater > 0 && c.StorageHighWater <= 1, "StorageHighWater is %v, want above 0, at most 1", c.StorageHighWater)

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"crypto/sha256"
+	"encoding/base64"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -60,7 +61,15 @@ func (d *Delivery) keepBody(ctx context.Context, p *schemas.Parked) error {
 		return nil
 	}
 	p.Input = &schemas.InputRef{SHA256: bodyHash(body), Size: int64(len(body))}
-	return d.q.putObject(ctx, storeDead, deadInputName(p.Model, p.Owner, p.Job), body)
+	name := deadInputName(p.Model, p.Owner, p.Job)
+	// A worker that died after this may have put it there, and workers may not
+	// replace what is there.
+	sum := sha256.Sum256(body)
+	info, err := d.q.findObject(ctx, storeDead, name)
+	if err != nil || info != nil && info.Digest == "SHA-256="+base64.URLEncoding.EncodeToString(sum[:]) {
+		return err
+	}
+	return d.q.putObject(ctx, storeDead, name, body)
 }
 
 // keepDead stores the entry, unless the job has one. What is there and is no entry
@@ -111,11 +120,15 @@ type DeadJob struct {
 	Fault error
 
 	sequence uint64
+	// replay is the job that its replay becomes, whoever asks for it: made of the
+	// whole entry, which publishers cannot read, so that none can take the id.
+	replay string
 }
 
 // readDead reads an entry. It must be about the job of its subject.
 func readDead(m storedMessage) DeadJob {
-	d := DeadJob{StoredAt: m.Time, Bytes: len(m.Data), sequence: m.Sequence}
+	sum := sha256.Sum256(append(strconv.AppendUint([]byte("replay "), m.Sequence, 10), m.Data...))
+	d := DeadJob{StoredAt: m.Time, Bytes: len(m.Data), sequence: m.Sequence, replay: hex.EncodeToString(sum[:16])}
 	var ok bool
 	if d.Model, d.Owner, d.JobID, ok = parseDeadSubject(m.Subject); !ok {
 		d.JobID, d.Fault = m.Subject, fmt.Errorf("%w: the subject is no dead job's", ErrInvalid)
@@ -196,7 +209,7 @@ func (q *Queue) Replay(ctx context.Context, d DeadJob, keep bool) (Ticket, error
 	}
 	id := NewJobID()
 	if !keep {
-		id = replayID(d)
+		id = d.replay
 	}
 	t, err := q.Submit(ctx, Submission{
 		JobID: id, Owner: d.Owner, Class: d.Parked.Class, RequestID: d.Parked.RequestID, ReplayOf: d.JobID, Job: job,
@@ -212,12 +225,6 @@ func (q *Queue) Replay(ctx context.Context, d DeadJob, keep bool) (Ticket, error
 		return t, fmt.Errorf("queue: the job was submitted again as %s, but its entry is still there: %w", t.JobID, err)
 	}
 	return t, nil
-}
-
-// replayID is the job that a dead job's replay becomes, whoever asks for it.
-func replayID(d DeadJob) string {
-	sum := sha256.Sum256(fmt.Appendf(nil, "replay %s %d", deadSubject(d.Model, d.Owner, d.JobID), d.sequence))
-	return hex.EncodeToString(sum[:16])
 }
 
 // deadThere reports whether the entry is still there.
@@ -241,22 +248,30 @@ func notDead(d DeadJob, there bool) error {
 // DropDead removes a dead job for good; an unreadable entry, too. ErrNotDead where
 // it is gone, ErrUnavailable when ctx ends first.
 func (q *Queue) DropDead(ctx context.Context, d DeadJob) error {
-	first, gone := true, false
+	uncertain, gone := false, false
 	err := q.retry(ctx, func(ctx context.Context) error {
+		_, there, err := q.leaderGet(ctx, streamDead, getRequest{Sequence: d.sequence})
+		if err != nil {
+			return err
+		}
+		if !there {
+			gone = !uncertain // else it was our own try, whose answer was lost
+			return nil
+		}
 		stream, err := q.stream(ctx, streamDead)
 		if err != nil {
 			return err
 		}
 		err = stream.DeleteMsg(ctx, d.sequence)
-		if apiCode(err) == codeNoMessage || errors.Is(err, jetstream.ErrMsgNotFound) {
-			gone = first // else it was our own try before, whose answer was lost
+		uncertain = uncertain || transient(err)
+		switch {
+		case err == nil:
 			return nil
+		case errors.Is(err, jetstream.ErrMsgDeleteUnsuccessful) && !transient(err):
+			// Another was first, or the server cannot: look again.
+			return fmt.Errorf("%w: drop dead job %s: %w", ErrUnavailable, d.JobID, err)
 		}
-		first = false
-		if err != nil {
-			return fmt.Errorf("queue: drop dead job %s: %w", d.JobID, err)
-		}
-		return nil
+		return fmt.Errorf("queue: drop dead job %s: %w", d.JobID, err)
 	})
 	if err != nil {
 		return err

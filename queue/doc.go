@@ -38,6 +38,11 @@
 //   - Entries of a log that are no event of the job are skipped by readers, and
 //     do not fence its writer. Entries of a newer release close the log for this
 //     one: it appends nothing, because it cannot number what it would append.
+//   - A job on which workers died is judged by its log and the registry alone
+//     ([Guilt]): every claimer comes to the same judgement. It is among the dead jobs
+//     before its end is in the log.
+//   - A large job is in the object store before its message is stored, and removed
+//     with its log. Its message says what it must be; what is not is not run.
 //   - A claimed job that another worker has by its log is left to that worker
 //     while there is news of it: its heartbeats were late, or the job was stored
 //     twice. A job published under the id of a gateway's job with another body is

@@ -35,7 +35,8 @@ func (q *Queue) exitOf(ctx context.Context, worker, incarnation string) (schemas
 	var exit schemas.Exit
 	var found bool
 	err := q.once(ctx, func(ctx context.Context) error {
-		m, there, err := q.leaderGet(ctx, bucketStream(bucketExits), getRequest{LastFor: "$KV." + bucketExits + "." + exitKey(worker, incarnation)})
+		key := getRequest{LastFor: "$KV." + bucketExits + "." + exitKey(worker, incarnation)}
+		m, there, err := q.leaderGet(ctx, bucketStream(bucketExits), key)
 		if err != nil || !there {
 			return err
 		}

@@ -1,7 +1,7 @@
 package queue
 
 import (
-	"fmt"
+	"strconv"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -133,7 +133,7 @@ func TestOnlyKillersAreCondemned(t *testing.T) {
 		}
 		guilty := make(map[*modelJob]bool)
 		for life := 0; ; life++ {
-			condemned, died := f.live(incarnation{"w", fmt.Sprint(life)})
+			condemned, died := f.live(incarnation{"w", strconv.Itoa(life)})
 			for _, j := range condemned {
 				if guilty[j] = true; j.kills < 0 {
 					t.Fatalf("an innocent was condemned: %+v", f.judge(j))

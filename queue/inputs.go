@@ -95,6 +95,7 @@ func (q *Queue) putObject(ctx context.Context, store, name string, data []byte) 
 // objectInfo is what is read of an object's description.
 type objectInfo struct {
 	NUID    string `json:"nuid"`
+	Digest  string `json:"digest"`
 	Size    int64  `json:"size"`
 	Deleted bool   `json:"deleted"`
 }

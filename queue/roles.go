@@ -67,8 +67,8 @@ const (
 
 	apiPrefix = "$JS.API."
 
-	// What only gateways read and write, and the store of inputs.
-	inputsStore, inputsStream = "inputs", "OBJ_inputs"
+	// What only gateways read and write, and the stores of large jobs.
+	inputsStream, deadInputs = "OBJ_" + storeInputs, "OBJ_" + storeDead
 )
 
 func inboxPrefix(key string) string { return prefixInbox + key }
@@ -82,19 +82,20 @@ func (r Role) Rights() Rights {
 		return Rights{
 			Publish: slices.Concat(
 				[]string{prefixJobs + "*.*.*.*", prefixEvents + "*.*", prefixControl + "*"},
-				writeKeys(bucketModels, bucketLeases, bucketKeys, bucketSecrets), []string{"$O." + inputsStore + ".>"},
+				writeKeys(bucketModels, bucketLeases, bucketKeys, bucketSecrets),
+				[]string{"$O." + storeInputs + ".>", "$KV." + bucketExits + ".*.*"},
 				api("INFO"), manage(allStreams()...), read(allStreams()...),
 				watch(bucketStream(bucketWorkers), bucketStream(bucketModels), bucketStream(bucketLeases), bucketStream(bucketKeys),
 					bucketStream(bucketSecrets), inputsStream),
 				onStreams("CONSUMER.LIST", "", jobsStreams()...), onStreams("STREAM.MSG.DELETE", "", append(jobsStreams(), streamDead)...),
-				onStreams("STREAM.PURGE", "", streamEvents, inputsStream, bucketStream(bucketModels)),
+				onStreams("STREAM.PURGE", "", streamEvents, inputsStream, deadInputs, bucketStream(bucketModels)),
 			),
 			Subscribe: []string{own, prefixReply + "*.*"},
 		}
 	case RoleWorker:
 		return Rights{
 			Publish: slices.Concat(
-				[]string{prefixEvents + "*.*", prefixWake + "*.*.*.*", subjectsDead, "_INBOX.>"},
+				[]string{prefixEvents + "*.*", prefixWake + "*.*.*.*", subjectsDead, "$O." + storeDead + ".>", "_INBOX.>"},
 				ownKeys(bucketWorkers), writeKeys(bucketModels, bucketAgents),
 				api("INFO"), read(slices.DeleteFunc(allStreams(), secret)...),
 				watch(bucketStream(bucketWorkers), inputsStream),
@@ -221,7 +222,7 @@ func allStreams() []string {
 		all = append(all, s.Name)
 	}
 	// Made by the parts that use them.
-	for _, more := range []string{bucketStream(bucketKeys), bucketStream(bucketSecrets), inputsStream} {
+	for _, more := range []string{bucketStream(bucketKeys), bucketStream(bucketSecrets)} {
 		if !slices.Contains(all, more) {
 			all = append(all, more)
 		}

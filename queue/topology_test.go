@@ -44,9 +44,10 @@ func TestEnsureMakesEverything(t *testing.T) {
 	_, js := stranger(t, srv)
 	for _, name := range []string{
 		"JOBS_INTERACTIVE", "JOBS_NORMAL", "JOBS_BATCH", "EVENTS", "DEAD", "KV_workers", "KV_models", "KV_agents", "KV_leases", "KV_secrets",
+		"KV_exits", "OBJ_inputs", "OBJ_dead",
 	} {
 		c := streamConfig(t, js, name)
-		if c.Metadata["semantic.topology"] != "1.1" || c.Storage != jetstream.FileStorage || !c.AllowDirect {
+		if c.Metadata["semantic.topology"] != "1.2" || c.Storage != jetstream.FileStorage || !c.AllowDirect {
 			t.Errorf("%s: %+v", name, c)
 		}
 	}
@@ -103,11 +104,11 @@ func TestEnsureVersions(t *testing.T) {
 		}
 	}
 	put("0.9", nil)
-	check("0.9", "this release needs 1.1")
+	check("0.9", "this release needs 1.2")
 	put("2.0", nil)
-	check("2.0", "this release needs 1.1")
-	put("1.1", func(c *jetstream.StreamConfig) { c.Discard = jetstream.DiscardOld })
-	check("1.1", "changed by hand")
+	check("2.0", "this release needs 1.2")
+	put("1.2", func(c *jetstream.StreamConfig) { c.Discard = jetstream.DiscardOld })
+	check("1.2", "changed by hand")
 	put("1.7", func(c *jetstream.StreamConfig) { c.Description = "newer" })
 	if err := open(t, srv).Ensure(t.Context()); err != nil {
 		t.Fatalf("a newer minor version: %v", err)
@@ -157,7 +158,7 @@ func TestEnsureNarrowsFlows(t *testing.T) {
 	if err := q.Ensure(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if c := streamConfig(t, js, "JOBS_NORMAL"); len(c.Subjects) != queue.Flows || c.Metadata["semantic.topology"] != "1.1" {
+	if c := streamConfig(t, js, "JOBS_NORMAL"); len(c.Subjects) != queue.Flows || c.Metadata["semantic.topology"] != "1.2" {
 		t.Fatalf("not narrowed: %+v", c)
 	}
 	for _, flow := range []string{"16", "ab", "5", "005", "-1"} {

@@ -89,6 +89,7 @@ func (w *Worker) take(jobs context.Context, delivery *queue.Delivery) {
 		return
 	}
 	r := newRun(w, delivery)
+	r.alone = delivery.Guilt().Suspect // from here on, so that two suspects never wait for each other
 	w.runs[key] = r
 	if w.draining {
 		r.stop(errHandover)

@@ -61,7 +61,8 @@ func (p *trap) await(t *testing.T) {
 }
 
 // A prompt that kills its worker before anything is in the log: from the second
-// delivery on each death is counted, and the job ends after MaxDeaths of them.
+// delivery on each death is counted, and the job ends after MaxAttempts of them: it
+// was alone with the last.
 func TestDeathsBeforeTheStartEndTheJob(t *testing.T) {
 	t.Parallel()
 	const kills = 4 // the first goes uncounted

@@ -16,6 +16,7 @@
 //	          │           │           └────────┴ hand back  └─────────┴ requeued, hand back
 //	          │           ├ the log has its end: ack
 //	          │           └ started under another fingerprint: hand back for later
+//	          ├ condemned: kept among the dead jobs, then failed
 //	          └ newer schema: requeued, hand back for later
 //
 // The invariants:
@@ -29,12 +30,14 @@
 //     started event, the tokens in the log are replayed and never emitted again,
 //     and what they say must be what the log says (see Choices).
 //   - A job that a worker's death interrupted keeps its started event without a
-//     requeued one; after Config.MaxDeaths of these it fails as worker_lost. What
-//     comes before the start can kill, too (a prompt in the tokenizer): a worker
-//     that is offered a job again first appends requeued with the reason
-//     "preparing", which counts the same if nothing of that worker follows. Who
-//     gives such a job back says so by another requeued. A job's first delivery
-//     goes without, so the first death before a start is not counted.
+//     requeued one. What comes before the start can kill, too (a prompt in the
+//     tokenizer): a worker that is offered a job again first appends requeued with
+//     the reason "preparing", which counts the same if nothing of that worker
+//     follows. Who gives such a job back says so by another requeued. A job's first
+//     delivery goes without, so the first death before a start is not counted.
+//   - A job that another worker left so, and did not bring forward, is a suspect:
+//     it runs alone (see Suspects). One that queue.Guilt condemns is not tried: it
+//     is kept among the dead jobs with its evidence, then it fails as worker_lost.
 //   - A job that is offered again while it runs here is adopted: the run goes on
 //     and answers for both deliveries.
 //
@@ -79,6 +82,14 @@
 // it again after a delay that doubles from Config.RetryDelay to MaxRetryDelay. It
 // holds no place here meanwhile and does not keep its flow from moving. One that
 // nobody takes ends at its deadline, also where only that much of it can be read.
+//
+// # Suspects
+//
+// When a worker dies each of the jobs in its hands may have done it, and a death
+// alone is the only proof (docs/adr/0015). From the claim of a suspect on nothing is
+// claimed beside it; it waits for the other runs to leave the engine, after
+// Config.IsolationWait hands those back that have not, and says in its preparing and
+// started events that it is alone. Its first new token ends that.
 //
 // # Deadlines and clocks
 //

@@ -331,5 +331,11 @@ func TestThirdEngineFailureEndsTheJob(t *testing.T) {
 	if failed := r.failed(schemas.CodeEngineFailed); !strings.Contains(failed.Message, "out of memory") {
 		t.Errorf("failed %+v", failed)
 	}
+	dead, err := h.queue.DeadJobs(t.Context(), ticket.JobID)
+	requireNoError(t, err)
+	if len(dead) != 1 || len(dead[0].Parked.Attempts) != 3 || !strings.Contains(dead[0].Parked.Attempts[2].Reason, "out of memory") ||
+		dead[0].Parked.Code != schemas.CodeEngineFailed {
+		t.Errorf("dead jobs: %+v", dead)
+	}
 	h.emptied()
 }

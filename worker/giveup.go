@@ -67,7 +67,13 @@ func story(attempts []schemas.Attempt, failure string) string {
 	if deaths == 1 {
 		deathsOf = "worker died while it ran this job"
 	}
-	told := fmt.Sprintf("%d %s: %s. %d of them had no other job.", deaths, deathsOf, strings.Join(names, ", "), alone)
+	told := fmt.Sprintf("%d %s: %s.", deaths, deathsOf, strings.Join(names, ", "))
+	switch {
+	case alone == deaths && deaths == 1:
+		told += " It had no other job."
+	case alone > 0:
+		told += fmt.Sprintf(" %d of them had no other job.", alone)
+	}
 	if failure != "" {
 		told += fmt.Sprintf(" The last one said: %s.", strings.TrimSuffix(failure, "."))
 	}

@@ -3,13 +3,11 @@ package worker
 import "time"
 
 // isolate makes the job, which may have killed a worker, the only one in this
-// worker's hands. Nothing is claimed beside it from its claim on; it waits for
-// those that are here to end, and after Config.IsolationWait hands them back, so
-// that others take them. Returns early when the job is stopped.
+// worker's hands. Nothing is claimed beside it from its claim on (place), so there is
+// one such job at most; it waits for those that are here to end, and after
+// Config.IsolationWait hands them back, so that others take them. Returns early when
+// the job is stopped.
 func (r *run) isolate() {
-	r.mu.Lock()
-	r.alone = true
-	r.mu.Unlock()
 	r.isolated = true
 	r.w.metrics.isolated.WithLabelValues(string(r.delivery.Class)).Inc()
 	others := r.w.others(r)
@@ -49,12 +47,10 @@ func (w *Worker) others(r *run) []*run {
 	return list
 }
 
-// makeRoom hands a job back that the engine has, for the sake of another.
+// makeRoom hands a job back that has not ended, for the sake of another.
 func (r *run) makeRoom() {
-	switch r.currentPhase() {
-	case phaseSubmitted, phaseStarted:
+	if r.currentPhase() != phaseEnding {
 		r.stop(errMakeRoom)
-	case phaseClaimed, phaseEnding: // never had, or has gone
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -114,7 +115,7 @@ func busy(d queue.Depth) bool { return d.Queued+d.Running > 0 }
 func TestKillerAmongInnocents(t *testing.T) {
 	t.Parallel()
 	for _, after := range []int{0, 1, 60} {
-		t.Run(fmt.Sprint(after), func(t *testing.T) {
+		t.Run(strconv.Itoa(after), func(t *testing.T) {
 			t.Parallel()
 			h := newHouse(t)
 			const innocents = 5
@@ -211,7 +212,7 @@ func TestSuspectRunsAlone(t *testing.T) {
 
 // mark publishes a job whose log says that a worker has it of which nobody ever
 // heard: a suspect.
-func (h *house) mark(job schemas.Job) queue.Ticket {
+func (h *house) mark(job schemas.Job, class schemas.Class) queue.Ticket {
 	h.t.Helper()
 	nc, err := nats.Connect(h.srv.ClientURL())
 	requireNoError(h.t, err)
@@ -232,7 +233,7 @@ func (h *house) mark(job schemas.Job) queue.Ticket {
 	body, err := schemas.EncodeJob(job)
 	requireNoError(h.t, err)
 	_, err = js.PublishMsg(h.t.Context(), &nats.Msg{
-		Subject: queue.JobSubject(modelName, schemas.ClassNormal, 0, queue.OwnerLocal), Data: body,
+		Subject: queue.JobSubject(modelName, class, 0, queue.OwnerLocal), Data: body,
 		Header: nats.Header{schemas.HeaderJobID: {ticket.JobID}},
 	})
 	requireNoError(h.t, err)
@@ -293,7 +294,7 @@ func TestSuspectMakesOthersWait(t *testing.T) {
 	eventually(t, "it runs", func() bool { return len(w.engine.Snapshot().Requests) == 1 })
 	g.step(t, 40)
 	begun := h.until(follower, 3)
-	suspect := h.mark(jobs[0])
+	suspect := h.mark(jobs[0], schemas.ClassNormal)
 	eventually(t, "the suspect waits", func() bool { return w.metric("semantic_worker_isolated_total") >= 1 })
 	g.open()
 	r := h.rest(follower, begun)
@@ -312,6 +313,35 @@ func TestSuspectMakesOthersWait(t *testing.T) {
 	for _, e := range r.events {
 		if e.Requeued != nil && e.Requeued.Reason != "isolation" && e.Requeued.Reason != schemas.ReasonPreparing {
 			t.Errorf("requeued for %s", e.Requeued.Reason)
+		}
+	}
+	h.emptied()
+}
+
+// Suspects of every class, among others that are begun and such that wait: one
+// after the other is alone, none waits for ever, and all get their answers.
+func TestSuspectsOfEveryClass(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	var jobs []schemas.Job
+	var tickets []queue.Ticket
+	for i := range 9 {
+		jobs = append(jobs, prompt(fmt.Sprintf("job %d words=%d", i, 30+i)))
+		class := schemas.Classes()[2-i%3]
+		if i < 6 {
+			tickets = append(tickets, h.mark(jobs[i], class))
+			continue
+		}
+		ticket, err := h.queue.Submit(t.Context(), queue.Submission{Job: jobs[i], Class: class})
+		requireNoError(t, err)
+		tickets = append(tickets, ticket)
+	}
+	h.start(func(s *setup) { s.config.IsolationWait, s.sim.DecodeStep = 20*time.Millisecond, time.Millisecond })
+	for i, ticket := range tickets {
+		r := h.result(ticket)
+		text, _ := reference(t, jobs[i])
+		if r.done(); r.text() != text {
+			t.Errorf("%d, %s: %q, want %q", i, r.types(), r.text(), text)
 		}
 	}
 	h.emptied()

@@ -54,7 +54,7 @@ type run struct {
 
 	mu      sync.Mutex // guards the rest; taken after Worker.mu
 	gone    bool       // whether out is closed
-	alone   bool       // nothing is to be claimed beside it
+	alone   bool       // nothing is to be claimed beside it; set at the claim
 	phase   phase
 	tally   tally
 	cause   error              // why it is stopped; the first cause stays
@@ -215,7 +215,7 @@ func (r *run) handle(ctx context.Context) outcome {
 		// death on the same job counts.
 		return r.handBack(ctx)
 	}
-	if guilt.Suspect {
+	if r.isAlone() {
 		r.isolate()
 		if cause := r.stopCause(); cause != nil {
 			return r.conclude(ctx, cause)

@@ -5,9 +5,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
+	"unicode"
 
 	"github.com/spf13/cobra"
 
@@ -74,8 +76,12 @@ func (d *deadRun) command(cmd *cobra.Command, run func(ctx context.Context, job 
 	return cmd
 }
 
-// brokerWait bounds how long a command that looks at the queue waits for it.
-const brokerWait = 10 * time.Second
+// How long a command that looks at the queue waits for it, and one that moves a
+// large job.
+const (
+	brokerWait   = 10 * time.Second
+	transferWait = 2 * time.Minute
+)
 
 // jobs lists the dead jobs with the id; all if it is empty.
 func (d *deadRun) jobs(ctx context.Context, id string) ([]queue.DeadJob, error) {
@@ -143,7 +149,7 @@ each (and on how many of them it was alone), and how many tokens it had come to.
 			return err
 		}
 		for _, j := range list {
-			if err := printTo(table, "%s\n", deadRow(j)); err != nil {
+			if err := printTo(table, "%s\n", printable(deadRow(j))); err != nil {
 				return err
 			}
 		}
@@ -214,7 +220,7 @@ token ids, and the end of its log. --json prints all of it, --body only the job.
 		case j.Fault != nil:
 			return withHint(j.Fault, "`semantic dead drop %s` removes the entry.", j.JobID)
 		case body:
-			bounded, cancel := context.WithTimeout(ctx, brokerWait)
+			bounded, cancel := context.WithTimeout(ctx, transferWait)
 			defer cancel()
 			text, err := d.queue.DeadBody(bounded, j)
 			if err != nil {
@@ -239,7 +245,7 @@ func (d *deadRun) show(p schemas.Parked) error {
 	rows := [][2]string{
 		{"Request", p.Job}, {"Model", p.Model}, {"Owner", p.Owner}, {"Class", string(p.Class)}, {"Request id", orDash(p.RequestID)},
 		{"Submitted", shownTime(p.StoredAt)}, {"Given up", shownTime(p.ParkedAt) + " by " + p.ParkedBy}, {"Size", size},
-		{"Answered", p.Message}, {"Code", string(p.Code)}, {"Tokens", fmt.Sprint(p.Tokens)},
+		{"Answered", p.Message}, {"Code", string(p.Code)}, {"Tokens", strconv.Itoa(p.Tokens)},
 	}
 	if p.LastText != "" {
 		rows = append(rows, [2]string{"Last text", fmt.Sprintf("%q", p.LastText)})
@@ -249,7 +255,7 @@ func (d *deadRun) show(p schemas.Parked) error {
 	}
 	for _, row := range rows {
 		text := strings.Join(wrap(row[1], announceWidth), "\n"+strings.Repeat(" ", 13))
-		if err := d.app.printf("%-11s  %s\n", row[0], text); err != nil {
+		if err := d.app.printf("%-11s  %s\n", row[0], printable(text)); err != nil {
 			return err
 		}
 	}
@@ -257,7 +263,7 @@ func (d *deadRun) show(p schemas.Parked) error {
 		return err
 	}
 	for i, attempt := range p.Attempts {
-		if err := d.app.printf("  %d  %s\n", i+1, attemptText(attempt)); err != nil {
+		if err := d.app.printf("  %d  %s\n", i+1, printable(attemptText(attempt))); err != nil {
 			return err
 		}
 	}
@@ -265,11 +271,21 @@ func (d *deadRun) show(p schemas.Parked) error {
 		return err
 	}
 	for _, line := range p.Log {
-		if err := d.app.printf("  %s\n", line); err != nil {
+		if err := d.app.printf("  %s\n", printable(line)); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// printable is text that does nothing to a terminal: an entry may be a stranger's.
+func printable(text string) string {
+	return strings.Map(func(r rune) rune {
+		if r == '\n' || r == '\t' || unicode.IsPrint(r) {
+			return r
+		}
+		return '\uFFFD'
+	}, text)
 }
 
 func shownTime(t time.Time) string { return t.Local().Format(time.DateTime) }
@@ -323,7 +339,9 @@ one is stored; run again after a failure, the command goes on with the same new
 request. With --keep the old one stays, and each replay makes another request.`,
 		Example: `  semantic dead replay 0b7e6f8d1c2a4b5d9e8f7a6b5c4d3e2f`,
 	}, func(ctx context.Context, j queue.DeadJob) error {
-		ticket, err := d.queue.Replay(ctx, j, keep)
+		bounded, cancel := context.WithTimeout(ctx, transferWait)
+		defer cancel()
+		ticket, err := d.queue.Replay(bounded, j, keep)
 		if err != nil {
 			return d.gone(j, err)
 		}

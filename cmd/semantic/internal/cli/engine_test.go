@@ -29,6 +29,9 @@ func faulty(b engine.Backend) engine.Backend {
 	if file := os.Getenv(faultVariable); file != "" {
 		return &faultyBackend{Backend: b, file: file}
 	}
+	if file := os.Getenv(poisonVariable); file != "" {
+		return &poisoned{Backend: b, file: file, tokens: make(map[engine.SeqID][]engine.Token)}
+	}
 	return b
 }
 

@@ -12,8 +12,8 @@ import (
 	"github.com/semantic-worker/semantic/schemas"
 )
 
-// maxJobFile bounds a job that is read from a file, in bytes.
-const maxJobFile = 16 << 20
+// maxJobFile bounds a job that is read from a file, in bytes: as the queue does.
+const maxJobFile = 64 << 20
 
 func newJobCommand(a *app) *cobra.Command {
 	return group(&cobra.Command{

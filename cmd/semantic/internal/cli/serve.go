@@ -177,7 +177,8 @@ func (s *serveProcess) start(ctx context.Context) error {
 		return err
 	}
 	s.metrics = telemetry.NewChild()
-	if err := s.front.serve(ctx, s.queue, registry, telemetry.WithChild(registry, s.metrics, queueDepthMetric, deadMetric), expect); err != nil {
+	page := telemetry.WithChild(registry, s.metrics, queueDepthMetric, deadMetric)
+	if err := s.front.serve(ctx, s.queue, registry, page, expect); err != nil {
 		return err
 	}
 	// However the run ends: streams hear of the stop before the queue leaves
@@ -358,29 +359,6 @@ func (s *serveProcess) onMessage(m supervisor.Message) {
 			"Restart the server to have one here.\n")
 	case m.Failed != nil && s.announced: // else the command ends with it
 		s.app.Log.Error("worker failed", "error", m.Failed.Message)
-	}
-}
-
-// reportBound is how long the queue may take to note how a worker ended.
-const reportBound = 2 * time.Second
-
-// onExit hears how the worker child ended. Unless it stopped in order, the queue is
-// told, for the evidence of jobs that died with it.
-func (s *serveProcess) onExit(ctx context.Context, e supervisor.Exit) {
-	s.metrics.Set("", "", "")
-	worker := s.ready
-	s.ready = nil
-	if worker == nil || e.Code == exitOK {
-		return
-	}
-	exit := schemas.Exit{Status: e.Status, Code: e.Code, Hung: e.Hung, Time: time.Now()}
-	if e.Failure != nil {
-		exit.Failure = e.Failure.Message
-	}
-	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), reportBound)
-	defer cancel()
-	if err := s.queue.ReportExit(bounded, worker.ID, worker.Incarnation, exit); err != nil {
-		s.app.Log.Warn("how the worker ended is not kept in the queue", "error", err)
 	}
 }
 

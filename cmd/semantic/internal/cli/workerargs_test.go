@@ -111,3 +111,27 @@ func TestWorkerArgsEngine(t *testing.T) {
 		}
 	}
 }
+
+// What is large to the queue, and how many deaths are too many, is as was told.
+func TestQueueAndWorkerSettings(t *testing.T) {
+	serve := newServeCommand(&app{})
+	if err := serve.ParseFlags([]string{"--inline-bytes", "2048", "--max-attempts", "7", "--max-body", "99"}); err != nil {
+		t.Fatal(err)
+	}
+	c, err := config.Load(config.LoadOptions{Flags: serve.Flags()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if q := queueConfig(c); q.InlineBytes != 2048 || q.Validate() != nil {
+		t.Errorf("the queue's limit is %d", q.InlineBytes)
+	}
+	nats, err := embedded.Start(t.Context(), embedded.Options{Host: "127.0.0.1", Port: -1, StoreDir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nats.Stop()
+	arguments := (&serveProcess{config: c, nats: nats}).workerArgs()
+	if at := slices.Index(arguments, "--max-attempts"); at < 0 || arguments[at+1] != "7" {
+		t.Errorf("the worker is told %q", arguments)
+	}
+}

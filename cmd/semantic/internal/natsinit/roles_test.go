@@ -234,9 +234,9 @@ func TestRolesWork(t *testing.T) {
 				t.Error(err)
 			}
 		}
-		store, err := gjs.CreateObjectStore(within(t), jetstream.ObjectStoreConfig{Bucket: "inputs"})
+		store, err := gjs.ObjectStore(within(t), "inputs")
 		if err != nil {
-			t.Fatalf("gateway makes the store of inputs: %v", err)
+			t.Fatalf("gateway finds the store of inputs: %v", err)
 		}
 		if _, err := store.PutString(within(t), "big", strings.Repeat("x", 300<<10)); err != nil {
 			t.Fatalf("gateway stores an input: %v", err)
@@ -251,7 +251,7 @@ func TestRolesWork(t *testing.T) {
 		if err := store.Delete(within(t), "big"); err != nil {
 			t.Errorf("gateway removes an input: %v", err)
 		}
-		if _, err := wjs.Publish(within(t), "semantic.dead.sim.one", []byte("{}")); err != nil {
+		if _, err := wjs.Publish(within(t), "semantic.dead.sim.alice.one", []byte("{}")); err != nil {
 			t.Errorf("worker parks a job: %v", err)
 		}
 		o, ov := c.plain(t, "observer")
@@ -259,7 +259,7 @@ func TestRolesWork(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := dead.GetLastMsgForSubject(within(t), "semantic.dead.sim.one"); err != nil {
+		if _, err := dead.GetLastMsgForSubject(within(t), "semantic.dead.sim.alice.one"); err != nil {
 			t.Errorf("observer reads a parked job: %v", err)
 		}
 		parked, err := gjs.Stream(within(t), "DEAD")
