@@ -22,7 +22,7 @@ import (
 
 // peer is a worker: registered, with a claimer.
 type peer struct {
-	t       *testing.T
+	t       testing.TB
 	id      string
 	q       *queue.Queue
 	c       *queue.Claimer
@@ -32,11 +32,19 @@ type peer struct {
 
 // join starts a worker. Whatever is stolen for being left waiting is so after
 // steal.
-func join(t *testing.T, srv *queuetest.Server, id string, steal time.Duration, change ...func(*schemas.WorkerStatus)) *peer {
+func join(t testing.TB, srv *queuetest.Server, id string, steal time.Duration, change ...func(*schemas.WorkerStatus)) *peer {
+	t.Helper()
+	return joinFor(t, srv, id, steal, queue.DefaultConfig().RegistryTTL, change...)
+}
+
+// joinFor is join with an entry of a given life.
+func joinFor(
+	t testing.TB, srv *queuetest.Server, id string, steal, ttl time.Duration, change ...func(*schemas.WorkerStatus),
+) *peer {
 	t.Helper()
 	p := &peer{t: t, id: id, metrics: prometheus.NewRegistry()}
 	p.q = queuetest.Open(t, srv, func(o *queue.Options) {
-		o.Config.StealAfter, o.Config.RegistryTTL, o.Registerer = steal, time.Second, p.metrics
+		o.Config.StealAfter, o.Config.RegistryTTL, o.Registerer = steal, ttl, p.metrics
 	})
 	s := status(id, id+"-1", "f")
 	for _, f := range change {
@@ -55,7 +63,7 @@ func join(t *testing.T, srv *queuetest.Server, id string, steal time.Duration, c
 }
 
 // company joins several workers, and waits until they know each other.
-func company(t *testing.T, srv *queuetest.Server, steal time.Duration, n int) []*peer {
+func company(t testing.TB, srv *queuetest.Server, steal time.Duration, n int) []*peer {
 	t.Helper()
 	peers := make([]*peer, n)
 	for i := range peers {
@@ -66,7 +74,7 @@ func company(t *testing.T, srv *queuetest.Server, steal time.Duration, n int) []
 }
 
 // acquainted waits until the workers know exactly each other.
-func acquainted(t *testing.T, peers ...*peer) {
+func acquainted(t testing.TB, peers ...*peer) {
 	t.Helper()
 	var want []string
 	for _, p := range peers {
@@ -135,7 +143,7 @@ func agentIn(flow int) string {
 }
 
 // put stores a job of a flow.
-func put(t *testing.T, q *queue.Queue, flow int) {
+func put(t testing.TB, q *queue.Queue, flow int) {
 	t.Helper()
 	job := body("x")
 	job.Agent = agentIn(flow)
@@ -143,7 +151,7 @@ func put(t *testing.T, q *queue.Queue, flow int) {
 }
 
 // flowOf is a flow whose home is a worker.
-func flowOf(t *testing.T, q *queue.Queue, worker string) int {
+func flowOf(t testing.TB, q *queue.Queue, worker string) int {
 	t.Helper()
 	for flow := range queue.Flows {
 		if q.HomeOf(model, flow) == worker {
@@ -155,7 +163,7 @@ func flowOf(t *testing.T, q *queue.Queue, worker string) int {
 }
 
 // worker is who started a job.
-func worker(t *testing.T, q *queue.Queue, d *queue.Delivery) string {
+func worker(t testing.TB, q *queue.Queue, d *queue.Delivery) string {
 	t.Helper()
 	log, err := q.Log(within(t, 10*time.Second), d.Owner, d.JobID)
 	if err != nil || len(log) < 2 || log[1].Started == nil {
@@ -313,9 +321,10 @@ func TestDrainingHome(t *testing.T) {
 // entry runs out.
 func TestSilentHome(t *testing.T) {
 	srv := queuetest.Start(t)
-	peers := company(t, srv, time.Minute, 2)
-	q := queuetest.Open(t, srv)
-	flow := flowOf(t, peers[0].q, peers[0].id)
+	peers := []*peer{joinFor(t, srv, "w0", time.Minute, time.Second), joinFor(t, srv, "w1", time.Minute, time.Second)}
+	acquainted(t, peers...)
+	q := peers[1].q
+	flow := flowOf(t, q, peers[0].id)
 	peers[0].c.Close()
 	if err := peers[0].q.Close(t.Context()); err != nil {
 		t.Fatal(err)
