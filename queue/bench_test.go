@@ -63,6 +63,39 @@ func BenchmarkPublishToClaim(b *testing.B) {
 	b.ReportMetric(float64(times[len(times)*99/100].Microseconds())/1000, "p99-ms")
 }
 
+// BenchmarkClaim is one claim from a backlog, by the home of its flow or from a
+// busy one.
+func BenchmarkClaim(b *testing.B) {
+	for name, claims := range map[string]func(home, other *peer) *peer{
+		"home":   func(home, _ *peer) *peer { return home },
+		"stolen": func(_, other *peer) *peer { return other },
+	} {
+		b.Run(name, func(b *testing.B) {
+			srv := queuetest.Start(b)
+			peers := company(b, srv, time.Millisecond, 2)
+			flow := flowOf(b, peers[0].q, peers[0].id)
+			who := claims(peers[0], peers[1])
+			b.ResetTimer()
+			for i := range b.N {
+				if i%500 == 0 {
+					b.StopTimer()
+					for range min(500, b.N-i) {
+						put(b, peers[0].q, flow)
+					}
+					b.StartTimer()
+				}
+				d := claim(b, who.c)
+				b.StopTimer() // the rest is the job's, and makes room for more
+				add(b, d, done())
+				if err := d.Ack(b.Context()); err != nil {
+					b.Fatal(err)
+				}
+				b.StartTimer()
+			}
+		})
+	}
+}
+
 // BenchmarkAppend is one fenced append after another to one log.
 func BenchmarkAppend(b *testing.B) {
 	q := queuetest.Open(b, queuetest.Start(b))

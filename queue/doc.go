@@ -56,9 +56,10 @@
 //
 //   - A worker claims from its own flows first, within a class. A job of another's
 //     flow it takes at once when that one drains, is gone or cannot hold it and
-//     this worker is the next; else when the job has waited for Config.StealAfter.
+//     this worker is the next; else when the job has waited for Config.StealAfter,
+//     or 50 ms after it was handed back.
 //     Before it takes one it reads how long the oldest that nobody was offered has
-//     waited, so what an idle home can have is never taken from it. A sole worker
+//     waited, so what an idle home can have is left to it. A sole worker
 //     is the home of every flow, and does none of this.
 //   - A job that is too big for a worker is passed on (Delivery.PassOn): the bell
 //     says what it needs, the home among those that have it takes it, and who

@@ -41,14 +41,19 @@ type hint struct {
 	rings uint64
 }
 
-// call is a job that a worker could not hold, for one that has the context that
-// it needs.
+// call is a job that a worker handed back, with the context that it needs where
+// that is why. Who is not its home waits no longer than callWait for that.
 type call struct {
 	needs int
-	// at is when it can be had; tries counts the times that it was not.
+	// at is when it can be had, zero where there is no call; tries counts the times
+	// that it was not.
 	at    time.Time
 	tries int
 }
+
+// callWait is how long a job that was handed back is left to its flow's home, or
+// StealAfter if that is less: a stream may wait for it.
+const callWait = 50 * time.Millisecond
 
 // callsMost bounds the calls that are remembered of a lane. What is forgotten is
 // found as any other job that its home leaves.
@@ -68,14 +73,16 @@ func (c *Claimer) ring(m *nats.Msg) {
 		if known != class {
 			continue
 		}
+		needs, after := 0, time.Duration(0)
+		if !stored {
+			needs, after = bellNeeds(m.Header)
+		}
 		c.mu.Lock()
-		h := &c.hints[i][flow]
-		if needs, after := bellNeeds(m.Header); !stored && needs > 0 {
-			if c.o.Context == 0 || c.o.Context >= needs {
-				c.calls[i][flow] = insertCall(c.calls[i][flow], call{needs: needs, at: time.Now().Add(after)})
-			}
-		} else {
-			h.ring(!stored)
+		if !stored && (c.o.Context == 0 || c.o.Context >= needs) {
+			c.calls[i][flow] = insertCall(c.calls[i][flow], call{needs: needs, at: time.Now().Add(after)})
+		}
+		if needs == 0 {
+			c.hints[i][flow].ring(!stored)
 		}
 		c.mu.Unlock()
 	}
@@ -94,7 +101,7 @@ func (h *hint) ring(again bool) {
 // bellNeeds reads what a worker's bell says; zero if it says nothing.
 func bellNeeds(header nats.Header) (needs int, after time.Duration) {
 	needs, err := strconv.Atoi(header.Get(headerNeeds))
-	if err != nil {
+	if err != nil || needs < 1 {
 		return 0, 0
 	}
 	ms, err := strconv.Atoi(header.Get(headerAfter))
@@ -113,7 +120,7 @@ func insertCall(calls []call, one call) []call {
 	return slices.Insert(calls, at, one)
 }
 
-// hint returns a lane's, and its first call; one without needs where there is none.
+// hint returns a lane's, and its first call.
 func (c *Claimer) hint(l lane) (hint, call) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

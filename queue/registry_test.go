@@ -22,7 +22,7 @@ func status(id, incarnation, fingerprint string) schemas.WorkerStatus {
 	}
 }
 
-func register(t *testing.T, q *queue.Queue, s schemas.WorkerStatus) *queue.Registration {
+func register(t testing.TB, q *queue.Queue, s schemas.WorkerStatus) *queue.Registration {
 	t.Helper()
 	r, err := q.Register(within(t, 10*time.Second), s)
 	if err != nil {
@@ -32,7 +32,7 @@ func register(t *testing.T, q *queue.Queue, s schemas.WorkerStatus) *queue.Regis
 	return r
 }
 
-func workers(t *testing.T, q *queue.Queue) []string {
+func workers(t testing.TB, q *queue.Queue) []string {
 	t.Helper()
 	list, err := q.Workers(within(t, 10*time.Second))
 	if err != nil {
@@ -45,7 +45,7 @@ func workers(t *testing.T, q *queue.Queue) []string {
 	return names
 }
 
-func waitWorkers(t *testing.T, q *queue.Queue, want ...string) {
+func waitWorkers(t testing.TB, q *queue.Queue, want ...string) {
 	t.Helper()
 	if want == nil {
 		want = []string{}

@@ -20,7 +20,7 @@ type chance struct {
 	// from is the label of a claim.
 	from string
 	// wait says that only a job that has waited for StealAfter is to be taken,
-	// called that somebody could not hold a job.
+	// called that one is tried that was handed back.
 	wait, called bool
 	// at, where rank is none, is when it may be more; zero if only a bell, a poll
 	// or the registry can tell.
@@ -32,9 +32,12 @@ type chance struct {
 func (c *Claimer) chance(l lane, now time.Time) chance {
 	h, call := c.hint(l)
 	var best chance
-	if call.needs > 0 {
-		able := c.homes.of(c.q.registry, c.o.WorkerID, l.flow, call.needs, now)
-		best = c.chanceAt(able, call.at, call.at.Add(c.q.config.StealAfter), now)
+	if !call.at.IsZero() {
+		able := c.homes.flows[l.flow]
+		if call.needs > 0 {
+			able = c.homes.of(c.q.registry, c.o.WorkerID, l.flow, call.needs, now)
+		}
+		best = c.chanceAt(able, call.at, call.at.Add(min(c.q.config.StealAfter, callWait)), now)
 		best.wait, best.called = false, best.rank != rankNone
 	}
 	if !h.active || best.rank == rankOwn {

@@ -22,7 +22,7 @@ import (
 
 // peer is a worker: registered, with a claimer.
 type peer struct {
-	t       *testing.T
+	t       testing.TB
 	id      string
 	q       *queue.Queue
 	c       *queue.Claimer
@@ -30,13 +30,20 @@ type peer struct {
 	metrics *prometheus.Registry
 }
 
-// join starts a worker. Whatever is stolen for being left waiting is so after
-// steal.
-func join(t *testing.T, srv *queuetest.Server, id string, steal time.Duration, change ...func(*schemas.WorkerStatus)) *peer {
+// stealing makes what is left waiting another's after d.
+func stealing(d time.Duration) func(*queue.Config) {
+	return func(c *queue.Config) { c.StealAfter = d }
+}
+
+// join starts a worker.
+func join(
+	t testing.TB, srv *queuetest.Server, id string, tune func(*queue.Config), change ...func(*schemas.WorkerStatus),
+) *peer {
 	t.Helper()
 	p := &peer{t: t, id: id, metrics: prometheus.NewRegistry()}
 	p.q = queuetest.Open(t, srv, func(o *queue.Options) {
-		o.Config.StealAfter, o.Config.RegistryTTL, o.Registerer = steal, time.Second, p.metrics
+		tune(&o.Config)
+		o.Registerer = p.metrics
 	})
 	s := status(id, id+"-1", "f")
 	for _, f := range change {
@@ -55,18 +62,18 @@ func join(t *testing.T, srv *queuetest.Server, id string, steal time.Duration, c
 }
 
 // company joins several workers, and waits until they know each other.
-func company(t *testing.T, srv *queuetest.Server, steal time.Duration, n int) []*peer {
+func company(t testing.TB, srv *queuetest.Server, steal time.Duration, n int) []*peer {
 	t.Helper()
 	peers := make([]*peer, n)
 	for i := range peers {
-		peers[i] = join(t, srv, "w"+strconv.Itoa(i), steal)
+		peers[i] = join(t, srv, "w"+strconv.Itoa(i), stealing(steal))
 	}
 	acquainted(t, peers...)
 	return peers
 }
 
 // acquainted waits until the workers know exactly each other.
-func acquainted(t *testing.T, peers ...*peer) {
+func acquainted(t testing.TB, peers ...*peer) {
 	t.Helper()
 	var want []string
 	for _, p := range peers {
@@ -135,7 +142,7 @@ func agentIn(flow int) string {
 }
 
 // put stores a job of a flow.
-func put(t *testing.T, q *queue.Queue, flow int) {
+func put(t testing.TB, q *queue.Queue, flow int) {
 	t.Helper()
 	job := body("x")
 	job.Agent = agentIn(flow)
@@ -143,7 +150,7 @@ func put(t *testing.T, q *queue.Queue, flow int) {
 }
 
 // flowOf is a flow whose home is a worker.
-func flowOf(t *testing.T, q *queue.Queue, worker string) int {
+func flowOf(t testing.TB, q *queue.Queue, worker string) int {
 	t.Helper()
 	for flow := range queue.Flows {
 		if q.HomeOf(model, flow) == worker {
@@ -155,7 +162,7 @@ func flowOf(t *testing.T, q *queue.Queue, worker string) int {
 }
 
 // worker is who started a job.
-func worker(t *testing.T, q *queue.Queue, d *queue.Delivery) string {
+func worker(t testing.TB, q *queue.Queue, d *queue.Delivery) string {
 	t.Helper()
 	log, err := q.Log(within(t, 10*time.Second), d.Owner, d.JobID)
 	if err != nil || len(log) < 2 || log[1].Started == nil {
@@ -203,7 +210,7 @@ func TestAgentsComeHome(t *testing.T) {
 		t.Errorf("served by %v, then by %v", first, again)
 	}
 
-	joiner := join(t, srv, "w3", never)
+	joiner := join(t, srv, "w3", stealing(never))
 	acquainted(t, append(peers, joiner)...)
 	joiner.serve(ctx, &all, claims)
 	second, moved := served(), 0
@@ -292,6 +299,33 @@ func TestIdleHomeWins(t *testing.T) {
 	t.Logf("%d of %d jobs at home", peers[0].claims("home"), jobs)
 }
 
+// TestHandedBackInTime: a job that was handed back, in mid-stream perhaps, is not
+// left to a busy home for long, nor to a poll.
+func TestHandedBackInTime(t *testing.T) {
+	srv := queuetest.Start(t)
+	tune := func(c *queue.Config) { c.StealAfter, c.PollInterval = time.Hour, time.Hour }
+	peers := []*peer{join(t, srv, "w0", tune), join(t, srv, "w1", tune)}
+	acquainted(t, peers...)
+	flow := flowOf(t, peers[0].q, peers[0].id)
+	const jobs = 40 // more calls than are remembered
+	held := make([]*queue.Delivery, jobs)
+	for i := range held {
+		put(t, peers[0].q, flow)
+		held[i] = claim(t, peers[0].c)
+	}
+	for _, d := range held {
+		if err := d.HandBack(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 16 {
+		claim(t, peers[1].c)
+	}
+	for range jobs - 16 { // its home is idle again
+		claim(t, peers[0].c)
+	}
+}
+
 // TestDrainingHome: the flows of a worker that drains are the next one's at once.
 func TestDrainingHome(t *testing.T) {
 	srv := queuetest.Start(t)
@@ -313,9 +347,11 @@ func TestDrainingHome(t *testing.T) {
 // entry runs out.
 func TestSilentHome(t *testing.T) {
 	srv := queuetest.Start(t)
-	peers := company(t, srv, time.Minute, 2)
-	q := queuetest.Open(t, srv)
-	flow := flowOf(t, peers[0].q, peers[0].id)
+	tune := func(c *queue.Config) { c.StealAfter, c.RegistryTTL = time.Minute, time.Second }
+	peers := []*peer{join(t, srv, "w0", tune), join(t, srv, "w1", tune)}
+	acquainted(t, peers...)
+	q := peers[1].q
+	flow := flowOf(t, q, peers[0].id)
 	peers[0].c.Close()
 	if err := peers[0].q.Close(t.Context()); err != nil {
 		t.Fatal(err)
@@ -332,8 +368,8 @@ func TestSilentHome(t *testing.T) {
 func TestPassOn(t *testing.T) {
 	const needs = 500
 	srv := queuetest.Start(t)
-	small := join(t, srv, "small", time.Minute)
-	big := join(t, srv, "big", time.Minute, func(s *schemas.WorkerStatus) { s.Context = 1000 })
+	small := join(t, srv, "small", stealing(time.Minute))
+	big := join(t, srv, "big", stealing(time.Minute), func(s *schemas.WorkerStatus) { s.Context = 1000 })
 	acquainted(t, big, small)
 	flow := flowOf(t, small.q, small.id)
 
@@ -384,7 +420,7 @@ func TestPassOn(t *testing.T) {
 // taken for a worker's bell, and garbage in a bell does no harm.
 func TestBellsOfStrangers(t *testing.T) {
 	srv := queuetest.Start(t)
-	p := join(t, srv, "w", time.Minute)
+	p := join(t, srv, "w", stealing(time.Minute))
 	nc, _ := stranger(t, srv)
 	subject := queue.JobSubject(model, schemas.ClassNormal, 3, "ada")
 	m := &nats.Msg{Subject: subject, Data: encoded(t, body("x")), Header: nats.Header{"Semantic-Needs-Context": {"9999999"}}}
@@ -453,7 +489,7 @@ func TestClosedClasses(t *testing.T) {
 // one is the next to be claimed.
 func TestOneAgentsManyJobs(t *testing.T) {
 	const many = 500
-	p := join(t, queuetest.Start(t), "w", time.Minute)
+	p := join(t, queuetest.Start(t), "w", stealing(time.Minute))
 	for range many {
 		put(t, p.q, 4)
 	}

@@ -170,8 +170,9 @@ type Requeued struct {
 	Worker string `json:"worker" jsonschema:"minLength=1"`
 	// Incarnation is drawn anew at each start of the worker process.
 	Incarnation string `json:"incarnation" jsonschema:"minLength=1"`
-	// Reason is "shutdown", "unsupported", "busy", "slow_consumer", "isolation" (a
-	// job that is suspected of a worker's death must run alone) or "preparing".
+	// Reason is "shutdown", "unsupported", "context" (it is too long for that
+	// worker), "busy", "slow_consumer", "isolation" (a job that is suspected of a
+	// worker's death must run alone) or "preparing".
 	Reason string `json:"reason" jsonschema:"minLength=1"`
 	// Alone is said with "preparing" only: that of [Started].
 	Alone bool `json:"alone,omitempty"`

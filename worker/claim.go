@@ -59,7 +59,9 @@ func (w *Worker) place(class schemas.Class) bool {
 	}
 	w.mu.Lock()
 	for _, r := range w.runs {
-		if r.isAlone() || rankOf(r.delivery.Class) <= rankOf(class) && r.currentPhase() == phaseClaimed {
+		// One that was offered before may turn out to need the worker for itself.
+		concerns := rankOf(r.delivery.Class) <= rankOf(class) || r.delivery.Deliveries > 1
+		if r.isAlone() || concerns && r.currentPhase() == phaseClaimed {
 			w.mu.Unlock()
 			return false
 		}

@@ -2,12 +2,14 @@ package worker_test
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/semantic-worker/semantic/engine"
 	"github.com/semantic-worker/semantic/queue"
 	"github.com/semantic-worker/semantic/schemas"
 )
@@ -44,9 +46,9 @@ func TestInteractiveTakesABatchPlace(t *testing.T) {
 	eventually(t, "it is in the engine", func() bool { return len(w.engine.Snapshot().Requests) == 3 })
 	// Its prompt and its answer, beside the job that keeps its place.
 	follower := h.follow(now)
-	for done := false; !done; {
+	urgent := func(r engine.RequestState) bool { return r.Class == 0 }
+	for slices.ContainsFunc(w.engine.Snapshot().Requests, urgent) {
 		g.step(t, 1)
-		done = w.metric("semantic_worker_jobs_total", "done") > 0
 	}
 	h.rest(follower, record{t: t}).done()
 	if n := w.engine.Snapshot().Preemptions; n != 1 {
