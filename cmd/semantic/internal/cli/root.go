@@ -201,7 +201,9 @@ func commandGroups(a *app) []commandGroup {
 	return []commandGroup{
 		{"Run:", []*cobra.Command{newServeCommand(a), newGatewayCommand(a), newWorkerCommand(a)}},
 		{"Ask:", []*cobra.Command{newChatCommand(a), newSubmitCommand(a), newJobCommand(a), newSchemaCommand(a)}},
-		{"Operate:", []*cobra.Command{newPsCommand(a), newJobsCommand(a), newDeadCommand(a), newDrainCommand(a), newNATSCommand(a)}},
+		{"Operate:", []*cobra.Command{
+			newPsCommand(a), newTopCommand(a), newJobsCommand(a), newDeadCommand(a), newDrainCommand(a), newNATSCommand(a),
+		}},
 		{"This machine:", []*cobra.Command{
 			newDoctorCommand(a), newModelCommand(a), newRuntimeCommand(a), newConfigCommand(a),
 		}},
