@@ -63,9 +63,14 @@ func TestControlAttacks(t *testing.T) {
 	requireNoError(t, err)
 	defer nc.Close()
 	forged := queue.EventSubject(queue.OwnerLocal, "victim")
-	for _, message := range []string{`{"kind":"report"}`, `{"kind":"drain","timeout_ms":"soon"}`, `{`, ``, `{"kind":"explode"}`} {
+	for _, message := range []string{
+		`{"kind":"report"}`, `{"kind":"report","answer":"a.b"}`, `{"kind":"report","answer":"*"}`, `{"kind":"drain","timeout_ms":"soon"}`,
+		`{`, ``, `{"kind":"explode"}`,
+	} {
 		requireNoError(t, nc.PublishRequest("semantic.control.w1", forged, []byte(message)))
 	}
+	// Who may only ask does not drain.
+	requireNoError(t, nc.PublishRequest("semantic.report.w1", forged, []byte(`{"kind":"drain","answer":"t1"}`)))
 	report, err := h.queue.Report(t.Context(), "w1") // it comes after those
 	requireNoError(t, err)
 	if report.Draining {
