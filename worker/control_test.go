@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -198,4 +199,24 @@ func TestHandoverIsQuick(t *testing.T) {
 	}
 	slices.Sort(pauses)
 	t.Logf("from requeued to the next worker's started: %v", pauses)
+}
+
+// Who keeps the machine awake hears of every job's begin and end.
+func TestWorking(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	var begun, over atomic.Int64
+	w := h.start(func(s *setup) {
+		s.working = func() func() {
+			begun.Add(1)
+			return func() { over.Add(1) }
+		}
+	})
+	for i := range 3 {
+		h.result(h.submit(prompt(fmt.Sprintf("job %d words=3", i)))).done()
+	}
+	requireNoError(t, w.drained())
+	if begun.Load() != 3 || over.Load() != 3 {
+		t.Errorf("%d began and %d are over, want 3", begun.Load(), over.Load())
+	}
 }
