@@ -41,7 +41,7 @@ func TestAsyncAPIDescribesTheSubjects(t *testing.T) {
 	const model, owner, worker, job = "a/model of 7B", "some.one", "mac.local", "j-1"
 	fill := strings.NewReplacer(
 		"{model}", Slug(model), "{class}", "batch", "{flow}", "07", "{owner}", Slug(owner), "{job}", job, "{worker}", Slug(worker),
-		"{inbox}", Slug(owner)+".1",
+		"{answer}", "t1", "{inbox}", Slug(owner)+".1",
 	)
 	want := map[string]string{
 		"jobs":     JobSubject(model, schemas.ClassBatch, 7, owner),
@@ -49,6 +49,8 @@ func TestAsyncAPIDescribesTheSubjects(t *testing.T) {
 		"events":   EventSubject(owner, job),
 		"feed":     ReplySubject(owner, job),
 		"control":  controlSubject(worker),
+		"report":   reportSubject(worker),
+		"answer":   answerSubject("t1"),
 		"inbox":    "_INBOX." + Slug(owner) + ".1",
 		"dead":     deadSubject(model, owner, job),
 	}

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
-	"strings"
 	"sync"
 
 	"github.com/nats-io/nats.go"
@@ -42,8 +41,10 @@ type ControlMessage struct {
 	// what the worker gives them when it stops.
 	TimeoutMS *int64 `json:"timeout_ms,omitempty"`
 
-	// reply is where the sender waits for an answer; empty if it wants none.
-	reply string
+	// Answer is the token of the subject on which the sender waits for an answer;
+	// empty if it wants none. It is no reply subject: of those nobody checks whether
+	// the sender may publish there.
+	Answer string `json:"answer,omitempty"`
 }
 
 // controlBuffer is how many messages wait for the worker; more are dropped, and
@@ -55,6 +56,7 @@ const controlBuffer = 256
 type ControlFeed struct {
 	q         *Queue
 	sub       *nats.Subscription
+	reports   *nats.Subscription
 	messages  chan *nats.Msg
 	closed    chan struct{}
 	closeOnce sync.Once
@@ -64,7 +66,10 @@ type ControlFeed struct {
 func (q *Queue) Control(ctx context.Context, workerID string) (*ControlFeed, error) {
 	f := &ControlFeed{q: q, messages: make(chan *nats.Msg, controlBuffer), closed: make(chan struct{})}
 	var err error
-	if f.sub, err = q.nc.ChanSubscribe(controlSubject(workerID), f.messages); err != nil {
+	if f.sub, err = q.nc.ChanSubscribe(controlSubject(workerID), f.messages); err == nil {
+		f.reports, err = q.nc.ChanSubscribe(reportSubject(workerID), f.messages)
+	}
+	if err != nil {
 		return nil, fmt.Errorf("%w: control: %w", ErrUnavailable, err)
 	}
 	// When this returns, a message sent by anybody arrives.
@@ -85,7 +90,9 @@ func (f *ControlFeed) Next(ctx context.Context) (ControlMessage, error) {
 				f.q.log.Warn("control message is not readable", slog.Any("error", err))
 				continue
 			}
-			message.reply = m.Reply
+			if m.Subject == f.reports.Subject {
+				message.Kind = ControlReport // who may ask may do no more
+			}
 			return message, nil
 		case <-f.closed:
 			return ControlMessage{}, ErrClosed
@@ -96,15 +103,14 @@ func (f *ControlFeed) Next(ctx context.Context) (ControlMessage, error) {
 }
 
 // Answer sends what the worker says to a message. It may get lost; senders ask
-// again. A reply subject that is no inbox is not used: nobody has a worker write
-// into a log. Safe for concurrent use.
+// again. Safe for concurrent use.
 func (f *ControlFeed) Answer(m ControlMessage, r WorkerReport) {
-	if !concreteSubject(m.reply) || !strings.HasPrefix(m.reply, "_INBOX.") {
+	if !ValidJobID(m.Answer) { // no token of a subject, or none
 		return
 	}
 	data, err := json.Marshal(r)
 	if err == nil {
-		err = f.q.nc.Publish(m.reply, data)
+		err = f.q.nc.Publish(answerSubject(m.Answer), data)
 	}
 	if err != nil {
 		f.q.log.Debug("control message not answered", slog.Any("error", err))
@@ -116,6 +122,7 @@ func (f *ControlFeed) Close() {
 	f.closeOnce.Do(func() {
 		close(f.closed)
 		_ = f.sub.Unsubscribe() // fails only if the connection is closed
+		_ = f.reports.Unsubscribe()
 	})
 }
 

@@ -2,12 +2,7 @@ package queue
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
-	"fmt"
 	"time"
-
-	"github.com/nats-io/nats.go"
 )
 
 // Draining is a worker that was told to drain, as its sender sees it. It is for
@@ -16,8 +11,7 @@ type Draining struct {
 	q           *Queue
 	worker      string
 	incarnation string
-	answers     *nats.Subscription
-	messages    chan *nats.Msg
+	question    *question
 }
 
 // Times of a drain's sender.
@@ -32,51 +26,21 @@ const (
 // Drain tells a worker to take no more jobs, to hand over what does not end
 // within timeout, and to exit; nil leaves the timeout to the worker. Of several
 // drains the earliest end counts. It returns what the worker has in its hands,
-// once the worker has agreed. Errors: ErrSilent, ErrUnavailable.
+// once the worker has agreed. Errors: ErrSilent, ErrUnavailable, *ForbiddenError.
 func (q *Queue) Drain(ctx context.Context, workerID string, timeout *time.Duration) (*Draining, WorkerReport, error) {
 	message := ControlMessage{Kind: ControlDrain}
 	if timeout != nil {
 		ms := max(*timeout, 0).Milliseconds()
 		message.TimeoutMS = &ms
 	}
-	body, err := json.Marshal(message)
-	if err != nil {
-		return nil, WorkerReport{}, fmt.Errorf("queue: %w", err)
-	}
 	if err := q.registry.start(ctx); err != nil {
 		return nil, WorkerReport{}, err
 	}
-	d := &Draining{q: q, worker: workerID, messages: make(chan *nats.Msg, 4)}
-	inbox := q.nc.NewInbox()
-	if d.answers, err = q.nc.ChanSubscribe(inbox, d.messages); err != nil {
-		return nil, WorkerReport{}, fmt.Errorf("%w: drain: %w", ErrUnavailable, err)
+	asked, r, err := q.ask(ctx, controlSubject(workerID), workerID, message)
+	if err != nil {
+		return nil, WorkerReport{}, err
 	}
-	if err := q.nc.PublishRequest(controlSubject(workerID), inbox, body); err != nil {
-		d.Close()
-		return nil, WorkerReport{}, fmt.Errorf("%w: drain: %w", ErrUnavailable, err)
-	}
-	late := time.NewTimer(ReportTimeout)
-	defer late.Stop()
-	select {
-	case m := <-d.messages:
-		if m.Header.Get("Status") != "" {
-			err = fmt.Errorf("%w: nobody listens for %s", ErrSilent, workerID)
-			break
-		}
-		var r WorkerReport
-		if r, err = readReport(m, workerID); err == nil {
-			d.incarnation = r.Incarnation
-			return d, r, nil
-		}
-	case <-late.C:
-		if err = q.link.health(); err == nil {
-			err = fmt.Errorf("%w: %s, within %s", ErrSilent, workerID, ReportTimeout)
-		}
-	case <-ctx.Done():
-		err = fmt.Errorf("%w: %w", ErrUnavailable, ctx.Err())
-	}
-	d.Close()
-	return nil, WorkerReport{}, err
+	return &Draining{q: q, worker: workerID, incarnation: r.Incarnation, question: asked}, r, nil
 }
 
 // Wait returns what became of the jobs once the worker is gone; nil if its last
@@ -89,7 +53,7 @@ func (d *Draining) Wait(ctx context.Context) (*Drained, error) {
 	var gone <-chan time.Time
 	for {
 		select {
-		case m := <-d.messages:
+		case m := <-d.question.messages:
 			if r, err := readReport(m, d.worker); err == nil && r.Incarnation == d.incarnation && r.Drained != nil {
 				word = r.Drained
 			}
@@ -112,8 +76,4 @@ func (d *Draining) Wait(ctx context.Context) (*Drained, error) {
 }
 
 // Close gives the answers up; the drain goes on. Idempotent.
-func (d *Draining) Close() {
-	if err := d.answers.Unsubscribe(); err != nil && !errors.Is(err, nats.ErrBadSubscription) {
-		d.q.log.Debug("drain: unsubscribe", "error", err)
-	}
-}
+func (d *Draining) Close() { d.question.close() }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/nats-io/nats.go/jetstream"
 )
@@ -49,12 +50,19 @@ type StreamReport struct {
 	Differences []string `json:"differences,omitempty"`
 }
 
-// Topology compares every stream with what this release makes, and changes
+// declared are the streams that this user may see.
+func (q *Queue) declared() []jetstream.StreamConfig {
+	config := q.config
+	config.Replicas = q.replicas()
+	return slices.DeleteFunc(config.streams(), func(s jetstream.StreamConfig) bool { return !q.creds.Role.sees(s.Name) })
+}
+
+// Topology compares every stream that this user may see with what this release makes, and changes
 // nothing. Bounds are the operator's and not compared. ErrUnavailable if ctx
 // ends before the broker answered.
 func (q *Queue) Topology(ctx context.Context) ([]StreamReport, error) {
 	var reports []StreamReport
-	for _, want := range q.config.streams() {
+	for _, want := range q.declared() {
 		report, _, err := q.inspect(ctx, want)
 		if err != nil {
 			return nil, err
@@ -68,7 +76,7 @@ func (q *Queue) Topology(ctx context.Context) ([]StreamReport, error) {
 // change it in place; its messages and its bounds stay. Streams in any other
 // state are left alone. The server's refusal is the error.
 func (q *Queue) Repair(ctx context.Context, name string) error {
-	for _, want := range q.config.streams() {
+	for _, want := range q.declared() {
 		if want.Name != name {
 			continue
 		}
@@ -76,7 +84,7 @@ func (q *Queue) Repair(ctx context.Context, name string) error {
 		if err != nil || report.State != StreamChanged {
 			return err
 		}
-		return q.retry(ctx, func(ctx context.Context) error { return q.updateStream(ctx, have, want) })
+		return q.retryOn(ctx, apiPrefix+"STREAM.UPDATE."+name, func(ctx context.Context) error { return q.updateStream(ctx, have, want) })
 	}
 	return fmt.Errorf("%w: %q is no stream of semantic", ErrInvalid, name)
 }
@@ -85,7 +93,7 @@ func (q *Queue) Repair(ctx context.Context, name string) error {
 func (q *Queue) inspect(ctx context.Context, want jetstream.StreamConfig) (StreamReport, jetstream.StreamConfig, error) {
 	report := StreamReport{Stream: want.Name, Want: want.Metadata[metaTopology]}
 	var have jetstream.StreamConfig
-	err := q.retry(ctx, func(ctx context.Context) error {
+	err := q.retryOn(ctx, apiPrefix+"STREAM.INFO."+want.Name, func(ctx context.Context) error {
 		stream, err := q.js.Stream(ctx, want.Name)
 		if err != nil {
 			return fmt.Errorf("queue: stream %s: %w", want.Name, err)

@@ -123,8 +123,8 @@ func (e registryEntry) member() member {
 	}
 }
 
-// apply changes the cache by one entry. One that cannot be read (a newer
-// release's, or junk) counts as absent.
+// apply changes the cache by one entry. One that cannot be read, also not in part,
+// counts as absent.
 func apply(entries map[string]registryEntry, e jetstream.KeyValueEntry) {
 	status, err := schemas.DecodeWorkerStatus(e.Value())
 	if e.Operation() != jetstream.KeyValuePut || err != nil {

@@ -80,30 +80,69 @@ type Drained struct {
 // MaxReported bounds the jobs of a report, which must fit into one message.
 const MaxReported = 512
 
-// ReportTimeout is how long a worker has to answer.
-const ReportTimeout = time.Second
+// Times of a question.
+const (
+	// ReportTimeout is how long a worker has to answer.
+	ReportTimeout = time.Second
+	// askAgain is after how long it is asked again: the question, or the answer, may
+	// get lost.
+	askAgain = 300 * time.Millisecond
+)
 
-// Report asks a worker what it runs. ErrSilent if it does not answer within
-// ReportTimeout; ErrUnavailable if the broker is away, or ctx ends.
-func (q *Queue) Report(ctx context.Context, workerID string) (WorkerReport, error) {
-	body, err := json.Marshal(ControlMessage{Kind: ControlReport})
+// question is one that a worker was asked, with the answers as they come.
+type question struct {
+	sub      *nats.Subscription
+	messages chan *nats.Msg
+}
+
+func (a *question) close() { _ = a.sub.Unsubscribe() } // fails only if the connection is closed
+
+// ask sends a message to a worker and waits for the first answer; more may follow.
+// ErrSilent if there is none, ErrUnavailable, *ForbiddenError.
+func (q *Queue) ask(ctx context.Context, subject, workerID string, m ControlMessage) (*question, WorkerReport, error) {
+	m.Answer = NewJobID()
+	body, err := json.Marshal(m)
 	if err != nil {
-		return WorkerReport{}, fmt.Errorf("queue: %w", err)
+		return nil, WorkerReport{}, fmt.Errorf("queue: %w", err)
 	}
-	asking, cancel := q.link.attempt(ctx, ReportTimeout)
-	defer cancel()
-	m, err := q.nc.RequestWithContext(asking, controlSubject(workerID), body)
+	a := &question{messages: make(chan *nats.Msg, 8)}
+	if a.sub, err = q.nc.ChanSubscribe(answerSubject(m.Answer), a.messages); err != nil {
+		return nil, WorkerReport{}, errors.Join(ErrUnavailable, err)
+	}
+	var r WorkerReport
+	err = q.permitted(ctx, subject, func(ctx context.Context) error {
+		asking, cancel := q.link.attempt(ctx, ReportTimeout)
+		defer cancel()
+		again := time.NewTicker(askAgain)
+		defer again.Stop()
+		for {
+			if err := q.nc.Publish(subject, body); err != nil {
+				return errors.Join(ErrUnavailable, err)
+			}
+			select {
+			case m := <-a.messages:
+				var err error
+				r, err = readReport(m, workerID)
+				return err
+			case <-again.C:
+			case <-asking.Done():
+				return asking.Err()
+			}
+		}
+	})
 	switch health := q.link.health(); {
 	case err == nil:
-		return readReport(m, workerID)
+		return a, r, nil
+	case errors.Is(err, ErrForbidden), errors.Is(err, ErrSilent):
 	case health != nil:
-		return WorkerReport{}, health
+		err = health
 	case ctx.Err() != nil:
-		return WorkerReport{}, fmt.Errorf("%w: %w", ErrUnavailable, ctx.Err())
-	case errors.Is(err, nats.ErrNoResponders):
-		return WorkerReport{}, fmt.Errorf("%w: nobody listens for %s", ErrSilent, workerID)
+		err = fmt.Errorf("%w: %w", ErrUnavailable, ctx.Err())
+	case errors.Is(err, context.DeadlineExceeded):
+		err = fmt.Errorf("%w: %s, within %s", ErrSilent, workerID, ReportTimeout)
 	}
-	return WorkerReport{}, fmt.Errorf("%w: %s, within %s", ErrSilent, workerID, ReportTimeout)
+	a.close()
+	return nil, WorkerReport{}, err
 }
 
 func readReport(m *nats.Msg, workerID string) (WorkerReport, error) {
@@ -111,6 +150,18 @@ func readReport(m *nats.Msg, workerID string) (WorkerReport, error) {
 	if err := json.Unmarshal(m.Data, &r); err != nil {
 		return WorkerReport{}, fmt.Errorf("%w: %s: its answer cannot be read: %w", ErrSilent, workerID, err)
 	}
+	return r, nil
+}
+
+// Report asks a worker what it runs. ErrSilent if it does not answer within
+// ReportTimeout; ErrUnavailable if the broker is away, or ctx ends;
+// *ForbiddenError.
+func (q *Queue) Report(ctx context.Context, workerID string) (WorkerReport, error) {
+	a, r, err := q.ask(ctx, reportSubject(workerID), workerID, ControlMessage{Kind: ControlReport})
+	if err != nil {
+		return WorkerReport{}, err
+	}
+	a.close()
 	return r, nil
 }
 

@@ -22,7 +22,7 @@ const (
 	RoleGateway Role = "gateway"
 	// RoleWorker claims jobs, writes their logs, and its own registry entry.
 	RoleWorker Role = "worker"
-	// RoleObserver reads: depth, registry, logs.
+	// RoleObserver reads: depth, registry, logs, and what workers say that they run.
 	RoleObserver Role = "observer"
 	// RolePublisher publishes jobs of one owner and hears their answers.
 	RolePublisher Role = "publisher"
@@ -81,7 +81,7 @@ func (r Role) Rights() Rights {
 	case RoleGateway:
 		return Rights{
 			Publish: slices.Concat(
-				[]string{prefixJobs + "*.*.*.*", prefixEvents + "*.*", prefixControl + "*"},
+				[]string{prefixJobs + "*.*.*.*", prefixEvents + "*.*", prefixControl + "*", prefixReport + "*"},
 				writeKeys(bucketModels, bucketLeases, bucketKeys, bucketSecrets),
 				[]string{"$O." + storeInputs + ".>", "$KV." + bucketExits + ".*.*"},
 				api("INFO"), manage(allStreams()...), read(allStreams()...),
@@ -90,12 +90,12 @@ func (r Role) Rights() Rights {
 				onStreams("CONSUMER.LIST", "", jobsStreams()...), onStreams("STREAM.MSG.DELETE", "", append(jobsStreams(), streamDead)...),
 				onStreams("STREAM.PURGE", "", streamEvents, inputsStream, deadInputs, bucketStream(bucketModels)),
 			),
-			Subscribe: []string{own, prefixReply + "*.*"},
+			Subscribe: []string{own, prefixReply + "*.*", prefixAnswer + "*"},
 		}
 	case RoleWorker:
 		return Rights{
 			Publish: slices.Concat(
-				[]string{prefixEvents + "*.*", prefixWake + "*.*.*.*", subjectsDead, "$O." + storeDead + ".>", "_INBOX.>"},
+				[]string{prefixEvents + "*.*", prefixWake + "*.*.*.*", subjectsDead, "$O." + storeDead + ".>", "_INBOX.>", prefixAnswer + "*"},
 				ownKeys(bucketWorkers), writeKeys(bucketModels, bucketAgents),
 				api("INFO"), read(slices.DeleteFunc(allStreams(), secret)...),
 				watch(bucketStream(bucketWorkers), inputsStream),
@@ -104,14 +104,14 @@ func (r Role) Rights() Rights {
 				[]string{"$JS.ACK." + jobsStream(schemas.ClassInteractive) + ".>", "$JS.ACK." + jobsStream(schemas.ClassNormal) + ".>",
 					"$JS.ACK." + jobsStream(schemas.ClassBatch) + ".>"},
 			),
-			Subscribe: slices.Concat([]string{own, prefixWake + ">"}, names(prefixControl)),
+			Subscribe: slices.Concat([]string{own, prefixWake + ">"}, names(prefixControl), names(prefixReport)),
 		}
 	case RoleObserver:
 		streams := slices.DeleteFunc(allStreams(), secret)
 		return Rights{
-			Publish: slices.Concat(api("INFO"), read(streams...),
+			Publish: slices.Concat([]string{prefixReport + "*"}, api("INFO"), read(streams...),
 				onStreams("CONSUMER.LIST", "", jobsStreams()...), onStreams("CONSUMER.INFO", ".*", jobsStreams()...)),
-			Subscribe: []string{own, prefixReply + "*.*"},
+			Subscribe: []string{own, prefixReply + "*.*", prefixAnswer + "*"},
 		}
 	case RolePublisher:
 		return Rights{
@@ -135,7 +135,7 @@ func (r Role) Rights() Rights {
 func (r Role) Imports() (services, streams []string) {
 	switch r {
 	case RoleObserver:
-		return r.Rights().Publish, []string{prefixReply + "*.*"}
+		return r.Rights().Publish, []string{prefixReply + "*.*", prefixAnswer + "*"}
 	case RolePublisher:
 		return r.Rights().Publish, []string{"_INBOX." + userName + ".>", prefixReply + userName + ".*"}
 	case RoleGateway, RoleWorker, RoleAdmin:
@@ -157,6 +157,7 @@ func Exports() []Export {
 	services, _ := RoleObserver.Imports() // has what publishers may read, too
 	exports := []Export{
 		{Subject: prefixJobs + "*.*.*.*", Service: true}, {Subject: prefixReply + "*.*"}, {Subject: "_INBOX.*.>"},
+		{Subject: prefixAnswer + "*"},
 	}
 	for _, s := range services {
 		exports = append(exports, Export{Subject: s, Service: true, Many: strings.HasPrefix(s, apiPrefix+"DIRECT.GET.")})

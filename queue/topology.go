@@ -174,13 +174,8 @@ func objectStore(name, description string, maxBytes int64, maxAge time.Duration)
 // each, and is left as it is. Bounds of existing streams are changed only with
 // Config.ApplyBounds. Idempotent; several processes may call it at once.
 func (q *Queue) Ensure(ctx context.Context) error {
-	config := q.config
-	config.Replicas = q.replicas()
 	var problems []error
-	for _, want := range config.streams() {
-		if !q.creds.Role.sees(want.Name) {
-			continue
-		}
+	for _, want := range q.declared() {
 		err := q.retry(ctx, func(ctx context.Context) error { return q.ensureStream(ctx, want) })
 		var topology *TopologyError
 		switch {

@@ -3,6 +3,7 @@ package schemas
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -31,10 +32,19 @@ func DecodeEvent(data []byte) (Event, error) {
 	return decode(data, Version, eventBinder, Event.Validate)
 }
 
-// DecodeWorkerStatus reads and validates a registry entry. Its errors are
-// [*FieldError] and [ErrNewerVersion].
+// DecodeWorkerStatus reads and validates a registry entry. One of a newer release
+// is read as far as this one knows it: its worker is there, whoever looks. Its
+// errors are [*FieldError], and [ErrNewerVersion] where that cannot be done.
 func DecodeWorkerStatus(data []byte) (WorkerStatus, error) {
-	return decode(data, Version, workerBinder, WorkerStatus.Validate)
+	w, err := decode(data, Version, workerBinder, WorkerStatus.Validate)
+	if !errors.Is(err, ErrNewerVersion) {
+		return w, err
+	}
+	var known WorkerStatus
+	if json.Unmarshal(data, &known) != nil || known.Validate() != nil {
+		return WorkerStatus{}, err
+	}
+	return known, nil
 }
 
 // DecodeInput reads and validates what stands for a large job. Its errors are

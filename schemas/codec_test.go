@@ -202,6 +202,21 @@ func TestNewerVersionComesFirst(t *testing.T) {
 	}
 }
 
+// The registry entry of a newer release is read as far as it is known.
+func TestNewerWorkerIsThere(t *testing.T) {
+	doc := `{"v":99,"id":"w","incarnation":"i","host":"h","release":"r","model":"m","fingerprint":"f","backend":"npu","cells":5,
+		"novelty":{"a":1},"started_at":"2026-01-02T03:04:05Z","updated_at":"2026-01-02T03:04:05Z","draining":true}`
+	w, err := schemas.DecodeWorkerStatus([]byte(doc))
+	if err != nil || w.ID != "w" || w.Incarnation != "i" || w.Model != "m" || w.Backend != "npu" || w.Cells != 5 || !w.Draining {
+		t.Errorf("%+v, %v", w, err)
+	}
+	for _, bad := range []string{strings.Replace(doc, `"id":"w"`, `"id":7`, 1), strings.Replace(doc, `"cells":5`, `"cells":-5`, 1)} {
+		if _, err := schemas.DecodeWorkerStatus([]byte(bad)); !errors.Is(err, schemas.ErrNewerVersion) {
+			t.Errorf("%s: %v", bad, err)
+		}
+	}
+}
+
 func TestEncodeRefusesWhatDecodeWould(t *testing.T) {
 	broken := []schemas.Message{{Role: schemas.RoleUser, Content: "\xff"}}
 	_, err := schemas.EncodeJob(schemas.Job{Model: "m", Messages: broken})

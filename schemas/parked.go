@@ -118,7 +118,7 @@ const (
 // [*FieldError].
 func (p Parked) Validate() error {
 	switch {
-	case p.Version != Version:
+	case !readable(p.Version):
 		return badVersion(p.Version)
 	case !ValidJobID(p.Job):
 		return invalid("job", "must be 1 … %d characters of A-Z a-z 0-9 _ -", MaxJobID)

@@ -14,7 +14,8 @@ import (
 // Validate reports the first field that cannot be accepted, as a
 // [*FieldError].
 func (w WorkerStatus) Validate() error {
-	if w.Version != Version {
+	// A newer release's is what DecodeWorkerStatus makes of it.
+	if w.Version < 1 {
 		return badVersion(w.Version)
 	}
 	if err := checkWords(
@@ -59,8 +60,12 @@ func ValidJobID(id string) bool {
 	return true
 }
 
+// readable reports whether documents of a version are read here: those of older
+// releases are, since a version only adds.
+func readable(v int) bool { return v >= 1 && v <= Version }
+
 func badVersion(v int) *FieldError {
-	return invalid("v", "must be %d, not %d", Version, v)
+	return invalid("v", "must be 1 … %d, not %d", Version, v)
 }
 
 // checkText refuses what JSON could not carry unchanged.

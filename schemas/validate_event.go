@@ -9,7 +9,7 @@ import (
 // [*FieldError]. An event has exactly the payload that belongs to its type.
 func (e Event) Validate() error {
 	switch {
-	case e.Version != Version:
+	case !readable(e.Version):
 		return badVersion(e.Version)
 	case !ValidJobID(e.Job):
 		return invalid("job", "must be 1 … %d characters of A-Z a-z 0-9 _ -", MaxJobID)

@@ -54,7 +54,7 @@ func ReservedTemplateVars() []string {
 // Validate reports the first field that cannot be accepted, as a
 // [*FieldError].
 func (j Job) Validate() error {
-	if j.Version != Version {
+	if !readable(j.Version) {
 		return badVersion(j.Version)
 	}
 	if err := checkName("model", j.Model); err != nil {

@@ -101,6 +101,7 @@ func (w *Worker) take(jobs context.Context, delivery *queue.Delivery) {
 	signal(w.news)
 	go func() {
 		defer w.running.Done()
+		defer w.working()()
 		r.serve(jobs)
 		r.leave()
 		w.forget(r)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -63,9 +64,14 @@ func TestControlAttacks(t *testing.T) {
 	requireNoError(t, err)
 	defer nc.Close()
 	forged := queue.EventSubject(queue.OwnerLocal, "victim")
-	for _, message := range []string{`{"kind":"report"}`, `{"kind":"drain","timeout_ms":"soon"}`, `{`, ``, `{"kind":"explode"}`} {
+	for _, message := range []string{
+		`{"kind":"report"}`, `{"kind":"report","answer":"a.b"}`, `{"kind":"report","answer":"*"}`, `{"kind":"drain","timeout_ms":"soon"}`,
+		`{`, ``, `{"kind":"explode"}`,
+	} {
 		requireNoError(t, nc.PublishRequest("semantic.control.w1", forged, []byte(message)))
 	}
+	// Who may only ask does not drain.
+	requireNoError(t, nc.PublishRequest("semantic.report.w1", forged, []byte(`{"kind":"drain","answer":"t1"}`)))
 	report, err := h.queue.Report(t.Context(), "w1") // it comes after those
 	requireNoError(t, err)
 	if report.Draining {
@@ -193,4 +199,24 @@ func TestHandoverIsQuick(t *testing.T) {
 	}
 	slices.Sort(pauses)
 	t.Logf("from requeued to the next worker's started: %v", pauses)
+}
+
+// Who keeps the machine awake hears of every job's begin and end.
+func TestWorking(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	var begun, over atomic.Int64
+	w := h.start(func(s *setup) {
+		s.working = func() func() {
+			begun.Add(1)
+			return func() { over.Add(1) }
+		}
+	})
+	for i := range 3 {
+		h.result(h.submit(prompt(fmt.Sprintf("job %d words=3", i)))).done()
+	}
+	requireNoError(t, w.drained())
+	if begun.Load() != 3 || over.Load() != 3 {
+		t.Errorf("%d began and %d are over, want 3", begun.Load(), over.Load())
+	}
 }

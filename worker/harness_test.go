@@ -78,6 +78,7 @@ type setup struct {
 	tracer  trace.TracerProvider
 	// template is the model's; chatTemplate if empty.
 	template string
+	working  func() func()
 }
 
 // instance is a running worker.
@@ -143,6 +144,7 @@ func (h *house) launch(change ...func(*setup)) *instance {
 		Queue: i.queue, Engine: i.engine, Template: i.template,
 		Identity: worker.Identity{ID: s.id, Incarnation: fmt.Sprintf("i%d", incarnations.Add(1)), Host: "test", Release: "test"},
 		Logger:   logger, Registerer: i.registry, Config: s.config, TracerProvider: s.tracer,
+		Working: s.working,
 	})
 	requireNoError(h.t, err)
 	var ctx context.Context

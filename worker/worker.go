@@ -49,6 +49,10 @@ type Options struct {
 	// TracerProvider gets one span per claim, a child of the job's traceparent;
 	// nil means none.
 	TracerProvider trace.TracerProvider
+	// Working, where it is set, is called as each job begins, and what it returns as
+	// that job ends: a laptop is kept from sleeping meanwhile. Neither may block; they
+	// are called from several goroutines.
+	Working func() (over func())
 	// Config; the zero value means DefaultConfig.
 	Config Config
 }
@@ -66,6 +70,7 @@ type Worker struct {
 	metrics  *metrics
 	told     *told // jobs that this worker said it cannot serve
 	grammars *grammars
+	working  func() (over func())
 	started  time.Time
 
 	ran     atomic.Bool
@@ -115,6 +120,9 @@ func New(o Options) (*Worker, error) {
 	if o.TracerProvider == nil {
 		o.TracerProvider = noop.NewTracerProvider()
 	}
+	if o.Working == nil {
+		o.Working = func() func() { return func() {} }
+	}
 	w := &Worker{
 		queue:      o.Queue,
 		engine:     o.Engine,
@@ -125,6 +133,7 @@ func New(o Options) (*Worker, error) {
 		tracer:     o.TracerProvider.Tracer(tracerName),
 		told:       newTold(),
 		grammars:   newGrammars(),
+		working:    o.Working,
 		started:    time.Now(),
 		ready:      make(chan struct{}),
 		changed:    make(chan struct{}, 1),

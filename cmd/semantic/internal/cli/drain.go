@@ -92,6 +92,9 @@ func (d *drainRun) run(ctx context.Context, c *config.Loaded, worker string) err
 		return withHint(err, "It hangs, its machine sleeps, or it is of a release before `semantic drain`: "+
 			"end its process there (SIGTERM drains). Other workers take its jobs over when it is gone.")
 	}
+	if errors.Is(err, queue.ErrForbidden) {
+		return withHint(err, "Credentials of a gateway or an administrator may drain, those of an observer may not.")
+	}
 	if err != nil {
 		return stopOr(ctx, brokerHint(err))
 	}

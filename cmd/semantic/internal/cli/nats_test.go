@@ -51,9 +51,17 @@ func TestNATSMigrate(t *testing.T) {
 	t.Parallel()
 	url := queuetest.Start(t).ClientURL()
 	js := jetStream(t, url)
+	const old = "1.0"
+	var current string // what this release makes
+	reports, err := queuetest.Open(t, queuetest.Start(t)).Topology(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	current = reports[0].Want
 	expect := func(code int, want, never string, arguments ...string) {
 		t.Helper()
 		got, stdout, stderr := run(t, append([]string{"nats", "migrate", "--nats", url}, arguments...)...)
+		stdout = strings.ReplaceAll(stdout, current, "CURRENT")
 		stdout = regexp.MustCompile(` +`).ReplaceAllString(stdout, " ")
 		if got != code || !strings.Contains(stdout, want) || never != "" && strings.Contains(stdout, never) {
 			t.Errorf("%v: exit code %d, want %d, with %q and without %q:\n%s%s", arguments, got, code, want, never, stdout, stderr)
@@ -72,23 +80,23 @@ func TestNATSMigrate(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	old := func(c *jetstream.StreamConfig) { c.Discard = jetstream.DiscardOld }
+	discardOld := func(c *jetstream.StreamConfig) { c.Discard = jetstream.DiscardOld }
 
 	expect(0, "DEAD missing - -\n", "current", "--dry-run")
 	expect(0, "DEAD missing - -\n", "current", "--dry-run")
-	expect(0, "DEAD current 1.2 made\n", "missing")
-	expect(0, "DEAD current 1.2 -\n", "made")
-	change("1.0", old)
+	expect(0, "DEAD current CURRENT made\n", "missing")
+	expect(0, "DEAD current CURRENT -\n", "made")
+	change(old, discardOld)
 	expect(0, "DEAD older 1.0 -\n", "", "--dry-run")
-	expect(0, "DEAD current 1.2 brought up\n", "")
-	change("1.2", old)
+	expect(0, "DEAD current CURRENT brought up\n", "")
+	change(current, discardOld)
 	expect(1, "DEAD was changed by hand. --repair sets it back\n discard: have DiscardOld, want DiscardNew\n", "set back")
-	expect(0, "DEAD current 1.2 set back\n", "was changed", "--repair")
-	change("1.2", old)
+	expect(0, "DEAD current CURRENT set back\n", "was changed", "--repair")
+	change(current, discardOld)
 	expect(1, `"state": "changed"`, "done", "--json")
-	change("3.0", old)
-	expect(1, "DEAD is of version 3.0, this release makes 1.2: use a release that knows both\n", "", "--repair")
-	change("", old)
+	change("3.0", discardOld)
+	expect(1, "DEAD is of version 3.0, this release makes CURRENT: use a release that knows both\n", "", "--repair")
+	change("", discardOld)
 	expect(1, "DEAD was not made by semantic: rename it, or use another NATS account\n", "", "--repair")
 	expect(2, "", "STREAM", "--repair", "--dry-run")
 }

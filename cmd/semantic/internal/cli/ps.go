@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"time"
@@ -106,7 +107,7 @@ func workerTable(workers []queue.LiveWorker, now time.Time) table {
 // workerState is what a worker does, in a word.
 func workerState(w queue.LiveWorker) string {
 	switch {
-	case w.Silent != nil:
+	case w.Silent != nil && !errors.Is(w.Silent, queue.ErrForbidden):
 		return "silent"
 	case w.Draining || w.Report != nil && w.Report.Draining:
 		return "draining"
@@ -118,7 +119,10 @@ func workerState(w queue.LiveWorker) string {
 
 // jobLines are the jobs of one worker.
 func jobLines(w queue.LiveWorker, now time.Time, width int) []string {
-	if w.Silent != nil {
+	switch {
+	case errors.Is(w.Silent, queue.ErrForbidden):
+		return []string{"    These credentials may not ask it for its jobs; `semantic nats renew` brings them up to this release."}
+	case w.Silent != nil:
 		return []string{
 			"    does not answer: it hangs, its machine sleeps, or it is of an older release. Its last word came " +
 				ago(now.Sub(w.UpdatedAt)) + " ago.",

@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
+	"github.com/semantic-worker/semantic/cmd/semantic/internal/awake"
 	"github.com/semantic-worker/semantic/cmd/semantic/internal/config"
 	"github.com/semantic-worker/semantic/cmd/semantic/internal/home"
 	"github.com/semantic-worker/semantic/cmd/semantic/internal/telemetry"
@@ -37,6 +38,9 @@ type Options struct {
 	// Backend, where it is set, stands between a worker's engine and its
 	// backend: a test's faults.
 	Backend func(engine.Backend) engine.Backend
+	// KeepAwake is the program that holds off sleep; empty is the system's, where it
+	// has one.
+	KeepAwake string
 	// Release is the version that the binary was built as; empty asks the
 	// build information.
 	Release string
@@ -52,6 +56,8 @@ type app struct {
 	Exit     func(code int)
 	Backend  func(engine.Backend) engine.Backend
 	Release  string
+	// KeepAwake is the program that holds off sleep; empty for none.
+	KeepAwake string
 	// Log is set up from --log-level and --log-format before RunE; it writes to
 	// Err.
 	Log *slog.Logger
@@ -82,6 +88,9 @@ func Run(ctx context.Context, arguments []string, o Options) int {
 	}
 	if a.Release == "" {
 		a.Release = release()
+	}
+	if a.KeepAwake = o.KeepAwake; a.KeepAwake == "" {
+		a.KeepAwake = awake.System()
 	}
 	a.Log = slog.New(slog.DiscardHandler)
 
@@ -202,7 +211,7 @@ func commandGroups(a *app) []commandGroup {
 		{"Run:", []*cobra.Command{newServeCommand(a), newGatewayCommand(a), newWorkerCommand(a)}},
 		{"Ask:", []*cobra.Command{newChatCommand(a), newSubmitCommand(a), newJobCommand(a), newSchemaCommand(a)}},
 		{"Operate:", []*cobra.Command{
-			newPsCommand(a), newJobsCommand(a), newDeadCommand(a), newDrainCommand(a), newKeyCommand(a), newNATSCommand(a),
+			newPsCommand(a), newTopCommand(a), newJobsCommand(a), newDeadCommand(a), newDrainCommand(a), newKeyCommand(a), newNATSCommand(a),
 		}},
 		{"This machine:", []*cobra.Command{
 			newDoctorCommand(a), newModelCommand(a), newRuntimeCommand(a), newConfigCommand(a),

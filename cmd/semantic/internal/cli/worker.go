@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/spf13/cobra"
 
+	"github.com/semantic-worker/semantic/cmd/semantic/internal/awake"
 	"github.com/semantic-worker/semantic/cmd/semantic/internal/config"
 	"github.com/semantic-worker/semantic/cmd/semantic/internal/supervisor"
 	"github.com/semantic-worker/semantic/cmd/semantic/internal/telemetry"
@@ -61,7 +62,8 @@ engine failed under it: its jobs went back.`,
 		},
 	}
 	addConfigFlags(cmd, slices.Concat(brokerFlags(), modelFlags(), engineFlags(), []string{
-		"reply-prefixes", "data-dir", "default-deadline", "drain-timeout", "metrics-listen", "step-timeout", "steal-after", "max-attempts",
+		"reply-prefixes", "data-dir", "default-deadline", "drain-timeout", "metrics-listen", "step-timeout",
+		"no-prevent-sleep", "steal-after", "max-attempts",
 	})...)
 	cmd.Flags().BoolVar(&supervised, supervisedFlag, false,
 		"report to the parent on stdout, and exit when stdin ends (how `semantic serve` runs it)")
@@ -181,6 +183,15 @@ func (w *workerProcess) run(ctx context.Context) error {
 	}
 	down.add("leave NATS", closeBound, q.Close)
 
+	program := a.KeepAwake
+	if c.NoPreventSleep {
+		program = ""
+	}
+	keeper := awake.New(awake.Options{Program: program, Linger: awake.Linger, Logger: a.Log})
+	down.add("let the machine sleep", time.Second, func(context.Context) error { keeper.Close(); return nil })
+	sleepy := keeper.Hold()
+	defer sleepy()
+
 	began := time.Now()
 	w.say(supervisor.Message{Loading: a.shownModel(c)})
 	backend, template, err := a.openBackend(ctx, c)
@@ -209,11 +220,13 @@ func (w *workerProcess) run(ctx context.Context) error {
 	wc.DrainTimeout, wc.MaxAttempts = c.DrainTimeout, c.MaxAttempts
 	one, err := worker.New(worker.Options{
 		Queue: q, Engine: e, Template: template, Logger: a.Log, Registerer: registry, Config: wc,
+		Working:  keeper.Hold,
 		Identity: worker.Identity{ID: place.id, Incarnation: randomHex(8), Host: hostName(), Release: a.Release},
 	})
 	if err != nil {
 		return err
 	}
+	sleepy()
 	watching := make(chan struct{})
 	over := make(chan struct{})
 	go func() {

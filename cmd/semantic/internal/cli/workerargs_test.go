@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"io"
 	"slices"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -40,6 +42,29 @@ func TestWorkerArgsStealAfter(t *testing.T) {
 		}
 		if got := queueConfig(heard).StealAfter; got != want {
 			t.Errorf("%q: the worker waits for %v, want %v", given, got, want)
+		}
+	}
+}
+
+// The worker of `semantic serve` lets a Mac sleep where serve was told to.
+func TestWorkerArgsPreventSleep(t *testing.T) {
+	nats, err := embedded.Start(t.Context(), embedded.Options{Host: "127.0.0.1", Port: -1, StoreDir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nats.Stop()
+	for _, want := range []bool{false, true} {
+		s := &serveProcess{config: &config.Loaded{Config: config.Config{NoPreventSleep: want, NATSHost: "127.0.0.1"}}, nats: nats}
+		args := s.workerArgs()
+		at := slices.IndexFunc(args, func(a string) bool { return strings.HasPrefix(a, "--no-prevent-sleep") })
+		child := newWorkerCommand(&app{})
+		if err := child.ParseFlags(args[at : at+1]); err != nil {
+			t.Fatal(err)
+		}
+		against := []string{"SEMANTIC_NO_PREVENT_SLEEP=" + strconv.FormatBool(!want)}
+		heard, err := config.Load(config.LoadOptions{Flags: child.Flags(), Environ: against})
+		if err != nil || heard.NoPreventSleep != want {
+			t.Errorf("the worker hears %v, want %v (%v)", heard.NoPreventSleep, want, err)
 		}
 	}
 }

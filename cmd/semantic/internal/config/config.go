@@ -60,10 +60,11 @@ type Config struct {
 	BufferBytes         int           `koanf:"buffer-bytes"`
 	SlowConsumerTimeout time.Duration `koanf:"slow-consumer-timeout"`
 
-	MetricsListen string        `koanf:"metrics-listen"`
-	StepTimeout   time.Duration `koanf:"step-timeout"`
-	MaxAttempts   int           `koanf:"max-attempts"`
-	HangTimeout   time.Duration `koanf:"hang-timeout"`
+	MetricsListen  string        `koanf:"metrics-listen"`
+	StepTimeout    time.Duration `koanf:"step-timeout"`
+	NoPreventSleep bool          `koanf:"no-prevent-sleep"`
+	MaxAttempts    int           `koanf:"max-attempts"`
+	HangTimeout    time.Duration `koanf:"hang-timeout"`
 }
 
 // Alias maps requested model names to the model that answers.

@@ -115,6 +115,8 @@ func settings() []setting {
 			usage: "`TIME` one step of the model may take before the worker ends itself as hung; 0 is never", check: zeroOrAtLeast(leastWatch)},
 		{key: "max-attempts", preset: 3, check: between(1, 100),
 			usage: "how many `WORKERS` may die on a request before it is given up (see `semantic dead`)"},
+		{key: "no-prevent-sleep", preset: false,
+			usage: "let a Mac go to sleep by itself also while jobs run or a model loads; other systems are never held off"},
 		{key: "hang-timeout", preset: 30 * time.Second,
 			usage: "`TIME` the worker process may be without a sign of life before it is killed and started again; 0 is never",
 			check: zeroOrAtLeast(leastWatch)},

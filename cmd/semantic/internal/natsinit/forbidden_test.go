@@ -42,6 +42,8 @@ func publishes(worker string) []act {
 		{"_PRIVATE.somebody.x", ""},
 		// workers
 		{"semantic.control." + worker, "g"},
+		{"semantic.report." + worker, "go"},
+		{"semantic.answer.t1", "w"},
 		{"$KV.workers." + worker, "w"},
 		{"$KV.workers." + worker + "-1", "w"},
 		{"$KV.workers.studio", ""},
@@ -127,6 +129,9 @@ func subscriptions(worker string) []act {
 		{"semantic.control." + worker, "w"},
 		{"semantic.control.studio", ""},
 		{"semantic.control.>", ""},
+		{"semantic.report." + worker, "w"},
+		{"semantic.report.studio", ""},
+		{"semantic.answer.t1", "go"},
 		{"_INBOX.alice.>", "p"},
 		{"_PRIVATE.somebody.>", ""},
 		{"_PRIVATE.>", ""},

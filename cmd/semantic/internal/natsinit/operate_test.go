@@ -1,0 +1,100 @@
+package natsinit_test
+
+import (
+	"errors"
+	"log/slog"
+	"testing"
+
+	"github.com/semantic-worker/semantic/cmd/semantic/internal/natsinit"
+	"github.com/semantic-worker/semantic/queue"
+	"github.com/semantic-worker/semantic/schemas"
+)
+
+// TestOperate: observers list jobs, find them and ask workers what they run, but
+// drain and cancel nothing; gateways drain, and hear the end of it.
+func TestOperate(t *testing.T) {
+	c := start(t, natsinit.Options{})
+	gateway := c.open(t, "gateway")
+	if err := gateway.Ensure(within(t)); err != nil {
+		t.Fatal(err)
+	}
+	worker := c.open(t, "worker")
+	entry, err := worker.Register(within(t), status(machine))
+	if err != nil {
+		t.Fatal(err)
+	}
+	feed, err := worker.Control(within(t), machine)
+	if err != nil {
+		t.Fatal(err)
+	}
+	kinds := make(chan string, 8)
+	go func() {
+		defer close(kinds)
+		for {
+			m, err := feed.Next(t.Context())
+			if err != nil {
+				return
+			}
+			report := queue.WorkerReport{Worker: machine, Incarnation: status(machine).Incarnation, Tokens: 7}
+			if feed.Answer(m, report); m.Kind == queue.ControlDrain {
+				report.Drained = &queue.Drained{HandedOver: 2}
+				feed.Answer(m, report)
+			}
+			kinds <- m.Kind
+		}
+	}()
+	ticket, err := gateway.Submit(within(t), queue.Submission{Job: schemas.Job{
+		Version: schemas.Version, Model: "sim", Messages: []schemas.Message{{Role: schemas.RoleUser, Content: "x"}},
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	// What is refused is told to the caller, not to the log.
+	observer := c.open(t, "observer", func(o *queue.Options) { o.Logger = slog.New(slog.DiscardHandler) })
+	workers, err := observer.Reports(within(t))
+	if err != nil || len(workers) != 1 || workers[0].Report == nil || workers[0].Report.Tokens != 7 {
+		t.Errorf("reports: %+v, %v", workers, err)
+	}
+	list, err := observer.Jobs(within(t), queue.JobFilter{Limit: 10})
+	if err != nil || len(list.Jobs) != 1 || list.Jobs[0].Status != queue.StatusQueued {
+		t.Errorf("jobs: %+v, %v", list, err)
+	}
+	if states, err := observer.Find(within(t), "", ticket.JobID); err != nil || len(states) != 1 {
+		t.Errorf("find: %+v, %v", states, err)
+	}
+	if oldest, err := observer.Oldest(within(t), "sim", schemas.ClassNormal); err != nil || oldest.IsZero() {
+		t.Errorf("oldest: %v, %v", oldest, err)
+	}
+	if _, err := observer.Topology(within(t)); err != nil {
+		t.Errorf("topology: %v", err)
+	}
+	if _, _, err := observer.Drain(within(t), machine, nil); !errors.Is(err, queue.ErrForbidden) {
+		t.Errorf("an observer drains: %v", err)
+	}
+	if err := observer.Cancel(within(t), "", ticket.JobID, "requested"); !errors.Is(err, queue.ErrForbidden) {
+		t.Errorf("an observer cancels: %v", err)
+	}
+
+	draining, _, err := gateway.Drain(within(t), machine, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer draining.Close()
+	if err := entry.Close(within(t)); err != nil {
+		t.Fatal(err)
+	}
+	if drained, err := draining.Wait(within(t)); err != nil || drained == nil || drained.HandedOver != 2 {
+		t.Errorf("drained: %+v, %v", drained, err)
+	}
+	feed.Close()
+	var drains int
+	for kind := range kinds {
+		if kind == queue.ControlDrain {
+			drains++
+		}
+	}
+	if drains != 1 {
+		t.Errorf("the worker was told to drain %d times, want 1", drains)
+	}
+}
