@@ -69,6 +69,9 @@ type Queue struct {
 	refusals refusals
 	// creds is what CredsFile says; zero without one.
 	creds Creds
+	// questions are asked about jobs that are attended to; one goroutine answers.
+	questions chan *nats.Msg
+	answering sync.WaitGroup
 
 	// unregister takes the collectors back at Close.
 	unregister func()
@@ -108,6 +111,7 @@ func Open(ctx context.Context, o Options) (*Queue, error) {
 		tracer:       o.TracerProvider.Tracer("github.com/semantic-worker/semantic/queue"),
 		unregister:   func() {},
 		disconnected: make(chan struct{}),
+		questions:    make(chan *nats.Msg, readersBuffer),
 	}
 	var err error
 	if o.CredsFile != "" {
@@ -126,6 +130,7 @@ func Open(ctx context.Context, o Options) (*Queue, error) {
 	if q.nc, err = nats.Connect(o.URL, options...); err != nil {
 		return nil, connectError(o.URL, err)
 	}
+	q.answering.Go(q.answerQuestions)
 	q.link.set(true, nil)
 	if err := q.checkJetStream(ctx); err != nil {
 		return nil, errors.Join(err, q.Close(ctx))
@@ -274,6 +279,7 @@ func (q *Queue) close(ctx context.Context) error {
 		if err := q.nc.Drain(); err == nil {
 			select {
 			case <-q.disconnected:
+				q.answering.Wait()
 				return nil
 			case <-ctx.Done():
 			}
@@ -286,6 +292,7 @@ func (q *Queue) close(ctx context.Context) error {
 	defer said.Stop()
 	select {
 	case <-q.disconnected:
+		q.answering.Wait()
 		return nil
 	case <-said.C:
 		return errors.New("queue: close: the connection does not end")

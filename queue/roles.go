@@ -81,7 +81,7 @@ func (r Role) Rights() Rights {
 	case RoleGateway:
 		return Rights{
 			Publish: slices.Concat(
-				[]string{prefixJobs + "*.*.*.*", prefixEvents + "*.*", prefixControl + "*"},
+				[]string{prefixJobs + "*.*.*.*", prefixEvents + "*.*", prefixControl + "*", prefixReaders + "*.*", prefixArrivals + "*.*"},
 				writeKeys(bucketModels, bucketLeases, bucketKeys, bucketSecrets),
 				[]string{"$O." + storeInputs + ".>", "$KV." + bucketExits + ".*.*"},
 				api("INFO"), manage(allStreams()...), read(allStreams()...),
@@ -90,7 +90,7 @@ func (r Role) Rights() Rights {
 				onStreams("CONSUMER.LIST", "", jobsStreams()...), onStreams("STREAM.MSG.DELETE", "", append(jobsStreams(), streamDead)...),
 				onStreams("STREAM.PURGE", "", streamEvents, inputsStream, deadInputs, bucketStream(bucketModels)),
 			),
-			Subscribe: []string{own, prefixReply + "*.*"},
+			Subscribe: []string{own, prefixReply + "*.*", prefixReaders + "*.*", prefixArrivals + "*.*"},
 		}
 	case RoleWorker:
 		return Rights{
