@@ -43,6 +43,9 @@ type Options struct {
 	Registerer prometheus.Registerer
 	// TracerProvider makes the spans. nil means none.
 	TracerProvider trace.TracerProvider
+	// Connection is told when the connection is lost (false) and restored, for
+	// people who wait. It must not block. Default: nobody.
+	Connection func(connected bool)
 	// Config tunes the queue. The zero Config means [DefaultConfig].
 	Config Config
 }
@@ -103,6 +106,9 @@ func Open(ctx context.Context, o Options) (*Queue, error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
+	if o.Connection == nil {
+		o.Connection = func(bool) {}
+	}
 	if o.TracerProvider == nil {
 		o.TracerProvider = noop.NewTracerProvider()
 	}
@@ -161,6 +167,7 @@ func (q *Queue) connectOptions(o Options) ([]nats.Option, error) {
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
 			if q.link.set(false, err) && err != nil {
 				q.log.Warn("broker connection lost", slog.Any("error", err))
+				o.Connection(false)
 			}
 		}),
 		nats.ReconnectHandler(func(nc *nats.Conn) {
@@ -168,6 +175,7 @@ func (q *Queue) connectOptions(o Options) ([]nats.Option, error) {
 			q.link.reconnected()
 			q.metrics.reconnects.Inc()
 			q.log.Info("broker connection restored", slog.String("server", nc.ConnectedUrlRedacted()))
+			o.Connection(true)
 		}),
 		nats.ReconnectErrHandler(func(_ *nats.Conn, err error) { q.link.set(false, err) }),
 		nats.ClosedHandler(func(*nats.Conn) { close(q.disconnected) }),
