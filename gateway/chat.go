@@ -81,6 +81,15 @@ func (g *Gateway) submission(r *http.Request, body []byte, decode decoder) (queu
 	}
 	c.warnings = warnings
 
+	key, f := idempotencyKey(r)
+	if f != nil {
+		return queue.Submission{}, f
+	}
+	onDisconnect, f := onDisconnectFrom(r)
+	if f != nil {
+		return queue.Submission{}, f
+	}
+
 	job := req.Job()
 	requested := job.Model
 	ctx, cancel := context.WithTimeout(r.Context(), g.config.QueueTimeout)
@@ -104,16 +113,20 @@ func (g *Gateway) submission(r *http.Request, body []byte, decode decoder) (queu
 	if f != nil {
 		return queue.Submission{}, f
 	}
-	job.DeadlineMS = deadline.Milliseconds()
+	job.DeadlineMS, job.API.OnDisconnect = deadline.Milliseconds(), onDisconnect
 	job.Agent = agentFrom(r, job.Agent)
 	if err := job.Validate(); err != nil {
 		return queue.Submission{}, jobFailure(err)
 	}
 
 	c.model, c.class = model, class
-	return queue.Submission{
-		JobID: queue.NewJobID(), Owner: c.owner, Class: class, RequestID: c.id, Job: job,
-	}, nil
+	sub := queue.Submission{JobID: queue.NewJobID(), Owner: c.owner, Class: class, RequestID: c.id, Job: job}
+	if key != "" {
+		if err := g.keyed(r, &sub, key, requested); err != nil {
+			return queue.Submission{}, queueFailure(err)
+		}
+	}
+	return sub, nil
 }
 
 // fieldFailure maps a refused field to its code.
@@ -142,57 +155,75 @@ func jobFailure(err error) *failure {
 	return fieldFailure(&named)
 }
 
-// serveJob stores the job and carries its events to the client.
+// serveJob stores the job and carries its events to the client. A repeat under an
+// Idempotency-Key gets those of the job that is there.
 func (g *Gateway) serveJob(w http.ResponseWriter, r *http.Request, sub queue.Submission) {
 	c := callOf(r)
-	x := &exchange{g: g, call: c, owner: sub.Owner, job: sub.JobID}
+	x := &exchange{g: g, call: c, owner: sub.Owner, job: sub.JobID, onDisconnect: sub.Job.API.OnDisconnect}
 	x.deadline = time.Duration(sub.Job.DeadlineMS) * time.Millisecond
 	c.job, c.log = sub.JobID, c.log.With(keyJob, sub.JobID)
-	w.Header().Set(headerJob, sub.JobID)
 
 	// Not on the request's context: a client that leaves now would leave it
 	// uncertain whether there is a job to cancel.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), g.config.QueueTimeout)
-	_, err := g.queue.Submit(ctx, sub)
-	cancel()
+	defer cancel()
+	token := ""
+	if sub.Owner == ownerLocal {
+		var err error
+		if token, err = g.ownerToken(ctx, sub.Owner, sub.JobID); err != nil {
+			refuse(w, r, queueFailure(err))
+			return
+		}
+	}
+	ticket, err := g.queue.Submit(ctx, sub)
+	if ticket.Attached || errors.Is(err, queue.ErrConflict) {
+		if f := g.repeated(r, sub.Owner, sub.JobID, err); f != nil {
+			refuse(w, r, f)
+			return
+		}
+	}
+	w.Header().Set(headerJob, sub.JobID)
+	keyed := sub.RequestHash != ""
+	if token != "" && (err == nil || !keyed) {
+		w.Header().Set(headerOwnerToken, token)
+	}
 	if err != nil {
 		f := queueFailure(err)
 		refuse(w, r, f)
 		if f.code == schemas.CodeQueueUnavailable {
 			// It may have been stored all the same.
 			_ = http.NewResponseController(w).Flush()
-			x.cancel(r.Context())
+			if keyed && x.onDisconnect != schemas.DisconnectKeep {
+				x.onDisconnect = schemas.DisconnectGrace // for the repeat
+			}
+			x.abandon(r.Context())
 		}
 		return
 	}
 	x.storedAt = time.Now()
+	if ticket.Attached {
+		state, f := g.stateOf(ctx, sub.Owner, sub.JobID)
+		if f != nil {
+			refuse(w, r, f)
+			return
+		}
+		x.follow(state)
+	}
 
-	var to responder
+	options := openai.StreamOptions{Model: sub.Job.Model, API: sub.Job.API}
+	var to responder = &wholeResponder{w: w, r: r, options: options}
 	if sub.Job.API.Stream {
-		to = newStreamResponder(w, r, sub)
-	} else {
-		to = &wholeResponder{w: w, r: r, sub: sub}
+		to = newStreamResponder(w, r, options, nil)
 	}
-	f, err := x.run(r.Context(), to)
-	if err != nil {
-		x.left(r.Context(), to, err)
-		return
-	}
-	if f != nil {
-		to.fail(f)
-	}
-	if f != nil && f.abandoned {
-		_ = http.NewResponseController(w).Flush()
-		x.cancel(r.Context())
-	}
+	x.carry(w, r, to)
 }
 
 // wholeResponder answers with one body at the job's end.
 type wholeResponder struct {
-	w      http.ResponseWriter
-	r      *http.Request
-	sub    queue.Submission
-	events []schemas.Event
+	w       http.ResponseWriter
+	r       *http.Request
+	options openai.StreamOptions
+	events  []schemas.Event
 }
 
 func (p *wholeResponder) event(e schemas.Event) error {
@@ -200,7 +231,7 @@ func (p *wholeResponder) event(e schemas.Event) error {
 	if !e.Type.Terminal() {
 		return nil
 	}
-	answer, err := openai.Answer(p.events, streamOptions(p.sub))
+	answer, err := openai.Answer(p.events, p.options)
 	var end *openai.Error
 	switch {
 	case errors.As(err, &end):
@@ -228,19 +259,18 @@ type streamResponder struct {
 	sse    *sseWriter
 	stream *openai.Stream
 	format string
+	// after is the last chunk that the client has; nil if it has none.
+	after *schemas.ChunkID
 }
 
-func newStreamResponder(w http.ResponseWriter, r *http.Request, sub queue.Submission) *streamResponder {
+func newStreamResponder(w http.ResponseWriter, r *http.Request, o openai.StreamOptions, after *schemas.ChunkID) *streamResponder {
 	return &streamResponder{
 		w: w, r: r,
 		sse:    newSSEWriter(w, callOf(r).tracked),
-		stream: openai.NewStream(streamOptions(sub)),
-		format: sub.Job.API.Format,
+		stream: openai.NewStream(o),
+		format: o.API.Format,
+		after:  after,
 	}
-}
-
-func streamOptions(sub queue.Submission) openai.StreamOptions {
-	return openai.StreamOptions{Model: sub.Job.Model, API: sub.Job.API}
 }
 
 // begin tells the client its job's id, so that one which is cut off early can
@@ -257,6 +287,9 @@ func (p *streamResponder) event(e schemas.Event) error {
 		callOf(p.r).fail(f)
 	}
 	for _, chunk := range p.stream.Event(e) {
+		if p.after != nil && !chunk.ID.After(*p.after) {
+			continue
+		}
 		p.sse.data(chunk.ID.String(), chunk.Data)
 	}
 	if e.Type == schemas.EventDone {

@@ -82,6 +82,9 @@ type Config struct {
 	// at once has the HTTP status of its error. 0 sends the head as soon as the
 	// job is stored. Default: 500 ms.
 	StatusHold time.Duration
+	// ResumeGrace is how long a client whose request was resumable may be away
+	// before its job is cancelled. Default: 30 s.
+	ResumeGrace time.Duration
 	// DefaultDeadline is a job's deadline where the request names none.
 	// Default: 10 min.
 	DefaultDeadline time.Duration
@@ -118,6 +121,7 @@ func DefaultConfig() Config {
 		IdleTimeout:          2 * time.Minute,
 		KeepAlive:            10 * time.Second,
 		StatusHold:           500 * time.Millisecond,
+		ResumeGrace:          30 * time.Second,
 		DefaultDeadline:      10 * time.Minute,
 		DefaultBatchDeadline: 24 * time.Hour,
 		MaxDeadline:          24 * time.Hour,
@@ -180,6 +184,7 @@ func (c Config) Validate() error {
 		{"WriteTimeout", c.WriteTimeout},
 		{"IdleTimeout", c.IdleTimeout},
 		{"KeepAlive", c.KeepAlive},
+		{"ResumeGrace", c.ResumeGrace},
 		{"DefaultDeadline", c.DefaultDeadline},
 		{"DefaultBatchDeadline", c.DefaultBatchDeadline},
 		{"MaxDeadline", c.MaxDeadline},

@@ -31,6 +31,7 @@ func TestConfigValidateNamesTheField(t *testing.T) {
 		"WriteTimeout":         func(c *Config) { c.WriteTimeout = 0 },
 		"IdleTimeout":          func(c *Config) { c.IdleTimeout = 0 },
 		"KeepAlive":            func(c *Config) { c.KeepAlive = -time.Second },
+		"ResumeGrace":          func(c *Config) { c.ResumeGrace = 0 },
 		"StatusHold":           func(c *Config) { c.StatusHold = -time.Second },
 		"DefaultDeadline: 0s":  func(c *Config) { c.DefaultDeadline = 0 },
 		"DefaultDeadline: 48h": func(c *Config) { c.DefaultDeadline = 48 * time.Hour },

@@ -82,6 +82,10 @@ func answers() map[schemas.Code]answer {
 		schemas.CodeRequestTooLarge:       {status: http.StatusRequestEntityTooLarge},
 		schemas.CodeUnsupportedMediaType:  {status: http.StatusUnsupportedMediaType},
 		schemas.CodeCancelled:             {status: statusClientClosedRequest, retry: retryNo},
+		schemas.CodeJobNotFound:           {status: http.StatusNotFound},
+		schemas.CodeLogRewound:            {status: http.StatusConflict, retry: retryNo},
+		schemas.CodeIdempotencyConflict:   {status: http.StatusConflict, retry: retryNo},
+		schemas.CodeIdempotencyMismatch:   {status: http.StatusUnprocessableEntity},
 
 		schemas.CodeQueueFull:        {status: http.StatusTooManyRequests, retry: retryYes, after: retryQueueFull},
 		schemas.CodeTooManyStreams:   {status: http.StatusTooManyRequests, retry: retryYes, after: retryQueueFull},

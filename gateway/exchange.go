@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"time"
 
 	"github.com/semantic-worker/semantic/queue"
@@ -35,11 +36,39 @@ type exchange struct {
 	g          *Gateway
 	call       *call
 	owner, job string
-	deadline   time.Duration
-	// storedAt is our own clock when the job was known to be stored.
+	// onDisconnect is what becomes of the job when its reader leaves.
+	onDisconnect schemas.OnDisconnect
+	// deadline is that of the job; 0 if it is not known.
+	deadline time.Duration
+	// storedAt is our own clock when the job was known to be stored; of a job that
+	// is followed, the server's.
 	storedAt time.Time
+	// replay are the events of a job that was there before; resumed says so.
+	replay  []schemas.Event
+	resumed bool
 	// started: a worker has the job now.
 	started bool
+}
+
+// follow makes x read a job that was there before.
+func (x *exchange) follow(s queue.JobState) {
+	x.deadline, x.storedAt, x.replay, x.resumed = s.Deadline, s.StoredAt, s.Events, true
+}
+
+// carry runs the exchange and says what is left to be said.
+func (x *exchange) carry(w http.ResponseWriter, r *http.Request, to responder) {
+	f, err := x.run(r.Context(), to)
+	if err != nil {
+		x.left(r.Context(), to, err)
+		return
+	}
+	if f != nil {
+		to.fail(f)
+	}
+	if f != nil && f.abandoned {
+		_ = http.NewResponseController(w).Flush()
+		x.abandon(r.Context())
+	}
 }
 
 // followed is one reading of the queue.
@@ -51,7 +80,20 @@ type followed struct {
 // run returns nothing after the job's terminal event, which completed the
 // response; otherwise a failure that has still to be said, or a *clientGoneError.
 func (x *exchange) run(ctx context.Context, to responder) (*failure, error) {
-	follower, err := x.g.queue.Follow(ctx, x.owner, x.job, 0)
+	after := int64(0)
+	for _, e := range x.replay {
+		x.observe(e)
+		if err := to.event(e); err != nil || e.Type.Terminal() {
+			return nil, err
+		}
+		after = e.N
+	}
+	reading, err := x.g.queue.Attend(x.owner, x.job)
+	if err != nil {
+		return lost(err), nil
+	}
+	defer reading.Close()
+	follower, err := x.g.queue.Follow(ctx, x.owner, x.job, after)
 	if err != nil {
 		if ctx.Err() != nil {
 			return nil, leftError(ctx)
@@ -154,7 +196,7 @@ func (x *exchange) observe(e schemas.Event) {
 	case schemas.EventRequeued:
 		x.started = false
 	case schemas.EventDelta, schemas.EventDone:
-		if says(e) && x.call.ttft == 0 {
+		if says(e) && x.call.ttft == 0 && !x.resumed {
 			x.call.ttft = time.Since(x.call.start)
 			x.g.metrics.ttft.WithLabelValues(x.call.model).Observe(x.call.ttft.Seconds())
 		}
@@ -193,7 +235,11 @@ type expiry struct {
 }
 
 func newExpiry(x *exchange) *expiry {
-	return &expiry{x: x, timer: time.NewTimer(time.Until(x.storedAt.Add(x.deadline)))}
+	y := &expiry{x: x, timer: time.NewTimer(time.Until(x.storedAt.Add(x.deadline)))}
+	if x.deadline == 0 || x.storedAt.IsZero() {
+		y.timer.Stop()
+	}
+	return y
 }
 
 // fire returns a failure if the client should wait no longer. Otherwise the
@@ -220,41 +266,16 @@ func (y *expiry) fire(ctx context.Context) *failure {
 	return nil
 }
 
-// left ends an exchange whose client is gone: the job is cancelled, and a client
+// left ends an exchange whose client is gone: its job is abandoned, and a client
 // that may read all the same is told so, in the time that a cut stream has.
 func (x *exchange) left(ctx context.Context, to responder, err error) {
-	cancelled := x.cancel(ctx)
+	farewell := x.abandon(ctx)
 	var gone *clientGoneError
 	if errors.As(err, &gone) && gone.mayRead {
 		x.call.tracked.cutNow()
-		to.fail(x.farewell(cancelled))
+		to.fail(farewell)
 	}
 	x.call.leave(err)
-}
-
-// farewell is for a client that closed its sending side only.
-func (x *exchange) farewell(cancelled bool) *failure {
-	if !cancelled {
-		return x.cut()
-	}
-	return &failure{code: schemas.CodeCancelled, message: fmt.Sprintf(
-		"The client closed its side of the connection, which counts as leaving: the job %s is cancelled.", x.job)}
-}
-
-// cancel gives up the job of a client that left. A stopping gateway does not,
-// and says false: its clients leave because it stops, and their jobs go on. The
-// request's context has ended, so the call runs on one of its own.
-func (x *exchange) cancel(ctx context.Context) bool {
-	if x.g.tracker.isStopping() {
-		return false
-	}
-	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), x.g.config.QueueTimeout)
-	defer cancel()
-	if err := x.g.queue.Cancel(bounded, x.owner, x.job, reasonDisconnected); err != nil {
-		x.call.log.WarnContext(ctx, "a job whose client left could not be cancelled; it runs to its end or deadline",
-			keyError, err)
-	}
-	return true
 }
 
 // queueFailure maps the queue's errors to codes.
@@ -290,6 +311,8 @@ func queueFailureOf(err error) *failure {
 		return &failure{code: schemas.CodeStorageFull, message: "The broker's storage is full. Send the request again later."}
 	case errors.Is(err, queue.ErrTooLarge):
 		return &failure{code: schemas.CodeRequestTooLarge, message: "The job is larger than what the broker takes in one message."}
+	case errors.Is(err, queue.ErrLogRewound):
+		return &failure{code: schemas.CodeLogRewound, message: "The broker lost the end of what was read of this job. Read it from its start."}
 	case errors.Is(err, queue.ErrUnavailable), errors.Is(err, queue.ErrJetStreamUnavailable),
 		errors.Is(err, queue.ErrUnauthorized), errors.Is(err, queue.ErrClosed), errors.Is(err, context.DeadlineExceeded):
 		return &failure{

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/http"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -47,8 +48,8 @@ type Options struct {
 }
 
 // Gateway turns HTTP requests into jobs and their events into responses. It is
-// safe for concurrent use, starts no goroutine that outlives its request, and
-// needs no start; [Gateway.Drain] ends it.
+// safe for concurrent use, and needs no start; [Gateway.Drain] ends it. The only
+// goroutines that outlive their request wait for a client that may come back.
 type Gateway struct {
 	config   Config
 	log      *slog.Logger
@@ -60,6 +61,8 @@ type Gateway struct {
 	origins  *origins
 	models   *catalogue
 	tracker  *tracker
+	// graces are waited for by Drain; they end at once when the gateway stops.
+	graces sync.WaitGroup
 	http     http.Handler
 	// streams counts the requests that wait for their jobs.
 	streams atomic.Int64
@@ -122,6 +125,7 @@ func (g *Gateway) Drain(ctx context.Context) {
 		g.log.InfoContext(ctx, "gateway: stopping, waiting for open requests", keyActive, open)
 	}
 	if g.tracker.wait(ctx) {
+		g.graces.Wait()
 		return
 	}
 	// Everything a handler still does is bounded, by cutWriteTimeout or by
@@ -146,5 +150,7 @@ func (g *Gateway) Cut(ctx context.Context) {
 	}
 	if !g.tracker.wait(ctx) {
 		g.log.ErrorContext(ctx, "gateway: handlers did not return", keyActive, g.tracker.stop())
+		return
 	}
+	g.graces.Wait()
 }

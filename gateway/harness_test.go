@@ -45,7 +45,13 @@ type benchOptions struct {
 // startBench starts one; its workers are added by work.
 func startBench(t *testing.T, change ...func(*benchOptions)) *bench {
 	t.Helper()
-	b := &bench{t: t, srv: queuetest.Start(t), reg: prometheus.NewRegistry(), logs: &logBuffer{}}
+	return startBeside(t, queuetest.Start(t), change...)
+}
+
+// startBeside starts one on a broker that others may use, too.
+func startBeside(t *testing.T, srv *queuetest.Server, change ...func(*benchOptions)) *bench {
+	t.Helper()
+	b := &bench{t: t, srv: srv, reg: prometheus.NewRegistry(), logs: &logBuffer{}}
 	o := benchOptions{Options: Options{
 		Logger:     slog.New(slog.NewJSONHandler(b.logs, &slog.HandlerOptions{Level: slog.LevelDebug})),
 		Registerer: b.reg,

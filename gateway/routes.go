@@ -39,6 +39,10 @@ func (g *Gateway) routes() []route {
 		{path: "/v1/completions", api: true, methods: post(g.completions)},
 		{path: "/v1/models", api: true, methods: get(g.listModels)},
 		{path: "/v1/models/{id...}", api: true, methods: get(g.getModel)},
+		{path: "/v1/jobs/{id}", api: true, methods: map[string]http.HandlerFunc{
+			http.MethodGet: g.getJob, http.MethodHead: g.getJob, http.MethodDelete: g.deleteJob,
+		}},
+		{path: "/v1/jobs/{id}/events", api: true, methods: map[string]http.HandlerFunc{http.MethodGet: g.jobEvents}},
 		{path: "/metrics", quiet: true, methods: get(g.authenticatedMetrics())},
 		{path: "/health", quiet: true, methods: get(g.healthReady)},
 		{path: "/health/live", quiet: true, methods: get(g.healthLive)},

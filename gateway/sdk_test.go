@@ -9,7 +9,9 @@ import (
 
 	"github.com/openai/openai-go/v3"
 	"github.com/openai/openai-go/v3/option"
+	"github.com/openai/openai-go/v3/packages/ssestream"
 
+	"github.com/semantic-worker/semantic/queue"
 	"github.com/semantic-worker/semantic/schemas"
 )
 
@@ -75,6 +77,32 @@ func TestOfficialGoSDK(t *testing.T) {
 		}
 		if got.String() != "half" {
 			t.Errorf("text %q", got.String())
+		}
+	})
+	t.Run("coming back", func(t *testing.T) {
+		var raw, resumed *http.Response
+		stream := client.Chat.Completions.NewStreaming(b.context(), params("one two three"),
+			option.WithResponseInto(&raw), option.WithHeader(headerDurable, "true"))
+		if !stream.Next() {
+			t.Fatal(stream.Err())
+		}
+		role := stream.Current() // the only chunk that was taken
+		_ = stream.Close()
+		job := raw.Header.Get(headerJob)
+		err := client.Get(b.context(), "jobs/"+job+"/events", nil, &resumed, option.WithHeader(headerLastEventID, job+":3.0"))
+		rest := ssestream.NewStream[openai.ChatCompletionChunk](ssestream.NewDecoder(resumed), err)
+		defer func() { _ = rest.Close() }()
+		var acc openai.ChatCompletionAccumulator
+		acc.AddChunk(role)
+		for rest.Next() {
+			acc.AddChunk(rest.Current())
+		}
+		if err := rest.Err(); err != nil || acc.Choices[0].Message.Content != "one two three" {
+			t.Errorf("got %+v: %v", acc.ChatCompletion, err)
+		}
+		var view jobView
+		if err := client.Get(b.context(), "jobs/"+job, nil, &view); err != nil || view.Status != queue.StatusDone {
+			t.Errorf("got %+v: %v", view, err)
 		}
 	})
 	t.Run("models", func(t *testing.T) {

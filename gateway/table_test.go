@@ -93,6 +93,26 @@ func TestEveryErrorOverHTTP(t *testing.T) {
 			return b.post(chatBody(strings.Repeat("x", 200), false))
 		},
 		schemas.CodeUnsupportedMediaType: posts(chatBody("x", false), "Content-Type", "text/plain"),
+
+		schemas.CodeJobNotFound: requests(http.MethodGet, "/v1/jobs/never-was"),
+		schemas.CodeLogRewound: func(t *testing.T) reply {
+			b := startBench(t)
+			b.work(echo)
+			job := b.post(chatBody("x", false)).Header.Get(headerJob)
+			return b.events(job, b.token(job), job+":99.0")
+		},
+		schemas.CodeIdempotencyMismatch: func(t *testing.T) reply {
+			b := startBench(t, withKeys("k"))
+			b.work(echo)
+			b.post(chatBody("x", false), headerIdempotencyKey, "1", "Authorization", "Bearer k")
+			return b.post(chatBody("y", false), headerIdempotencyKey, "1", "Authorization", "Bearer k")
+		},
+		schemas.CodeIdempotencyConflict: func(t *testing.T) reply {
+			b := startBench(t)
+			b.work(echo)
+			b.post(chatBody("x", false), headerIdempotencyKey, "1")
+			return b.post(chatBody("x", false), headerIdempotencyKey, "1")
+		},
 	}
 	for _, code := range schemas.Codes() {
 		t.Run(string(code), func(t *testing.T) {

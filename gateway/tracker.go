@@ -19,12 +19,14 @@ type tracker struct {
 	mu       sync.Mutex
 	open     map[*tracked]struct{}
 	stopping bool
+	// stopped is closed by the first stop.
+	stopped chan struct{}
 	// idle is closed when the tracker is stopping and nothing is open.
 	idle chan struct{}
 }
 
 func newTracker() *tracker {
-	return &tracker{open: map[*tracked]struct{}{}, idle: make(chan struct{})}
+	return &tracker{open: map[*tracked]struct{}{}, stopped: make(chan struct{}), idle: make(chan struct{})}
 }
 
 // begin admits a request; false once stopping. The caller calls end when the
@@ -54,6 +56,7 @@ func (t *tracker) stop() int {
 	defer t.mu.Unlock()
 	if !t.stopping {
 		t.stopping = true
+		close(t.stopped)
 		t.closeIfIdle()
 	}
 	return len(t.open)

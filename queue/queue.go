@@ -43,6 +43,9 @@ type Options struct {
 	Registerer prometheus.Registerer
 	// TracerProvider makes the spans. nil means none.
 	TracerProvider trace.TracerProvider
+	// Connection is told when the connection is lost (false) and restored, for
+	// people who wait. It must not block. Default: nobody.
+	Connection func(connected bool)
 	// Config tunes the queue. The zero Config means [DefaultConfig].
 	Config Config
 }
@@ -69,6 +72,9 @@ type Queue struct {
 	refusals refusals
 	// creds is what CredsFile says; zero without one.
 	creds Creds
+	// questions are asked about jobs that are attended to; one goroutine answers.
+	questions chan *nats.Msg
+	answering sync.WaitGroup
 
 	// unregister takes the collectors back at Close.
 	unregister func()
@@ -100,6 +106,9 @@ func Open(ctx context.Context, o Options) (*Queue, error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
+	if o.Connection == nil {
+		o.Connection = func(bool) {}
+	}
 	if o.TracerProvider == nil {
 		o.TracerProvider = noop.NewTracerProvider()
 	}
@@ -108,6 +117,7 @@ func Open(ctx context.Context, o Options) (*Queue, error) {
 		tracer:       o.TracerProvider.Tracer("github.com/semantic-worker/semantic/queue"),
 		unregister:   func() {},
 		disconnected: make(chan struct{}),
+		questions:    make(chan *nats.Msg, readersBuffer),
 	}
 	var err error
 	if o.CredsFile != "" {
@@ -126,6 +136,7 @@ func Open(ctx context.Context, o Options) (*Queue, error) {
 	if q.nc, err = nats.Connect(o.URL, options...); err != nil {
 		return nil, connectError(o.URL, err)
 	}
+	q.answering.Go(q.answerQuestions)
 	q.link.set(true, nil)
 	if err := q.checkJetStream(ctx); err != nil {
 		return nil, errors.Join(err, q.Close(ctx))
@@ -156,6 +167,7 @@ func (q *Queue) connectOptions(o Options) ([]nats.Option, error) {
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
 			if q.link.set(false, err) && err != nil {
 				q.log.Warn("broker connection lost", slog.Any("error", err))
+				o.Connection(false)
 			}
 		}),
 		nats.ReconnectHandler(func(nc *nats.Conn) {
@@ -163,6 +175,7 @@ func (q *Queue) connectOptions(o Options) ([]nats.Option, error) {
 			q.link.reconnected()
 			q.metrics.reconnects.Inc()
 			q.log.Info("broker connection restored", slog.String("server", nc.ConnectedUrlRedacted()))
+			o.Connection(true)
 		}),
 		nats.ReconnectErrHandler(func(_ *nats.Conn, err error) { q.link.set(false, err) }),
 		nats.ClosedHandler(func(*nats.Conn) { close(q.disconnected) }),
@@ -274,6 +287,7 @@ func (q *Queue) close(ctx context.Context) error {
 		if err := q.nc.Drain(); err == nil {
 			select {
 			case <-q.disconnected:
+				q.answering.Wait()
 				return nil
 			case <-ctx.Done():
 			}
@@ -286,6 +300,7 @@ func (q *Queue) close(ctx context.Context) error {
 	defer said.Stop()
 	select {
 	case <-q.disconnected:
+		q.answering.Wait()
 		return nil
 	case <-said.C:
 		return errors.New("queue: close: the connection does not end")

@@ -81,7 +81,8 @@ func (r Role) Rights() Rights {
 	case RoleGateway:
 		return Rights{
 			Publish: slices.Concat(
-				[]string{prefixJobs + "*.*.*.*", prefixEvents + "*.*", prefixControl + "*", prefixReport + "*"},
+				[]string{prefixJobs + "*.*.*.*", prefixEvents + "*.*", prefixControl + "*", prefixReport + "*",
+					prefixReaders + "*.*", prefixArrivals + "*.*"},
 				writeKeys(bucketModels, bucketLeases, bucketKeys, bucketSecrets),
 				[]string{"$O." + storeInputs + ".>", "$KV." + bucketExits + ".*.*"},
 				api("INFO"), manage(allStreams()...), read(allStreams()...),
@@ -90,7 +91,7 @@ func (r Role) Rights() Rights {
 				onStreams("CONSUMER.LIST", "", jobsStreams()...), onStreams("STREAM.MSG.DELETE", "", append(jobsStreams(), streamDead)...),
 				onStreams("STREAM.PURGE", "", streamEvents, inputsStream, deadInputs, bucketStream(bucketModels)),
 			),
-			Subscribe: []string{own, prefixReply + "*.*", prefixAnswer + "*"},
+			Subscribe: []string{own, prefixReply + "*.*", prefixAnswer + "*", prefixReaders + "*.*", prefixArrivals + "*.*"},
 		}
 	case RoleWorker:
 		return Rights{

@@ -39,6 +39,9 @@ type JobState struct {
 	// API is the dialect that its client asked in; nil if it came without a
 	// gateway.
 	API *schemas.API
+	// Deadline is how long after StoredAt the job ends by itself; 0 where that is
+	// not known.
+	Deadline time.Duration
 	// StoredAt is when the job was stored, by the server's clock; StartedAt when
 	// the last attempt began, and EndedAt the end, by their writers' clocks. Zero
 	// where that is not known, or has not happened.
@@ -134,6 +137,7 @@ func (s *JobState) apply(e schemas.Event) {
 	switch e.Type {
 	case schemas.EventSubmitted:
 		s.Model, s.API = e.Submitted.Model, e.Submitted.API
+		s.Deadline = time.Duration(e.Submitted.DeadlineMS) * time.Millisecond
 		if address, err := parseJobSubject(e.Submitted.Subject); err == nil {
 			s.Class, s.Flow = address.Class, address.Flow
 		}

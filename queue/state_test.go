@@ -36,7 +36,8 @@ func TestState(t *testing.T) {
 				s.Status, s.Attempts, s.Worker, s.N(), status, attempts, worker, n)
 		}
 		if s.Model != model || s.Class != schemas.ClassInteractive || s.Flow != ticket.Flow || s.API == nil || *s.API != *job.API ||
-			time.Since(s.StoredAt).Abs() > time.Hour || s.Status.Ended() != (s.End() != nil) || s.EndedAt.IsZero() == s.Status.Ended() {
+			s.Deadline != 10*time.Minute || time.Since(s.StoredAt).Abs() > time.Hour ||
+			s.Status.Ended() != (s.End() != nil) || s.EndedAt.IsZero() == s.Status.Ended() {
 			t.Fatalf("state %+v", s)
 		}
 		return s

@@ -22,18 +22,22 @@ import (
 //	semantic.control.<worker>                      messages to one worker
 //	semantic.report.<worker>                       asks one worker what it runs
 //	semantic.answer.<token>                        what a worker answers
+//	semantic.readers.<owner>.<job>                 is anybody reading the job?
+//	semantic.arrivals.<owner>.<job>                somebody began to read it
 //
 // model, owner, job and worker are slugs, class is a schemas.Class, flow has
 // two digits.
 const (
-	prefixJobs    = "semantic.jobs."
-	prefixWake    = "semantic.wake."
-	prefixEvents  = "semantic.events."
-	prefixReply   = "semantic.reply."
-	prefixControl = "semantic.control."
-	prefixReport  = "semantic.report."
-	prefixAnswer  = "semantic.answer."
-	prefixDead    = "semantic.dead."
+	prefixJobs     = "semantic.jobs."
+	prefixWake     = "semantic.wake."
+	prefixEvents   = "semantic.events."
+	prefixReply    = "semantic.reply."
+	prefixControl  = "semantic.control."
+	prefixReport   = "semantic.report."
+	prefixAnswer   = "semantic.answer."
+	prefixReaders  = "semantic.readers."
+	prefixDead     = "semantic.dead."
+	prefixArrivals = "semantic.arrivals."
 
 	subjectsDead = "semantic.dead.*.*.*"
 )
@@ -73,6 +77,10 @@ func parseDeadSubject(subject string) (model, owner, jobID string, ok bool) {
 	owner, errOwner := Unslug(token[1])
 	return model, owner, token[2], errModel == nil && errOwner == nil && ValidJobID(token[2])
 }
+
+func readersSubject(owner, jobID string) string { return prefixReaders + Slug(owner) + "." + jobID }
+
+func arrivalsSubject(owner, jobID string) string { return prefixArrivals + Slug(owner) + "." + jobID }
 
 func controlSubject(workerID string) string { return prefixControl + Slug(workerID) }
 

@@ -34,6 +34,10 @@ type Submission struct {
 	ReplayOf string
 	// Job is the body.
 	Job schemas.Job
+	// RequestHash is a hex SHA-256 by which a repeat is told from another job under
+	// the same id, where model and deadline of the body may differ between repeats.
+	// "": any difference of the bodies makes another job.
+	RequestHash string
 }
 
 // Ticket is the receipt for a stored job.
@@ -90,8 +94,8 @@ func (q *Queue) longestDeadline() time.Duration {
 }
 
 // Submit stores a job durably: first a `submitted` event, which takes the job
-// id, then the job. The same id with the same body attaches to the job, in
-// whatever state it is. While the broker does not answer it tries for
+// id, then the job. The same id with the same body (or RequestHash) attaches to the
+// job, in whatever state it is. While the broker does not answer it tries for
 // Config.SubmitTimeout.
 //
 // Errors: ErrQueueFull, ErrStorageFull (the job is not stored), ErrConflict,
@@ -141,7 +145,7 @@ func (q *Queue) submit(ctx context.Context, s Submission) (Ticket, error) {
 		return Ticket{}, err
 	}
 	if !fresh {
-		publish, err := q.attach(ctx, &t, s.Job, &p)
+		publish, err := q.attach(ctx, &t, s, &p)
 		if err != nil || !publish {
 			return t, err
 		}
@@ -199,7 +203,8 @@ func (q *Queue) takeID(ctx context.Context, t *Ticket, s Submission, hash string
 	data, err := schemas.EncodeEvent(schemas.Event{
 		Version: schemas.Version, Job: t.JobID, N: 1, Type: schemas.EventSubmitted, Time: time.Now(),
 		Submitted: &schemas.Submitted{
-			BodyHash: hash, Subject: t.Subject, API: s.Job.API, Model: s.Job.Model, ReplayOf: s.ReplayOf,
+			BodyHash: hash, RequestHash: s.RequestHash, Subject: t.Subject, API: s.Job.API, Model: s.Job.Model,
+			ReplayOf: s.ReplayOf, DeadlineMS: q.Deadline(s.Job, t.Class).Milliseconds(),
 		},
 	})
 	if err != nil {
@@ -214,50 +219,6 @@ func (q *Queue) takeID(ctx context.Context, t *Ticket, s Submission, hash string
 	}
 	q.metrics.appends.WithLabelValues(string(schemas.EventSubmitted)).Inc()
 	return true, nil
-}
-
-// attach compares with the job that has the id, and reports whether its
-// message must be published (again): the first submitter may have died between
-// the event and the job. Then the message is made as that one made it, who may
-// have had another limit of what is large.
-func (q *Queue) attach(ctx context.Context, t *Ticket, job schemas.Job, p *payload) (publish bool, err error) {
-	var l jobLog
-	if err := q.readLog(ctx, t.Owner, t.JobID, &l); err != nil {
-		return false, err
-	}
-	if len(l.Entries) == 0 || l.Entries[0].Event.Submitted == nil {
-		return false, fmt.Errorf("%w: %s", ErrConflict, t.JobID)
-	}
-	first := l.Entries[0]
-	if hash := first.Event.Submitted.BodyHash; hash != bodyHash(p.message) {
-		other, err := referring(job, p.job)
-		if err != nil {
-			return false, err
-		}
-		if p.large() {
-			other.message = other.job
-		}
-		if hash != bodyHash(other.message) {
-			return false, fmt.Errorf("%w: %s", ErrConflict, t.JobID)
-		}
-		*p = other
-	}
-	t.Attached, t.StoredAt = true, first.Time
-	t.Subject = first.Event.Submitted.Subject
-	address, err := parseJobSubject(t.Subject)
-	if err != nil {
-		return false, fmt.Errorf("%w: %s: %w", ErrConflict, t.JobID, err)
-	}
-	t.Class, t.Flow = address.Class, address.Flow
-	if len(l.Entries) > 1 {
-		return false, nil
-	}
-	sequence, found, err := q.findJob(ctx, *t)
-	if err != nil {
-		return false, err
-	}
-	t.Sequence = sequence
-	return !found, nil
 }
 
 // publishJob stores the job's message. A lost answer is settled by publishing

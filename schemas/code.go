@@ -48,6 +48,16 @@ const (
 	CodeForbidden Code = "forbidden"
 	// CodeNotFound: no such route.
 	CodeNotFound Code = "not_found"
+	// CodeJobNotFound: there is no such job, or it is another client's.
+	CodeJobNotFound Code = "job_not_found"
+	// CodeLogRewound: the reader has more of a stream than its log: the broker lost
+	// its last writes.
+	CodeLogRewound Code = "log_rewound"
+	// CodeIdempotencyMismatch: the Idempotency-Key was used with another request.
+	CodeIdempotencyMismatch Code = "idempotency_mismatch"
+	// CodeIdempotencyConflict: the Idempotency-Key is in use, and the request does
+	// not show that the job is its client's.
+	CodeIdempotencyConflict Code = "idempotency_conflict"
 	// CodeMethodNotAllowed: the route exists, the method does not.
 	CodeMethodNotAllowed Code = "method_not_allowed"
 	// CodeRequestTooLarge: the body is over the limit.
@@ -81,6 +91,10 @@ func Codes() []Code {
 		CodeUnauthorized,
 		CodeForbidden,
 		CodeNotFound,
+		CodeJobNotFound,
+		CodeLogRewound,
+		CodeIdempotencyMismatch,
+		CodeIdempotencyConflict,
 		CodeMethodNotAllowed,
 		CodeRequestTooLarge,
 		CodeUnsupportedMediaType,

@@ -65,6 +65,9 @@ type Submitted struct {
 	// BodyHash is the hex SHA-256 of the job's message: of the job, or of what
 	// stands for a large one.
 	BodyHash string `json:"body_hash" jsonschema:"pattern=^[0-9a-f]{64}$"`
+	// RequestHash is the hex SHA-256 of what the client asked for, where repeats of
+	// a request are told by that.
+	RequestHash string `json:"request_hash,omitempty" jsonschema:"pattern=^([0-9a-f]{64})?$"`
 	// Subject is the job subject that the body is published to.
 	Subject string `json:"subject" jsonschema:"minLength=1"`
 	// API is a copy of the job's API, so that the log alone can be rendered.
@@ -73,6 +76,9 @@ type Submitted struct {
 	Model string `json:"model" jsonschema:"minLength=1,maxLength=200"`
 	// ReplayOf is the id of the dead job that is tried again.
 	ReplayOf string `json:"replay_of,omitempty" jsonschema:"maxLength=128,pattern=^[A-Za-z0-9_-]*$"`
+	// DeadlineMS is the job's deadline, that of its class included, in milliseconds
+	// from the time the server stored the job.
+	DeadlineMS int64 `json:"deadline_ms,omitempty" jsonschema:"minimum=0"`
 }
 
 // Started says that a worker took the job.

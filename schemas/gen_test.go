@@ -47,6 +47,9 @@ func api(format string) *rapid.Generator[schemas.API] {
 			Stream:          rapid.Bool().Draw(t, "stream"),
 			IncludeUsage:    rapid.Bool().Draw(t, "include_usage"),
 			ContinuousUsage: rapid.Bool().Draw(t, "continuous_usage"),
+			OnDisconnect: rapid.SampledFrom([]schemas.OnDisconnect{
+				"", schemas.DisconnectCancel, schemas.DisconnectGrace, schemas.DisconnectKeep,
+			}).Draw(t, "on_disconnect"),
 		}
 	})
 }
@@ -246,7 +249,9 @@ func event() *rapid.Generator[schemas.Event] {
 			e.Submitted = &schemas.Submitted{
 				BodyHash: rapid.StringMatching(`[0-9a-f]{64}`).Draw(t, "body_hash"), Subject: name().Draw(t, "subject"),
 				API: optional(api(schemas.FormatOpenAICompletions)).Draw(t, "api"), Model: name().Draw(t, "model"),
-				ReplayOf: rapid.SampledFrom([]string{"", "a-job"}).Draw(t, "replay_of"),
+				ReplayOf:    rapid.SampledFrom([]string{"", "a-job"}).Draw(t, "replay_of"),
+				DeadlineMS:  rapid.Int64Range(0, 1<<53).Draw(t, "deadline"),
+				RequestHash: rapid.StringMatching(`([0-9a-f]{64})?`).Draw(t, "request_hash"),
 			}
 		case schemas.EventStarted:
 			e.Started = &schemas.Started{

@@ -146,7 +146,25 @@ type API struct {
 	// ContinuousUsage asks for usage on every chunk
 	// (stream_options.continuous_usage_stats).
 	ContinuousUsage bool `json:"continuous_usage,omitempty"`
+	// OnDisconnect says what becomes of the job once nobody reads its answer at a
+	// gateway any more. Default "cancel".
+	OnDisconnect OnDisconnect `json:"on_disconnect,omitempty" jsonschema:"enum=cancel,enum=grace,enum=keep,enum="`
 }
+
+// OnDisconnect says what becomes of a job whose last reader left a gateway that
+// goes on serving.
+type OnDisconnect string
+
+// What can become of such a job.
+const (
+	// DisconnectCancel: it is cancelled at once. The empty value means the same.
+	DisconnectCancel OnDisconnect = "cancel"
+	// DisconnectGrace: it is cancelled unless somebody comes to read it within the
+	// gateway's grace.
+	DisconnectGrace OnDisconnect = "grace"
+	// DisconnectKeep: it runs to its end or deadline.
+	DisconnectKeep OnDisconnect = "keep"
+)
 
 // The [API] formats of POST /v1/chat/completions and POST /v1/completions.
 const (

@@ -91,6 +91,9 @@ func (s *Submitted) validate() error {
 	if !isSHA256(s.BodyHash) {
 		return invalid("submitted.body_hash", "must be a SHA-256 as 64 hexadecimal digits in lower case")
 	}
+	if s.RequestHash != "" && !isSHA256(s.RequestHash) {
+		return invalid("submitted.request_hash", "must be a SHA-256 as 64 hexadecimal digits in lower case")
+	}
 	if err := checkWords(word{"submitted.subject", s.Subject}); err != nil {
 		return err
 	}
@@ -99,6 +102,9 @@ func (s *Submitted) validate() error {
 	}
 	if s.ReplayOf != "" && !ValidJobID(s.ReplayOf) {
 		return invalid("submitted.replay_of", "must be at most %d characters of A-Z a-z 0-9 _ -", MaxJobID)
+	}
+	if s.DeadlineMS < 0 {
+		return invalid("submitted.deadline_ms", "must not be negative")
 	}
 	return s.API.validate("submitted.api")
 }

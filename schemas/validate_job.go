@@ -434,8 +434,15 @@ func (j Job) validateAPI() error {
 }
 
 func (a *API) validate(field string) error {
-	if a == nil || a.Format == FormatOpenAIChat || a.Format == FormatOpenAICompletions {
+	if a == nil {
 		return nil
 	}
-	return invalid(field+".format", "must be %q or %q", FormatOpenAIChat, FormatOpenAICompletions)
+	if a.Format != FormatOpenAIChat && a.Format != FormatOpenAICompletions {
+		return invalid(field+".format", "must be %q or %q", FormatOpenAIChat, FormatOpenAICompletions)
+	}
+	switch a.OnDisconnect {
+	case "", DisconnectCancel, DisconnectGrace, DisconnectKeep:
+		return nil
+	}
+	return invalid(field+".on_disconnect", "must be %q, %q or %q", DisconnectCancel, DisconnectGrace, DisconnectKeep)
 }

@@ -51,7 +51,8 @@ func TypeOf(code schemas.Code) string {
 	case schemas.CodeInvalidRequest, schemas.CodeUnsupportedParameter, schemas.CodeUnknownParameter,
 		schemas.CodeModelNotFound, schemas.CodeContextLengthExceeded, schemas.CodeTemplateFailed,
 		schemas.CodeNotFound, schemas.CodeMethodNotAllowed, schemas.CodeRequestTooLarge,
-		schemas.CodeUnsupportedMediaType, schemas.CodeCancelled:
+		schemas.CodeUnsupportedMediaType, schemas.CodeCancelled, schemas.CodeJobNotFound, schemas.CodeLogRewound,
+		schemas.CodeIdempotencyMismatch, schemas.CodeIdempotencyConflict:
 		return TypeInvalidRequest
 	case schemas.CodeUnauthorized:
 		return TypeAuthentication

@@ -55,7 +55,7 @@ ends the program.`,
 			if err := format.setRequest(&request); err != nil {
 				return err
 			}
-			client := newChatClient(gatewayURL(c), c.APIKey)
+			client := newChatClient(gatewayURL(c), c.APIKey, a.notef)
 			defer client.close()
 			s := &chatSession{app: a, client: client, request: request}
 			if system != "" {

@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
@@ -26,10 +25,13 @@ type chatClient struct {
 	base   string
 	key    string
 	client *http.Client
+	// note says to the user what happens beside the answer.
+	note func(format string, args ...any)
 }
 
-func newChatClient(base, key string) *chatClient {
+func newChatClient(base, key string, note func(format string, args ...any)) *chatClient {
 	return &chatClient{
+		note: note,
 		base: strings.TrimSuffix(strings.TrimSuffix(base, "/"), "/v1"), key: key,
 		// No limit on a whole answer: it may wait in the queue for long. What the
 		// gateway sends first, it sends soon.
@@ -119,60 +121,8 @@ func onlyModel(all, ready []string) (string, error) {
 	return "", &usageError{err: withHint(fmt.Errorf("there are %d models: %s", len(all), strings.Join(all, ", ")), "Choose one with --model.")}
 }
 
-// stream asks, and calls text with each piece of the answer; an error of that
-// ends the answer. It returns why the answer ended.
-func (c *chatClient) stream(ctx context.Context, r chatRequest, text func(string) error) (schemas.FinishReason, error) {
-	r.Stream = true
-	body, err := json.Marshal(r)
-	if err != nil {
-		return "", fmt.Errorf("make the request: %w", err)
-	}
-	response, err := c.do(ctx, http.MethodPost, "/v1/chat/completions", body)
-	if err != nil {
-		return "", err
-	}
-	defer func() { _ = response.Body.Close() }()
-	var finish schemas.FinishReason
-	lines := bufio.NewScanner(response.Body)
-	lines.Buffer(make([]byte, 0, 4096), maxEvent)
-	for lines.Scan() {
-		data, ok := bytes.CutPrefix(lines.Bytes(), []byte("data:"))
-		if !ok {
-			continue // a comment that keeps the connection, an id, or an empty line
-		}
-		data = bytes.TrimSpace(data)
-		if string(data) == openai.DoneData {
-			return finish, nil
-		}
-		var event struct {
-			openai.ChatCompletionChunk
-			Error *openai.Error `json:"error"`
-		}
-		if err := json.Unmarshal(data, &event); err != nil {
-			return "", fmt.Errorf("the gateway sent what is no chunk of an answer: %w", err)
-		}
-		if event.Error != nil {
-			return "", apiError(event.Error)
-		}
-		for _, choice := range event.Choices {
-			if choice.Delta.Content != nil {
-				if err := text(*choice.Delta.Content); err != nil {
-					return "", err
-				}
-			}
-			if choice.FinishReason != nil {
-				finish = *choice.FinishReason
-			}
-		}
-	}
-	if err := lines.Err(); err != nil {
-		return "", fmt.Errorf("the connection to the gateway broke in mid-answer: %w", err)
-	}
-	return "", errors.New("the connection to the gateway ended in mid-answer")
-}
-
-// do makes a request; what is not 200 is an error.
-func (c *chatClient) do(ctx context.Context, method, path string, body []byte) (*http.Response, error) {
+// do makes a request; what is not 200 is an error. Header pairs follow the body.
+func (c *chatClient) do(ctx context.Context, method, path string, body []byte, headers ...string) (*http.Response, error) {
 	request, err := http.NewRequestWithContext(ctx, method, c.base+path, bytes.NewReader(body))
 	if err != nil {
 		return nil, &usageError{err: err}
@@ -184,6 +134,9 @@ func (c *chatClient) do(ctx context.Context, method, path string, body []byte) (
 	if c.key != "" {
 		request.Header.Set("Authorization", "Bearer "+c.key)
 	}
+	for i := 0; i+1 < len(headers); i += 2 {
+		request.Header.Set(headers[i], headers[i+1])
+	}
 	response, err := c.client.Do(request)
 	if err != nil {
 		if ctx.Err() != nil {
@@ -192,7 +145,8 @@ func (c *chatClient) do(ctx context.Context, method, path string, body []byte) (
 		if inner := new(url.Error); errors.As(err, &inner) {
 			err = inner.Err // without the method and the URL again
 		}
-		return nil, withHint(fmt.Errorf("no gateway at %s: %w", c.base, err), "Is `semantic serve` running? --url names another gateway.")
+		return nil, withHint(&brokenError{fmt.Errorf("no gateway at %s: %w", c.base, err)},
+			"Is `semantic serve` running? --url names another gateway.")
 	}
 	if response.StatusCode == http.StatusOK {
 		return response, nil
@@ -201,7 +155,11 @@ func (c *chatClient) do(ctx context.Context, method, path string, body []byte) (
 	var failure openai.ErrorBody
 	text, _ := io.ReadAll(io.LimitReader(response.Body, maxEvent))
 	if json.Unmarshal(text, &failure) != nil || failure.Error.Message == "" {
-		return nil, fmt.Errorf("the gateway answered %s", response.Status)
+		err := fmt.Errorf("the gateway answered %s", response.Status)
+		if response.StatusCode >= http.StatusInternalServerError { // of a proxy, before a gateway that is away
+			return nil, &brokenError{err}
+		}
+		return nil, err
 	}
 	return nil, apiError(&failure.Error)
 }
@@ -212,6 +170,8 @@ func apiError(e *openai.Error) error {
 		return e
 	}
 	switch *e.Code {
+	case schemas.CodeServerRestarting, schemas.CodeQueueUnavailable:
+		return &brokenError{e}
 	case schemas.CodeUnauthorized:
 		return withHint(e, "Give an API key with --api-key or SEMANTIC_API_KEY.")
 	case schemas.CodeModelNotFound:

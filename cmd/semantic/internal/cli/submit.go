@@ -29,7 +29,8 @@ func newSubmitCommand(a *app) *cobra.Command {
 		Use:   "submit [PROMPT]",
 		Short: "Submit a job to the queue and stream its answer",
 		Long: `Submit a job straight to the queue, without a gateway, and stream its answer.
-Without a PROMPT, or with -, the prompt is read from stdin. Ctrl-C cancels the job.`,
+Without a PROMPT, or with -, the prompt is read from stdin. Ctrl-C cancels the job.
+The answer goes on where it was after a restart of the broker or of the worker.`,
 		Example: `  semantic submit "Why is the sky blue?"
   semantic submit --class batch --deadline 2h --max-tokens 200 - < prompt.txt
   semantic submit --json --seed 7 "A haiku"        # the events of the job, one a line`,
@@ -159,7 +160,12 @@ func (s *submitRun) run(cmd *cobra.Command, c *config.Loaded, given []string) er
 	if c.Source("log-level") == "default" {
 		s.app.Log = discardLog() // the terminal is for the answer
 	}
-	q, err := s.app.openQueue(ctx, c, "semantic submit", nil)
+	o, err := s.app.brokerOptions(c, "semantic submit")
+	if err != nil {
+		return err
+	}
+	o.Connection = s.connection
+	q, err := s.app.connect(ctx, o)
 	if err != nil {
 		return stopOr(ctx, err)
 	}
@@ -173,6 +179,16 @@ func (s *submitRun) run(cmd *cobra.Command, c *config.Loaded, given []string) er
 		return s.unsubmitted(ctx, q, id, err)
 	}
 	return s.follow(ctx, q, ticket, q.Deadline(job, class))
+}
+
+// connection tells who waits why nothing comes. The answer goes on by itself where
+// it was: it is read from the job's log.
+func (s *submitRun) connection(connected bool) {
+	if connected {
+		s.app.notef("(connected again)\n")
+		return
+	}
+	s.app.notef("\n(the connection to the broker is lost; waiting for it)\n")
 }
 
 // queueModel is the model of a job: the one that was named, if a worker ever
