@@ -30,10 +30,14 @@ type jobView struct {
 	StartedAt    *time.Time           `json:"started_at"`
 	EndedAt      *time.Time           `json:"ended_at"`
 	// ExpiresAt is the deadline.
-	ExpiresAt *time.Time     `json:"expires_at"`
-	Attempts  int            `json:"attempts"`
-	Worker    *string        `json:"worker"`
-	Usage     *schemas.Usage `json:"usage"`
+	ExpiresAt *time.Time `json:"expires_at"`
+	// Ahead estimates how many jobs of its model and class wait before this one,
+	// and EstimatedStart when its turn should be; of a job that waits.
+	Ahead          *int64         `json:"ahead"`
+	EstimatedStart *time.Time     `json:"estimated_start"`
+	Attempts       int            `json:"attempts"`
+	Worker         *string        `json:"worker"`
+	Usage          *schemas.Usage `json:"usage"`
 	// Result is the whole answer of a job that is done, Error why there is none.
 	Result json.RawMessage `json:"result"`
 	Error  *openai.Error   `json:"error"`
@@ -123,6 +127,17 @@ func (g *Gateway) showJob(w http.ResponseWriter, r *http.Request, state queue.Jo
 	if err != nil {
 		refuse(w, r, &failure{code: schemas.CodeInternal, message: "The answer could not be put together.", cause: err})
 		return
+	}
+	if state.Status == queue.StatusQueued && !state.StoredAt.IsZero() && state.Model != "" {
+		ahead, wait, err := g.queue.Position(r.Context(), state.Model, state.Class, state.StoredAt)
+		if err != nil {
+			refuse(w, r, queueFailure(err))
+			return
+		}
+		view.Ahead = &ahead
+		if wait > 0 {
+			view.EstimatedStart = known(time.Now().Add(wait).UTC().Truncate(time.Second))
+		}
 	}
 	writeJSON(w, r, http.StatusOK, mustJSON(view))
 }

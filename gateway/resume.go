@@ -34,6 +34,11 @@ func (g *Gateway) jobEvents(w http.ResponseWriter, r *http.Request) {
 		refuse(w, r, f)
 		return
 	}
+	release := g.openStream(w, r)
+	if release == nil {
+		return
+	}
+	defer release()
 	c := callOf(r)
 	w.Header().Set(headerJob, state.JobID)
 	api := apiOf(state)

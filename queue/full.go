@@ -3,6 +3,7 @@ package queue
 import (
 	"context"
 	"fmt"
+	"math"
 	"sync"
 	"time"
 
@@ -126,12 +127,13 @@ func (q *Queue) waitingIn(ctx context.Context, class schemas.Class) (map[string]
 	return counts, nil
 }
 
-// Position estimates how many jobs of a model and class wait before the one that
-// is stored at a sequence, from how many wait and how far it is from the stream's
-// head; and when it should be its turn, by how fast jobs have left the class of
-// late: 0 where too little was seen to say. Classes and flows take turns, so that
-// it may be taken earlier or later. ErrUnavailable if the broker does not answer.
-func (q *Queue) Position(ctx context.Context, model string, class schemas.Class, sequence uint64) (ahead int64, wait time.Duration, err error) {
+// Position estimates how many jobs of a model and class wait before one that was
+// stored at a time, from how many wait and where that time is between those of the
+// oldest and of the newest job of the class; and how long it should take until its
+// turn, by how fast jobs have left the class of late: 0 where too little was seen
+// to say. Classes and flows take turns, so that it may be taken earlier or later.
+// ErrUnavailable if the broker does not answer.
+func (q *Queue) Position(ctx context.Context, model string, class schemas.Class, stored time.Time) (ahead int64, wait time.Duration, err error) {
 	counts, err := q.waitingIn(ctx, class)
 	if err != nil {
 		return 0, 0, err
@@ -143,9 +145,9 @@ func (q *Queue) Position(ctx context.Context, model string, class schemas.Class,
 		}
 		s := info.State
 		q.rates.add(class, s, time.Now())
-		if sequence > s.FirstSeq && s.LastSeq > s.FirstSeq {
-			part := float64(sequence-s.FirstSeq) / float64(s.LastSeq-s.FirstSeq)
-			ahead = int64(part * float64(max(counts[model]-1, 0)))
+		if span := s.LastTime.Sub(s.FirstTime); span > 0 {
+			part := min(max(stored.Sub(s.FirstTime).Seconds()/span.Seconds(), 0), 1)
+			ahead = int64(math.Round(part * float64(max(counts[model]-1, 0))))
 		}
 		return nil
 	})
