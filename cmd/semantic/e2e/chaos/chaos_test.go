@@ -58,7 +58,7 @@ func TestChaos(t *testing.T) {
 	b := newBook()
 	b.phase("start")
 	f := makeFleet(t, b, "", 2,
-		simWorker("10ms"), simWorker("15ms"), simWorker("20ms"), simWorker("30ms"))
+		simWorker("4ms"), simWorker("6ms"), simWorker("8ms"), simWorker("12ms"))
 	shapes := simShapes(rand.New(rand.NewPCG(p.seed, 0)), p.shapes)
 	b.phase("answers without faults")
 	l := newLedger()
@@ -83,11 +83,15 @@ func TestChaos(t *testing.T) {
 	clients.Wait()
 	b.phase("check")
 	f.check(t.Context(), l, shapes)
+	if os.Getenv("CHAOS_KEEP") != "" {
+		f.keep = true
+	}
 	b.phase("stop")
+	slowest := f.history(b.longest)
 	f.leave()
 
-	report := b.report("chaos", p.seed)
-	t.Log("\n" + report)
+	t.Log("\n" + b.report("chaos", p.seed))
+	t.Logf("the longest pause: job %s%s", b.longest, slowest)
 	if len(b.failures) > 0 {
 		t.Fail()
 	}

@@ -171,13 +171,13 @@ func (f *faults) link(ctx context.Context, m *member, kind string, random *rand.
 		pause(ctx, around(random, ackWait))
 		err = m.link.mend()
 	case faultHangWorker, faultHangGateway:
-		err = m.link.poison(hanging)
+		m.link.hang()
 		pause(ctx, around(random, 2*ackWait))
-		m.link.heal(context.WithoutCancel(ctx))
+		m.link.heal()
 	case faultSlowWorker, faultSlowGateway:
-		err = m.link.poison(slow)
+		m.link.slow(around(random, 40*time.Millisecond))
 		pause(ctx, around(random, 3*ackWait))
-		m.link.heal(context.WithoutCancel(ctx))
+		m.link.heal()
 	}
 	if err != nil {
 		f.book.fail("the harness: %v", err)

@@ -33,6 +33,7 @@ type fleet struct {
 	dir  string
 	home string // of semantic; empty for one without native parts
 	book *book
+	keep bool
 
 	brokerAddr string
 	broker     *process
@@ -69,7 +70,7 @@ func makeFleet(t *testing.T, b *book, home string, gateways int, workers ...[]st
 	f := &fleet{t: t, dir: dir, home: home, book: b}
 	f.running, f.close = context.WithCancel(context.Background())
 	t.Cleanup(func() {
-		if t.Failed() {
+		if t.Failed() || f.keep {
 			t.Logf("the logs of all processes are in %s", dir)
 			return
 		}

@@ -1,21 +1,34 @@
 package chaos
 
 import (
-	"context"
 	"fmt"
 	"strings"
+	"sync"
+	"time"
 
 	toxiproxy "github.com/Shopify/toxiproxy/v2"
+	"github.com/Shopify/toxiproxy/v2/toxics"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/zerolog"
 )
 
 // link is the way of one process to the broker.
-type link struct{ proxy *toxiproxy.Proxy }
+type link struct {
+	proxy    *toxiproxy.Proxy
+	up, down *gate
+}
 
 func newLink(name, upstream string) (*link, error) {
 	server := toxiproxy.NewServer(toxiproxy.NewMetricsContainer(prometheus.NewRegistry()), zerolog.Nop())
 	l := &link{proxy: toxiproxy.NewProxy(server, name, "127.0.0.1:0", upstream)}
+	toxics.Register("gate", new(gate))
+	for stream, g := range map[string]**gate{"upstream": &l.up, "downstream": &l.down} {
+		toxic, err := l.proxy.Toxics.AddToxicJson(strings.NewReader(`{"type": "gate", "stream": "` + stream + `"}`))
+		if err != nil {
+			return nil, fmt.Errorf("link of %s: %w", name, err)
+		}
+		*g = toxic.Toxic.(*gate)
+	}
 	if err := l.proxy.Start(); err != nil {
 		return nil, fmt.Errorf("link of %s: %w", name, err)
 	}
@@ -29,27 +42,62 @@ func (l *link) cut() { l.proxy.Stop() }
 
 func (l *link) mend() error { return l.proxy.Start() }
 
-// The toxics of a link that hangs, and of one that is slow. What is on its way
-// while a link hangs arrives when it does no more, as with TCP.
-var (
-	hanging = []string{
-		`{"name": "hang-up", "type": "latency", "stream": "upstream", "attributes": {"latency": 3600000}}`,
-		`{"name": "hang-down", "type": "latency", "stream": "downstream", "attributes": {"latency": 3600000}}`,
-	}
-	slow = []string{
-		`{"name": "late-up", "type": "latency", "stream": "upstream", "attributes": {"latency": 40, "jitter": 30}}`,
-		`{"name": "late-down", "type": "latency", "stream": "downstream", "attributes": {"latency": 40, "jitter": 30}}`,
-		`{"name": "narrow", "type": "bandwidth", "stream": "upstream", "attributes": {"rate": 128}}`,
-	}
-)
-
-func (l *link) poison(toxics []string) error {
-	for _, toxic := range toxics {
-		if _, err := l.proxy.Toxics.AddToxicJson(strings.NewReader(toxic)); err != nil {
-			return fmt.Errorf("toxic: %w", err)
-		}
-	}
-	return nil
+// hang lets nothing through, and closes nothing, until heal. What is on its way
+// then arrives, as with TCP.
+func (l *link) hang() {
+	l.up.set(make(chan struct{}), 0)
+	l.down.set(make(chan struct{}), 0)
 }
 
-func (l *link) heal(ctx context.Context) { l.proxy.Toxics.ResetToxics(ctx) }
+// slow delays everything.
+func (l *link) slow(d time.Duration) {
+	l.up.set(nil, d)
+	l.down.set(nil, d)
+}
+
+func (l *link) heal() {
+	l.up.set(nil, 0)
+	l.down.set(nil, 0)
+}
+
+// gate is a toxic that is always there: toxics that come and go lose data where a
+// connection was stuck.
+type gate struct {
+	mu    sync.Mutex
+	shut  chan struct{} // closed when it opens; nil while it is open
+	delay time.Duration
+}
+
+func (g *gate) set(shut chan struct{}, delay time.Duration) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.shut != nil {
+		close(g.shut)
+	}
+	g.shut, g.delay = shut, delay
+}
+
+// Pipe implements toxics.Toxic.
+func (g *gate) Pipe(stub *toxics.ToxicStub) {
+	for {
+		select {
+		case <-stub.Interrupt:
+			return
+		case c := <-stub.Input:
+			if c == nil {
+				stub.Close()
+				return
+			}
+			g.mu.Lock()
+			shut, delay := g.shut, g.delay
+			g.mu.Unlock()
+			if shut != nil {
+				<-shut
+			}
+			if delay > 0 {
+				<-time.After(delay)
+			}
+			stub.Output <- c
+		}
+	}
+}

@@ -40,7 +40,7 @@ type shape struct {
 func simShapes(random *rand.Rand, n int) []*shape {
 	shapes := make([]*shape, n)
 	for i := range shapes {
-		words := 20 + random.IntN(80)
+		words := 10 + random.IntN(60)
 		prompt := fmt.Sprintf("Tell me story %d of the sea. words=%d", random.IntN(1_000_000), words)
 		s := &shape{path: pathChat, prompt: prompt, body: map[string]any{
 			"model": "sim", "temperature": 0, "messages": []map[string]string{{"role": "user", "content": prompt}},
