@@ -29,11 +29,12 @@ const (
 
 // fleet is a broker, gateways and workers, each a process of its own.
 type fleet struct {
-	t    *testing.T
-	dir  string
-	home string // of semantic; empty for one without native parts
-	book *book
-	keep bool
+	t          *testing.T
+	dir        string
+	home       string // of semantic; empty for one without native parts
+	book       *book
+	simulation *simulation
+	keep       bool
 
 	brokerAddr string
 	broker     *process
@@ -67,7 +68,7 @@ func makeFleet(t *testing.T, b *book, home string, gateways int, workers ...[]st
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := &fleet{t: t, dir: dir, home: home, book: b}
+	f := &fleet{t: t, dir: dir, home: home, book: b, simulation: newSimulation(t)}
 	f.running, f.close = context.WithCancel(context.Background())
 	t.Cleanup(func() {
 		if t.Failed() || f.keep {

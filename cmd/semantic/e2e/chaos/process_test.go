@@ -48,6 +48,9 @@ func (p *process) start() error {
 	fmt.Fprintf(log, "--- start %d at %s\n", p.starts, time.Now().UTC().Format(time.RFC3339Nano))
 	command := p.make()
 	command.Stdout, command.Stderr = log, log
+	if _, err := command.StdinPipe(); err != nil { // closed when the test ends, however it does
+		return err
+	}
 	if err := command.Start(); err != nil {
 		return err
 	}
@@ -86,9 +89,14 @@ func (p *process) kill() {
 	<-p.gone()
 }
 
-// stop asks it to end. It kills a process that does not, which is an error, as is
+// stop asks it to end, if it still runs. It kills a process that does not, which is an error, as is
 // an end with another code than 0.
 func (p *process) stop() error {
+	select {
+	case <-p.gone():
+		return nil
+	default:
+	}
 	p.send(syscall.SIGTERM, true)
 	late := time.NewTimer(stopBound)
 	defer late.Stop()

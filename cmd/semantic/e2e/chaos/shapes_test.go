@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -11,10 +12,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
-	"time"
 
-	"github.com/semantic-worker/semantic/engine/chat"
-	"github.com/semantic-worker/semantic/engine/sim"
 	"github.com/semantic-worker/semantic/queue"
 	"github.com/semantic-worker/semantic/schemas"
 	"github.com/semantic-worker/semantic/schemas/openai"
@@ -30,9 +28,8 @@ type shape struct {
 	kind, path string
 	body       map[string]any // without what says how it is answered
 	right      *answer
-	// words is how long a plain greedy answer is, 0 for others: the simulation
-	// itself says what is right then.
-	words  int
+	// plain: the simulation itself says what is right.
+	plain  bool
 	prompt string
 }
 
@@ -52,7 +49,7 @@ func simShapes(random *rand.Rand, n int) []*shape {
 		}
 		switch i % 9 {
 		case 0, 1:
-			s.words = words
+			s.plain = true
 			add("greedy", nil)
 		case 2:
 			add("sampled", sampled)
@@ -177,38 +174,10 @@ func (f *fleet) learnOne(ctx context.Context, l *ledger, s *shape) error {
 	for _, e := range events {
 		s.right.add(e)
 	}
-	if s.words > 0 {
-		want, err := simText(s)
-		if err == nil && want != s.right.choice(0).text {
-			err = fmt.Errorf("%s", differs(0, "text", s.right.choice(0).text, want))
-		}
-		return err
+	if want := f.simulation.text(f.t, s.prompt); s.plain && want != s.right.choice(0).text {
+		return errors.New(differs(0, "text", s.right.choice(0).text, want))
 	}
 	return nil
-}
-
-// simText is what the simulation says to a plain request.
-func simText(s *shape) (string, error) {
-	backend, err := sim.New(sim.Options{})
-	if err != nil {
-		return "", err
-	}
-	info := backend.Info()
-	template, err := chat.Parse(info.ChatTemplate, info.Name, info.BOS, info.EOS)
-	if err != nil {
-		return "", err
-	}
-	plan, err := template.Prepare(chat.Conversation{
-		Messages: []chat.Message{{Role: "user", Content: s.prompt}}, Now: time.Now(),
-	})
-	if err != nil {
-		return "", err
-	}
-	tokens, err := backend.Vocabulary().Tokenize(plan.Prompt, true)
-	if err != nil {
-		return "", err
-	}
-	return sim.Text(tokens, s.words), nil
 }
 
 // unlearned lists the kinds without an answer.
