@@ -100,7 +100,7 @@ func (a *app) closeQueue(ctx context.Context, q *queue.Queue) {
 func queueConfig(c *config.Loaded) queue.Config {
 	qc := queue.DefaultConfig()
 	qc.ReplyPrefixes, qc.StealAfter, qc.InlineBytes = c.ReplyPrefixes, c.StealAfter, int64(c.InlineBytes)
-	qc.Replicas = c.Replicas
+	qc.Replicas, qc.AckWait = c.Replicas, c.AckWait
 	for class := range qc.DefaultDeadline {
 		if class != "batch" {
 			qc.DefaultDeadline[class] = c.DefaultDeadline

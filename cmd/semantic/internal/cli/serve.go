@@ -73,7 +73,8 @@ that you trust.`,
 		},
 	}
 	keys := append(gatewayFlags(), "nats-host", "nats-port", "nats-token-file", "no-nats-auth", "cluster", "replicas",
-		"reply-prefixes", "sync", "sync-interval", "data-dir", "step-timeout", "hang-timeout", "no-prevent-sleep", "steal-after", "max-attempts")
+		"reply-prefixes", "sync", "sync-interval", "data-dir", "step-timeout", "hang-timeout", "no-prevent-sleep", "steal-after",
+		"ack-wait", "max-attempts")
 	addConfigFlags(cmd, slices.Concat(keys, modelFlags(), engineFlags())...)
 	addReadyFlag(cmd, &readyFile)
 	return cmd
@@ -328,7 +329,7 @@ func (s *serveProcess) workerArgs() []string {
 		"--reply-prefixes", strings.Join(prefixes, ","),
 		"--default-deadline", c.DefaultDeadline.String(), "--metrics-listen", "",
 		"--step-timeout", c.StepTimeout.String(), "--no-prevent-sleep=" + strconv.FormatBool(c.NoPreventSleep),
-		"--steal-after", c.StealAfter.String(), "--max-attempts", strconv.Itoa(c.MaxAttempts),
+		"--steal-after", c.StealAfter.String(), "--ack-wait", c.AckWait.String(), "--max-attempts", strconv.Itoa(c.MaxAttempts),
 		"--log-level", c.LogLevel, "--log-format", c.LogFormat,
 	}, modelArgs(c), engineArgs(c))
 }

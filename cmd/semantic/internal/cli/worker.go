@@ -63,7 +63,7 @@ engine failed under it: its jobs went back.`,
 	}
 	addConfigFlags(cmd, slices.Concat(brokerFlags(), modelFlags(), engineFlags(), []string{
 		"reply-prefixes", "data-dir", "default-deadline", "drain-timeout", "metrics-listen", "step-timeout",
-		"no-prevent-sleep", "steal-after", "max-attempts",
+		"no-prevent-sleep", "steal-after", "ack-wait", "max-attempts",
 	})...)
 	cmd.Flags().BoolVar(&supervised, supervisedFlag, false,
 		"report to the parent on stdout, and exit when stdin ends (how `semantic serve` runs it)")

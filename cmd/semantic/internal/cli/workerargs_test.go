@@ -160,3 +160,33 @@ func TestQueueAndWorkerSettings(t *testing.T) {
 		t.Errorf("the worker is told %q", arguments)
 	}
 }
+
+// The worker of `semantic serve` has the acknowledgement wait that serve was told.
+func TestWorkerArgsAckWait(t *testing.T) {
+	nats, err := embedded.Start(t.Context(), embedded.Options{Host: "127.0.0.1", Port: -1, StoreDir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nats.Stop()
+	serve := newServeCommand(&app{})
+	if err := serve.ParseFlags([]string{"--ack-wait", "700ms"}); err != nil {
+		t.Fatal(err)
+	}
+	told, err := config.Load(config.LoadOptions{Flags: serve.Flags()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	child := newWorkerCommand(&app{})
+	args := (&serveProcess{config: told, nats: nats}).workerArgs()
+	at := slices.Index(args, "--ack-wait")
+	if err := child.ParseFlags(args[at : at+2]); err != nil {
+		t.Fatal(err)
+	}
+	heard, err := config.Load(config.LoadOptions{Flags: child.Flags(), Environ: []string{"SEMANTIC_ACK_WAIT=9s"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := queueConfig(heard).AckWait; got != 700*time.Millisecond {
+		t.Errorf("the worker waits for %v", got)
+	}
+}

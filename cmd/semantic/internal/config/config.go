@@ -40,6 +40,7 @@ type Config struct {
 	ReplyPrefixes []string      `koanf:"reply-prefixes"`
 	Sync          string        `koanf:"sync"`
 	SyncInterval  time.Duration `koanf:"sync-interval"`
+	AckWait       time.Duration `koanf:"ack-wait"`
 	StealAfter    time.Duration `koanf:"steal-after"`
 
 	URL string `koanf:"url"`

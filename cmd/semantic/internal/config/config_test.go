@@ -165,6 +165,7 @@ func TestRefusals(t *testing.T) {
 		{"kv-type: q5", `kv-type: "q5" is not one of f16, q8_0, q4_0`},
 		{"sync: never", `sync: "never" is not one of interval, always`},
 		{"sync-interval: 1ms", "sync-interval: 1ms is less than 10ms"},
+		{"ack-wait: 50ms", "ack-wait: 50ms is not between 100ms and 10m0s"},
 		{"steal-after: 61s", "steal-after: 1m1s is not between 0s and 1m0s"},
 		{"hang-timeout: 99ms", "hang-timeout: 99ms is less than 100ms, and not 0 either"},
 		{"step-timeout: -1s", "step-timeout: -1s is less than 100ms, and not 0 either"},

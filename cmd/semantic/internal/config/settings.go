@@ -80,6 +80,8 @@ func settings() []setting {
 			usage: "`WHEN` the queue's store is flushed to the disk: interval, or always (safe against power loss, slower)",
 			check: oneOf("interval", "always")},
 		{key: "sync-interval", preset: time.Second, usage: "`TIME` between flushes of the queue's store", check: atLeast(10 * time.Millisecond)},
+		{key: "ack-wait", preset: queue.DefaultConfig().AckWait, check: within(100*time.Millisecond, 10*time.Minute),
+			usage: "`TIME` without a sign of life of a worker after which others take its requests; the same for all workers"},
 		{key: "steal-after", preset: queue.DefaultConfig().StealAfter, check: within(0, time.Minute),
 			usage: "`TIME` a request is left to the worker that has its agent's cache, while that is busy, before another takes it"},
 

@@ -1,0 +1,133 @@
+package chaos
+
+import (
+	"context"
+	"math/rand/v2"
+	"net/http"
+	"os"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+)
+
+// plan is how long, and how much.
+type plan struct {
+	seed   uint64
+	faults time.Duration
+	// kills ends the faults early: so many workers killed, and a tenth as many
+	// faults of the broker. 0 is no end.
+	kills   int
+	clients int
+	shapes  int
+	pace    pace
+}
+
+// planned is the short plan, or what the environment says.
+func planned(t *testing.T) plan {
+	t.Helper()
+	p := plan{
+		seed: uint64(time.Now().UnixNano()), faults: 12 * time.Second, clients: 16, shapes: 36,
+		pace: pace{worker: 500 * time.Millisecond, gateway: 2 * time.Second, broker: 3 * time.Second},
+	}
+	var err error
+	if text := os.Getenv("CHAOS_SEED"); text != "" {
+		if p.seed, err = strconv.ParseUint(text, 10, 64); err != nil {
+			t.Fatalf("CHAOS_SEED: %v", err)
+		}
+	}
+	if text := os.Getenv("CHAOS_KILLS"); text != "" {
+		if p.kills, err = strconv.Atoi(text); err != nil {
+			t.Fatalf("CHAOS_KILLS: %v", err)
+		}
+	}
+	if text := os.Getenv("CHAOS"); text != "" {
+		if p.faults, err = time.ParseDuration(text); err != nil {
+			t.Fatalf("CHAOS: %v", err)
+		}
+		p.shapes, p.clients = 180, 24
+		p.pace = pace{worker: 520 * time.Millisecond, gateway: 3 * time.Second, broker: 6 * time.Second}
+	}
+	return p
+}
+
+// Random faults of every kind under a load of every kind: every stream says what
+// it has to, and every job ends once.
+func TestChaos(t *testing.T) {
+	p := planned(t)
+	b := newBook()
+	b.phase("start")
+	f := makeFleet(t, b, "", 2,
+		simWorker("4ms"), simWorker("6ms"), simWorker("8ms"), simWorker("12ms"))
+	shapes := simShapes(rand.New(rand.NewPCG(p.seed, 0)), p.shapes)
+	b.phase("answers without faults")
+	l := newLedger()
+	f.learn(t.Context(), l, shapes)
+	if kinds := unlearned(shapes); kinds != "" {
+		t.Fatalf("no right answers for: %s\n%s", kinds, b.report("without faults", p.seed))
+	}
+
+	b.phase("faults")
+	wanted, enough := context.WithCancel(t.Context())
+	var clients sync.WaitGroup
+	for i := range p.clients {
+		c := &client{
+			fleet: f, ledger: l, shapes: shapes, random: rand.New(rand.NewPCG(p.seed, uint64(100+i))),
+			http: &http.Client{Transport: &http.Transport{}},
+		}
+		clients.Go(func() { c.run(t.Context(), wanted) })
+	}
+	f.disturb(t.Context(), p)
+	enough()
+	b.phase("last answers")
+	clients.Wait()
+	b.phase("check")
+	f.check(t.Context(), l, shapes)
+	if os.Getenv("CHAOS_KEEP") != "" {
+		f.keep = true
+	}
+	b.phase("stop")
+	slowest := f.history(b.longest)
+	f.leave()
+
+	t.Log("\n" + b.report("chaos", p.seed))
+	t.Logf("the longest pause: job %s%s", b.longest, slowest)
+	if len(b.failures) > 0 {
+		t.Fail()
+	}
+}
+
+func simWorker(step string) []string {
+	return []string{"--backend", "sim", "--model", "sim", "--sim-step", step, "--parallel", "8"}
+}
+
+// disturb makes faults for as long as the plan says.
+func (f *fleet) disturb(ctx context.Context, p plan) {
+	during, over := context.WithTimeout(ctx, p.faults)
+	defer over()
+	if p.kills > 0 {
+		tick := time.NewTicker(time.Second)
+		defer tick.Stop()
+		go func() {
+			for {
+				select {
+				case <-tick.C:
+				case <-during.Done():
+					return
+				}
+				if f.book.made(faultKillWorker) >= p.kills && f.book.made(brokerKinds()...) >= p.kills/10 {
+					over()
+				}
+			}
+		}()
+	}
+	(&faults{fleet: f, pace: p.pace}).run(during, p.seed)
+}
+
+func brokerKinds() []string {
+	var kinds []string
+	for _, c := range brokerFaults() {
+		kinds = append(kinds, c.kind)
+	}
+	return kinds
+}

@@ -1,0 +1,234 @@
+package chaos
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/semantic-worker/semantic/queue"
+)
+
+const (
+	// patience bounds every wait; none ends by it when all is well.
+	patience = 3 * time.Minute
+	// ackWait is the silence after which a worker's jobs are another's.
+	ackWait = time.Second
+)
+
+// fleet is a broker, gateways and workers, each a process of its own.
+type fleet struct {
+	t          *testing.T
+	dir        string
+	home       string // of semantic; empty for one without native parts
+	book       *book
+	simulation *simulation
+	keep       bool
+
+	brokerAddr string
+	broker     *process
+	workers    []*member
+	gateways   []*member
+
+	// running ends with the fleet: from then on nothing is started again.
+	running  context.Context
+	close    context.CancelFunc
+	restarts sync.WaitGroup
+
+	// The checker's own way to the broker.
+	queue *queue.Queue
+	nc    *nats.Conn
+	js    jetstream.JetStream
+}
+
+// member is a process behind a link.
+type member struct {
+	*process
+	link *link
+	// ready is the file in which a gateway says where it is.
+	ready string
+}
+
+// makeFleet starts a broker, so many gateways, and a worker for each list of
+// arguments. Its folder is kept if the test fails.
+func makeFleet(t *testing.T, b *book, home string, gateways int, workers ...[]string) *fleet {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "semantic-fleet-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := &fleet{t: t, dir: dir, home: home, book: b, simulation: newSimulation(t)}
+	f.running, f.close = context.WithCancel(context.Background())
+	t.Cleanup(func() {
+		if t.Failed() || f.keep {
+			t.Logf("the logs of all processes are in %s", dir)
+			return
+		}
+		_ = os.RemoveAll(dir)
+	})
+	f.broker = f.newBroker(t)
+	t.Cleanup(f.broker.end)
+	t.Cleanup(func() {
+		f.close()
+		f.restarts.Wait()
+	})
+	if err := f.broker.start(); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	if err := f.brokerUp(ctx); err != nil {
+		t.Fatal(err)
+	}
+	f.connect(ctx)
+	for i := range gateways {
+		f.gateways = append(f.gateways, f.add(fmt.Sprintf("gateway-%d", i), "gateway", "--port", "0", "--drain-timeout", "300ms"))
+	}
+	for i, args := range workers {
+		f.workers = append(f.workers, f.add(fmt.Sprintf("worker-%d", i), append([]string{
+			"worker", "--data-dir", f.path(fmt.Sprintf("worker-%d", i)), "--ack-wait", ackWait.String(), "--drain-timeout", "200ms", "--metrics-listen", "127.0.0.1:0",
+		}, args...)...))
+	}
+	for _, g := range f.gateways {
+		if _, err := g.url(ctx); err != nil {
+			t.Fatal(err)
+		}
+	}
+	f.await(ctx, "all workers are there", func() bool {
+		list, err := f.queue.Workers(ctx)
+		return err == nil && len(list) == len(workers)
+	})
+	return f
+}
+
+// connect opens the checker's way to the broker, without a link.
+func (f *fleet) connect(ctx context.Context) {
+	url := "nats://" + f.brokerAddr
+	var err error
+	if f.queue, err = queue.Open(ctx, queue.Options{URL: url, Name: "checker"}); err != nil {
+		f.t.Fatal(err)
+	}
+	f.t.Cleanup(func() { _ = f.queue.Close(context.Background()) })
+	if err := f.queue.Ensure(ctx); err != nil {
+		f.t.Fatal(err)
+	}
+	if f.nc, err = nats.Connect(url, nats.MaxReconnects(-1), nats.ReconnectWait(100*time.Millisecond), nats.ReconnectBufSize(-1)); err != nil {
+		f.t.Fatal(err)
+	}
+	f.t.Cleanup(f.nc.Close)
+	if f.js, err = jetstream.New(f.nc); err != nil {
+		f.t.Fatal(err)
+	}
+}
+
+// add starts a process behind a link of its own.
+func (f *fleet) add(name string, args ...string) *member {
+	f.t.Helper()
+	l, err := newLink(name, f.brokerAddr)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	m := &member{link: l, ready: f.path(name + ".ready")}
+	m.process = f.newProcess(name, func() *exec.Cmd {
+		_ = os.Remove(m.ready) // that of the life before
+		command := exec.Command(binary, append(args,
+			"--nats", l.url(), "--ready-file", m.ready, "--log-level", "debug", "--log-format", "json")...)
+		command.Env = f.environment()
+		return command
+	})
+	f.t.Cleanup(func() {
+		m.end()
+		l.cut()
+	})
+	if err := m.start(); err != nil {
+		f.t.Fatal(err)
+	}
+	return m
+}
+
+// environment is this process's, without what would configure semantic.
+func (f *fleet) environment() []string {
+	var env []string
+	for _, kv := range os.Environ() {
+		if !strings.HasPrefix(kv, "SEMANTIC_") {
+			env = append(env, kv)
+		}
+	}
+	home := f.home
+	if home == "" {
+		home = f.path("home")
+	}
+	return append(env, "SEMANTIC_HOME="+home)
+}
+
+func (f *fleet) path(name string) string { return filepath.Join(f.dir, name) }
+
+// await waits for something that happens in another process.
+func (f *fleet) await(ctx context.Context, what string, condition func() bool) {
+	f.t.Helper()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for !condition() {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			f.t.Fatalf("never: %s (logs in %s)", what, f.dir)
+		}
+	}
+}
+
+// url is where a gateway is; it waits for one that is starting.
+func (m *member) url(ctx context.Context) (string, error) {
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		var info struct {
+			HTTP string `json:"http"`
+		}
+		if text, err := os.ReadFile(m.ready); err == nil && json.Unmarshal(text, &info) == nil && info.HTTP != "" {
+			return info.HTTP, nil
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return "", fmt.Errorf("%s: %w", m.name, ctx.Err())
+		}
+	}
+}
+
+// anyGateway is one of them, dead ones among them for as long as nobody noticed.
+func (f *fleet) anyGateway(ctx context.Context, random *rand.Rand) (string, error) {
+	return f.gateways[random.IntN(len(f.gateways))].url(ctx)
+}
+
+// leave stops every process as an operator would.
+func (f *fleet) leave() {
+	f.close()
+	f.restarts.Wait()
+	http.DefaultClient.CloseIdleConnections()
+	var all sync.WaitGroup
+	for _, m := range append(f.gateways, f.workers...) {
+		all.Go(func() {
+			if err := m.stop(); err != nil {
+				f.book.fail("%v; see %s", err, m.logPath)
+			}
+		})
+	}
+	all.Wait()
+	_ = f.queue.Close(context.Background())
+	f.nc.Close()
+	if err := f.broker.stop(); err != nil {
+		f.book.fail("%v; see %s", err, f.broker.logPath)
+	}
+}

@@ -1,0 +1,40 @@
+package chaos
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+
+	"go.uber.org/goleak"
+)
+
+// binary is the program under test, built once from this very tree.
+var binary string
+
+func TestMain(m *testing.M) {
+	if store := os.Getenv(brokerEnv); store != "" {
+		os.Exit(runBroker(store))
+	}
+	dir, err := os.MkdirTemp("", "semantic-chaos-")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "chaos:", err)
+		os.Exit(1)
+	}
+	binary = filepath.Join(dir, "semantic")
+	build := exec.Command("go", "build", "-o", binary, "github.com/semantic-worker/semantic/cmd/semantic")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	build.Stderr = os.Stderr
+	if err := build.Run(); err != nil {
+		fmt.Fprintln(os.Stderr, "chaos: build:", err)
+		os.Exit(1)
+	}
+	code := m.Run()
+	_ = os.RemoveAll(dir)
+	if err := goleak.Find(); err != nil && code == 0 {
+		fmt.Fprintln(os.Stderr, "chaos:", err)
+		code = 1
+	}
+	os.Exit(code)
+}
