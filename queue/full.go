@@ -14,7 +14,9 @@ import (
 type QueueFullError struct {
 	Class schemas.Class
 	Model string
-	// OwnFlow is set where the owner's flow is full, and not the class.
+	// Flow is the job's. OwnFlow is set where the owner's jobs in it are too many,
+	// and not those of the class.
+	Flow    int
 	OwnFlow bool
 	// Stored is how many jobs there are, waiting and running, of at most Limit.
 	Stored, Limit int64
@@ -32,7 +34,7 @@ type QueueFullError struct {
 func (e *QueueFullError) Error() string {
 	of := "of class " + string(e.Class)
 	if e.OwnFlow {
-		of = "of this owner in one flow of class " + string(e.Class)
+		of = fmt.Sprintf("of this owner in flow %s of class %s", flowToken(e.Flow), e.Class)
 	}
 	return fmt.Sprintf("%v: %d jobs %s wait or run, of at most %d: %v", ErrQueueFull, e.Stored, of, e.Limit, e.cause)
 }
