@@ -39,6 +39,9 @@ func (g *Gateway) tooLate(ctx context.Context, sub queue.Submission) *failure {
 	if !known || wait <= deadline {
 		return nil
 	}
+	if _, none := g.stateOf(ctx, sub.Owner, sub.JobID); none == nil {
+		return nil // a repeat, of what was accepted
+	}
 	return &failure{code: schemas.CodeDeadlineExceeded, message: fmt.Sprintf(
 		"%d requests wait for %s in class %s, and at the rate of the last half minute it would take about %v until this one has its turn: "+
 			"longer than its deadline of %v. It was not accepted.",

@@ -63,7 +63,7 @@ type Gateway struct {
 	tracker  *tracker
 	// graces are waited for by Drain; they end at once when the gateway stops.
 	graces sync.WaitGroup
-	http     http.Handler
+	http   http.Handler
 	// streams counts the requests that wait for their jobs.
 	streams atomic.Int64
 	// started is set once a worker was seen, for /health/startup.
