@@ -126,7 +126,7 @@ func (e registryEntry) member() member {
 // apply changes the cache by one entry. One that cannot be read, also not in part,
 // counts as absent.
 func apply(entries map[string]registryEntry, e jetstream.KeyValueEntry) {
-	status, err := schemas.DecodeWorkerStatus(e.Value())
+	status, err := schemas.ReadWorkerStatus(e.Value())
 	if e.Operation() != jetstream.KeyValuePut || err != nil {
 		delete(entries, e.Key())
 		return

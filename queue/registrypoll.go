@@ -47,7 +47,7 @@ func (r *registry) read(ctx context.Context, known map[string]registryEntry) (ma
 			var err error
 			from, more, err = r.q.directBatch(ctx, bucketStream(bucketWorkers), prefix+">", from, func(m storedMessage) bool {
 				// Deleted and expired entries are markers without a status.
-				status, err := schemas.DecodeWorkerStatus(m.Data)
+				status, err := schemas.ReadWorkerStatus(m.Data)
 				if err != nil {
 					return true
 				}

@@ -45,6 +45,11 @@ func (w *bucketWatch) filled() { w.readyOnce.Do(func() { close(w.ready) }) }
 // start starts the watch if it is not running and waits for the first filling.
 func (w *bucketWatch) start(ctx context.Context) error {
 	select {
+	case <-w.stopped:
+		return ErrClosed
+	default:
+	}
+	select {
 	case <-w.ready:
 		return nil
 	default:

@@ -32,11 +32,17 @@ func DecodeEvent(data []byte) (Event, error) {
 	return decode(data, Version, eventBinder, Event.Validate)
 }
 
-// DecodeWorkerStatus reads and validates a registry entry. One of a newer release
-// is read as far as this one knows it: its worker is there, whoever looks. Its
-// errors are [*FieldError], and [ErrNewerVersion] where that cannot be done.
+// DecodeWorkerStatus reads and validates a registry entry. Its errors are
+// [*FieldError] and [ErrNewerVersion].
 func DecodeWorkerStatus(data []byte) (WorkerStatus, error) {
-	w, err := decode(data, Version, workerBinder, WorkerStatus.Validate)
+	return decode(data, Version, workerBinder, WorkerStatus.Validate)
+}
+
+// ReadWorkerStatus is DecodeWorkerStatus for who looks which workers there are: an
+// entry of a newer release is read as far as this one knows it. [ErrNewerVersion]
+// only where that cannot be done.
+func ReadWorkerStatus(data []byte) (WorkerStatus, error) {
+	w, err := DecodeWorkerStatus(data)
 	if !errors.Is(err, ErrNewerVersion) {
 		return w, err
 	}

@@ -206,12 +206,12 @@ func TestNewerVersionComesFirst(t *testing.T) {
 func TestNewerWorkerIsThere(t *testing.T) {
 	doc := `{"v":99,"id":"w","incarnation":"i","host":"h","release":"r","model":"m","fingerprint":"f","backend":"npu","cells":5,
 		"novelty":{"a":1},"started_at":"2026-01-02T03:04:05Z","updated_at":"2026-01-02T03:04:05Z","draining":true}`
-	w, err := schemas.DecodeWorkerStatus([]byte(doc))
+	w, err := schemas.ReadWorkerStatus([]byte(doc))
 	if err != nil || w.ID != "w" || w.Incarnation != "i" || w.Model != "m" || w.Backend != "npu" || w.Cells != 5 || !w.Draining {
 		t.Errorf("%+v, %v", w, err)
 	}
 	for _, bad := range []string{strings.Replace(doc, `"id":"w"`, `"id":7`, 1), strings.Replace(doc, `"cells":5`, `"cells":-5`, 1)} {
-		if _, err := schemas.DecodeWorkerStatus([]byte(bad)); !errors.Is(err, schemas.ErrNewerVersion) {
+		if _, err := schemas.ReadWorkerStatus([]byte(bad)); !errors.Is(err, schemas.ErrNewerVersion) {
 			t.Errorf("%s: %v", bad, err)
 		}
 	}

@@ -14,7 +14,7 @@ import (
 // Validate reports the first field that cannot be accepted, as a
 // [*FieldError].
 func (w WorkerStatus) Validate() error {
-	// A newer release's is what DecodeWorkerStatus makes of it.
+	// A newer release's is what ReadWorkerStatus makes of it.
 	if w.Version < 1 {
 		return badVersion(w.Version)
 	}
