@@ -35,6 +35,8 @@
 //     behind it is preempted, or else the last blocked one before it: its stream
 //     pauses and goes on with the same tokens. In every step somebody who is not
 //     blocked advances, and nothing fails for want of room.
+//   - While one that is to be alone (Request.Alone) can advance, the others sit out
+//     as if they were blocked.
 //   - Prompts take what rows are left, the one with the fewest rows left first, so
 //     that those of equal length are read one after the other. One that was passed
 //     over in four steps for each prompt there is has its turn before: every prompt

@@ -230,6 +230,7 @@ func (e *Engine) sequence(ctx context.Context, r Request) *Sequence {
 		ends:      append(slices.Clip(e.ends), r.StopTokens...),
 		parent:    trace.SpanContextFromContext(ctx),
 	}
+	s.alone.Store(r.Alone)
 	s.constraint = newConstraint(e.Vocabulary(), &s.request, e.trie)
 	s.output = output{
 		maxTokens: e.config.BufferTokens, maxBytes: e.config.BufferBytes,

@@ -127,8 +127,10 @@ func (e *Engine) plan() (_ *plan, ok bool) {
 	}
 	l.views = l.views[:0]
 	decode, reading := 0, min(len(l.waiting), len(l.places))
+	solo := slices.ContainsFunc(l.running, (*Sequence).insists)
 	for _, s := range l.running {
 		view := s.view()
+		view.paused = solo && !s.alone.Load()
 		view.held = l.pool.held[s.slot]
 		if phase := view.phase(); phase == PhaseDecode {
 			decode++

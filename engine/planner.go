@@ -41,8 +41,9 @@ type planSequence struct {
 	resident int
 	// held are its cells.
 	held []piece
-	// blocked: its reader must catch up before it generates.
-	blocked bool
+	// blocked: its reader must catch up before it generates. paused: another is to
+	// be alone, and it sits out whatever it has to do.
+	blocked, paused bool
 	// missed counts the steps in a row in which only other prompts had rows;
 	// wanted is how many rows the shortest prompt that waits to share this one has
 	// left, 0 where none does.
@@ -52,6 +53,8 @@ type planSequence struct {
 // phase follows from what is resident.
 func (s planSequence) phase() Phase {
 	switch {
+	case s.paused:
+		return PhaseBlocked
 	case s.resident < s.prompt:
 		return PhasePrefill
 	case s.resident < len(s.tokens)-1:

@@ -42,6 +42,10 @@ type Request struct {
 	// Class orders who is preempted first: a higher number before a lower one. One
 	// that waits takes the place of a higher number.
 	Class int
+	// Alone keeps every sequence without it out of the steps that this one has rows
+	// in, until Sequence.Together. They keep their cells, and pause as long as this
+	// one can advance.
+	Alone bool
 	// Logger gets the lines about this sequence; nil means the engine's.
 	Logger *slog.Logger
 }

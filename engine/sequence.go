@@ -42,6 +42,8 @@ type Sequence struct {
 	started     chan struct{}
 	startedOnce sync.Once
 	cancelled   atomic.Bool
+	// alone is Request.Alone, until Together.
+	alone atomic.Bool
 	// stepRows is how many rows of the running step are its own.
 	stepRows atomic.Int32
 
@@ -110,6 +112,17 @@ func (s *Sequence) Cancel() {
 	}
 	s.engine.signal()
 }
+
+// Together ends Request.Alone. It may be called in any phase and again.
+func (s *Sequence) Together() {
+	if s.alone.Swap(false) {
+		s.engine.signal()
+	}
+}
+
+// insists reports whether others must stay out of the next step: they need not
+// wait while its own reader keeps it from advancing.
+func (s *Sequence) insists() bool { return s.alone.Load() && s.since.IsZero() }
 
 // Started is closed when the sequence's first row goes into a step, or when it
 // ends without one.

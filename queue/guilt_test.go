@@ -53,7 +53,7 @@ func (f *fleet) judge(j *modelJob) Guilt {
 // it died.
 func (f *fleet) live(who incarnation) (condemned []*modelJob, died bool) {
 	var hands []*modelJob
-	isolated := false // the only one in hands is a suspect that has not grown yet
+	var isolated *modelJob // the suspect that is alone: it has not grown yet
 	for {
 		var waiting []*modelJob
 		for _, j := range f.jobs {
@@ -64,34 +64,32 @@ func (f *fleet) live(who incarnation) (condemned []*modelJob, died bool) {
 		if len(waiting)+len(hands) == 0 {
 			return condemned, false
 		}
-		if !isolated && len(waiting) > 0 && len(hands) < f.places && (len(hands) == 0 || rapid.Bool().Draw(f.t, "claim")) {
+		if isolated == nil && len(waiting) > 0 && len(hands) < f.places && (len(hands) == 0 || rapid.Bool().Draw(f.t, "claim")) {
 			j := rapid.SampledFrom(waiting).Draw(f.t, "which")
 			g := f.judge(j)
-			switch {
-			case g.Condemned(f.attempts):
+			if g.Condemned(f.attempts) {
 				j.ended = true
 				condemned = append(condemned, j)
 				continue
-			case g.Suspect:
-				for _, other := range hands { // handed back unharmed
-					other.log = append(other.log, schemas.Event{
-						Type: schemas.EventRequeued, Requeued: &schemas.Requeued{Worker: who.worker, Incarnation: who.id, Reason: "isolation"},
-					})
-				}
-				hands, isolated = nil, true
+			}
+			if g.Suspect {
+				isolated = j
 			}
 			hands = append(hands, j)
-			j.start(who, isolated)
+			j.start(who, isolated != nil)
 			continue
 		}
-		j := rapid.SampledFrom(hands).Draw(f.t, "runs")
+		j := isolated // the others in hands pause
+		if j == nil {
+			j = rapid.SampledFrom(hands).Draw(f.t, "runs")
+		}
 		if j.kills >= 0 && j.made >= j.kills {
 			j.kills += rapid.IntRange(0, j.wobbles).Draw(f.t, "wobble")
 			f.deaths++
 			return condemned, true
 		}
 		j.grow()
-		isolated = false
+		isolated = nil
 		if j.ended {
 			hands = remove(hands, j)
 		}

@@ -98,8 +98,9 @@ type Started struct {
 	// PromptTokens is the length of the rendered prompt, of all prompts of a
 	// completion together.
 	PromptTokens int `json:"prompt_tokens" jsonschema:"minimum=0"`
-	// Alone is whether the worker had no other job in its hands, and took none
-	// until this one brought its log forward: a worker had died on it before.
+	// Alone is whether the worker computed nothing else beside it, and took no other
+	// job, until this one brought its log forward: a worker may have died on it
+	// before.
 	Alone bool `json:"alone,omitempty"`
 }
 
@@ -177,8 +178,7 @@ type Requeued struct {
 	// Incarnation is drawn anew at each start of the worker process.
 	Incarnation string `json:"incarnation" jsonschema:"minLength=1"`
 	// Reason is "shutdown", "unsupported", "context" (it is too long for that
-	// worker), "busy", "slow_consumer", "isolation" (a job that is suspected of a
-	// worker's death must run alone) or "preparing".
+	// worker), "busy", "slow_consumer" or "preparing".
 	Reason string `json:"reason" jsonschema:"minLength=1"`
 	// Alone is said with "preparing" only: that of [Started].
 	Alone bool `json:"alone,omitempty"`

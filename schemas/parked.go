@@ -61,7 +61,7 @@ type Attempt struct {
 	// Started is whether the model had begun with it; else the worker had only
 	// prepared it, or let it wait.
 	Started bool `json:"started"`
-	// Alone is whether the worker had no other job beside it.
+	// Alone is whether the worker computed nothing else beside it.
 	Alone bool `json:"alone"`
 	// Tokens is how many it brought into the log.
 	Tokens int `json:"tokens" jsonschema:"minimum=0"`

@@ -103,7 +103,7 @@ func (w *Worker) take(jobs context.Context, delivery *queue.Delivery) {
 		defer w.running.Done()
 		defer w.working()()
 		r.serve(jobs)
-		r.leave()
+		r.leaveClaimed()
 		w.forget(r)
 		signal(w.changed)
 		signal(w.news)

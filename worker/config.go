@@ -32,10 +32,6 @@ type Config struct {
 	// Default 3. A death before the job's first start is not counted if it is the
 	// first.
 	MaxAttempts int
-	// IsolationWait is how long a job that is suspected of a worker's death waits
-	// for the others on this worker to end; then they are handed back, and it runs
-	// alone. Positive. Default 10 s.
-	IsolationWait time.Duration
 }
 
 // DefaultConfig returns the defaults named at the fields.
@@ -47,7 +43,6 @@ func DefaultConfig() Config {
 		RetryDelay:     time.Second,
 		MaxRetryDelay:  time.Minute,
 		MaxAttempts:    3,
-		IsolationWait:  10 * time.Second,
 	}
 }
 
@@ -64,7 +59,6 @@ func (c Config) Validate() error {
 		{"FlushTimeout", c.FlushTimeout},
 		{"StatusInterval", c.StatusInterval},
 		{"RetryDelay", c.RetryDelay},
-		{"IsolationWait", c.IsolationWait},
 	} {
 		if field.value <= 0 {
 			return fmt.Errorf("%w: %s is %v, want more than 0", ErrConfig, field.name, field.value)

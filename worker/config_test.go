@@ -19,7 +19,6 @@ func TestConfigNamesTheFieldOutOfRange(t *testing.T) {
 		"RetryDelay":     func(c *worker.Config) { c.RetryDelay = -1 },
 		"MaxRetryDelay":  func(c *worker.Config) { c.MaxRetryDelay = c.RetryDelay - 1 },
 		"MaxAttempts":    func(c *worker.Config) { c.MaxAttempts = 0 },
-		"IsolationWait":  func(c *worker.Config) { c.IsolationWait = 0 },
 	} {
 		config := worker.DefaultConfig()
 		change(&config)

@@ -87,9 +87,9 @@
 //
 // When a worker dies each of the jobs in its hands may have done it, and a death
 // alone is the only proof (docs/adr/0015). From the claim of a suspect on nothing is
-// claimed beside it; it waits for the other runs to leave the engine, after
-// Config.IsolationWait hands those back that have not, and says in its preparing and
-// started events that it is alone. Its first new token ends that.
+// claimed beside it; those that are here keep their cells, and the engine computes
+// nothing of them while the suspect advances. It says in its preparing and started
+// events that it is alone. Its first new token ends that.
 //
 // # Deadlines and clocks
 //

@@ -20,7 +20,6 @@ var (
 var (
 	errDeadline = errors.New("deadline exceeded")
 	errHandover = errors.New("handed over")
-	errMakeRoom = errors.New("handed over, because another job must run alone")
 )
 
 // cancelError stops a run because the job's owner asked for it.

@@ -75,7 +75,6 @@ func (h *house) restless(after, crowd int, poison queue.Ticket) (deaths int) {
 		changes := []func(*setup){wire.between, func(s *setup) {
 			s.backend = func(b engine.Backend) engine.Backend { k.Backend = b; return k }
 			s.config.DrainTimeout, s.config.FlushTimeout = time.Millisecond, 100*time.Millisecond
-			s.config.IsolationWait = 100 * time.Millisecond
 		}}
 		var g *gate
 		if deaths == 0 {
@@ -201,7 +200,7 @@ func TestSuspectRunsAlone(t *testing.T) {
 	suspect := h.submit(jobs[0])
 	h.abandon(suspect)
 	g := newGate(t)
-	w := h.start(gated(g), func(s *setup) { s.config.IsolationWait = 100 * time.Millisecond })
+	w := h.start(gated(g))
 	isolated := func() bool { return w.metric("semantic_worker_isolated_total") >= 1 }
 	eventually(t, "the suspect is in the engine, alone", func() bool { return isolated() && len(w.engine.Snapshot().Requests) == 1 })
 	after := h.submit(jobs[1])
@@ -281,38 +280,29 @@ func checkAlone(t *testing.T, h *house, suspect, other queue.Ticket, jobs ...sch
 	}
 }
 
-// What runs when a suspect comes is handed back after IsolationWait, and goes on
-// at the next token.
+// What runs when a suspect comes keeps its place: it pauses, and goes on at the next
+// token.
 func TestSuspectMakesOthersWait(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
 	jobs := []schemas.Job{prompt("suspect words=20"), prompt("long words=200")}
 	g := newGate(t)
-	w := h.start(gated(g), func(s *setup) { s.config.IsolationWait = 100 * time.Millisecond })
-	long := h.submit(jobs[1])
-	follower := h.follow(long)
+	w := h.start(gated(g))
+	follower := h.follow(h.submit(jobs[1]))
 	eventually(t, "it runs", func() bool { return len(w.engine.Snapshot().Requests) == 1 })
 	g.step(t, 40)
 	begun := h.until(follower, 3)
 	suspect := h.mark(jobs[0], schemas.ClassNormal)
-	eventually(t, "the suspect waits", func() bool { return w.metric("semantic_worker_isolated_total") >= 1 })
+	eventually(t, "the suspect is in the engine", func() bool { return len(w.engine.Snapshot().Requests) == 2 })
 	g.open()
-	r := h.rest(follower, begun)
-	text, _ := reference(t, jobs[1])
-	if r.done(); r.text() != text {
-		t.Errorf("%s: %q, want %q", r.types(), r.text(), text)
-	}
-	s := h.result(suspect)
-	text, _ = reference(t, jobs[0])
-	if s.done(); s.text() != text {
-		t.Errorf("%s: %q, want %q", s.types(), s.text(), text)
-	}
-	if starts := s.started(); !starts[len(starts)-1].Alone {
-		t.Errorf("the suspect's last start: %+v", starts[len(starts)-1])
-	}
-	for _, e := range r.events {
-		if e.Requeued != nil && e.Requeued.Reason != "isolation" && e.Requeued.Reason != schemas.ReasonPreparing {
-			t.Errorf("requeued for %s", e.Requeued.Reason)
+	for i, r := range []record{h.result(suspect), h.rest(follower, begun)} {
+		text, _ := reference(t, jobs[i])
+		if r.done(); r.text() != text {
+			t.Errorf("%s: %q, want %q", r.types(), r.text(), text)
+		}
+		starts := r.started()
+		if last := starts[len(starts)-1]; last.Alone != (i == 0) || i == 1 && len(starts) != 1 {
+			t.Errorf("%d: %d starts, the last %+v", i, len(starts), last)
 		}
 	}
 	h.emptied()
@@ -336,7 +326,7 @@ func TestSuspectsOfEveryClass(t *testing.T) {
 		requireNoError(t, err)
 		tickets = append(tickets, ticket)
 	}
-	h.start(func(s *setup) { s.config.IsolationWait, s.sim.DecodeStep = 20*time.Millisecond, time.Millisecond })
+	h.start(func(s *setup) { s.sim.DecodeStep = time.Millisecond })
 	for i, ticket := range tickets {
 		r := h.result(ticket)
 		text, _ := reference(t, jobs[i])

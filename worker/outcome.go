@@ -17,7 +17,6 @@ const (
 	reasonContext      = "context"
 	reasonBusy         = "busy"
 	reasonSlowConsumer = "slow_consumer"
-	reasonIsolation    = "isolation"
 )
 
 // end appends the terminal event and acknowledges the job.
@@ -99,8 +98,6 @@ func (r *run) conclude(ctx context.Context, cause error) outcome {
 		}})
 	case errors.Is(cause, errDeadline):
 		return r.expire(ctx)
-	case errors.Is(cause, errMakeRoom):
-		return r.release(ctx, reasonIsolation)
 	}
 	return r.release(ctx, reasonShutdown)
 }

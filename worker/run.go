@@ -49,11 +49,11 @@ type run struct {
 	quiet    bool          // no line about this claim's end
 	isolated bool          // this attempt began alone, as a suspect's
 
-	// out is closed once the engine has the job no more, and never will.
-	out chan struct{}
+	// planned is closed once the job is no longer in phaseClaimed, or has gone.
+	planned chan struct{}
 
 	mu      sync.Mutex // guards the rest; taken after Worker.mu
-	gone    bool       // whether out is closed
+	gone    bool       // whether planned is closed
 	alone   bool       // nothing is to be claimed beside it; set at the claim
 	phase   phase
 	tally   tally
@@ -75,7 +75,7 @@ func newRun(w *Worker, d *queue.Delivery) *run {
 		claimed:  time.Now(),
 		named:    named,
 		agent:    agent,
-		out:      make(chan struct{}),
+		planned:  make(chan struct{}),
 		stopped:  make(chan struct{}),
 	}
 }
@@ -131,9 +131,7 @@ func (r *run) enter(p phase) {
 	r.mu.Lock()
 	r.phase = p
 	r.mu.Unlock()
-	if p == phaseEnding {
-		r.leave()
-	}
+	r.leaveClaimed()
 	signal(r.w.changed)
 }
 
