@@ -59,6 +59,7 @@ func roomCases() []Case {
 		{"engine/preempted sequences go on", preempts(engine.DefaultConfig().SpillBytes)},
 		{"engine/preempted sequences are computed again", preempts(0)},
 		{"engine/the lowest class gives way", givesWay},
+		with("engine/a better class takes a place", twoPlaces(), takesPlace),
 	}
 }
 
