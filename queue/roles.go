@@ -61,8 +61,9 @@ const (
 	userKey  = "{{subject()}}"
 
 	// prefixInbox is where answers to requests of this package go, each user's
-	// apart. Workers publish to all of _INBOX., the inboxes of publishers, so the
-	// answers to gateways and workers do not go there: nobody can forge them.
+	// apart. Workers, and gateways for jobs that no worker ends, publish to all of
+	// _INBOX., the inboxes of publishers, so the answers to gateways and workers do
+	// not go there: nobody can forge them.
 	prefixInbox = "_PRIVATE."
 
 	apiPrefix = "$JS.API."
@@ -81,7 +82,7 @@ func (r Role) Rights() Rights {
 	case RoleGateway:
 		return Rights{
 			Publish: slices.Concat(
-				[]string{prefixJobs + "*.*.*.*", prefixEvents + "*.*", prefixControl + "*"},
+				[]string{prefixJobs + "*.*.*.*", prefixEvents + "*.*", prefixControl + "*", "_INBOX.>"},
 				writeKeys(bucketModels, bucketLeases, bucketKeys, bucketSecrets),
 				[]string{"$O." + storeInputs + ".>", "$KV." + bucketExits + ".*.*"},
 				api("INFO"), manage(allStreams()...), read(allStreams()...),
