@@ -83,12 +83,14 @@ func TestChaos(t *testing.T) {
 	clients.Wait()
 	b.phase("check")
 	f.check(t.Context(), l, shapes)
+	f.checkMetrics()
 	if os.Getenv("CHAOS_KEEP") != "" {
 		f.keep = true
 	}
 	b.phase("stop")
 	slowest := f.history(b.longest)
 	f.leave()
+	f.checkLogs()
 
 	t.Log("\n" + b.report("chaos", p.seed))
 	t.Logf("the longest pause: job %s%s", b.longest, slowest)

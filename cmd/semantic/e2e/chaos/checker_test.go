@@ -112,8 +112,13 @@ func (f *fleet) check(ctx context.Context, l *ledger, shapes []*shape) {
 		f.book.fail("the harness: read the logs: %v", err)
 		return
 	}
+	dead, err := f.parked(ctx)
+	if err != nil {
+		f.book.fail("the harness: read the dead jobs: %v", err)
+		return
+	}
 	for job, log := range logs {
-		f.checkLog(job, log, l, shapes)
+		f.checkLog(job, log, l, shapes, dead)
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -125,7 +130,7 @@ func (f *fleet) check(ctx context.Context, l *ledger, shapes []*shape) {
 }
 
 // checkLog checks one log: no gap, one end and the right one.
-func (f *fleet) checkLog(job string, log []storedEvent, l *ledger, shapes []*shape) {
+func (f *fleet) checkLog(job string, log []storedEvent, l *ledger, shapes []*shape, dead map[string]schemas.Parked) {
 	got, ends, starts := newAnswer(), 0, 0
 	for i, s := range log {
 		switch {
@@ -160,8 +165,16 @@ func (f *fleet) checkLog(job string, log []storedEvent, l *ledger, shapes []*sha
 		f.book.wronged(kind, "job %s (%s, %s): %s%s", job, e.shape.kind, e.what, fmt.Sprintf(format, args...), f.history(job))
 	}
 	switch {
+	case len(log) == 1 && last.Submitted != nil && !known:
+		// Its gateway died before the job was stored, and nobody was told that it is;
+		// the reconciler ends it at its deadline.
 	case ends != 1 || !last.Type.Terminal():
 		fail(wrongEndless, "%d ends, the last event is %s", ends, last.Type)
+	case last.Failed != nil && last.Failed.Code == schemas.CodeWorkerLost && dead[job].Job == job:
+		f.book.count("job that was given up after three deaths under it")
+		if problem := f.deserved(dead[job]); problem != "" {
+			fail(wrongText, "given up: %s", problem)
+		}
 	case last.Failed != nil:
 		fail(wrongText, "failed as %s: %s", last.Failed.Code, last.Failed.Message)
 	case last.Cancelled != nil && e.what != doLeave && e.what != doCancel:

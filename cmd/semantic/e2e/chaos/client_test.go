@@ -54,6 +54,7 @@ func (c *client) run(ctx, wanted context.Context) {
 		case err == nil:
 			c.book.count("request " + what)
 		case wanted.Err() != nil && errors.Is(err, errNotAccepted):
+		case refusedAs(err, schemas.CodeWorkerLost): // the checker looks whether it deserved that
 		case late:
 			c.book.wronged(wrongEndless, "job %s (%s, %s) since %s: %v%s", job, s.kind, what, c.book.since(begin), err, c.history(job))
 		default:
@@ -129,6 +130,11 @@ func (r *refusal) passing() bool {
 	}
 }
 
+func refusedAs(err error, code schemas.Code) bool {
+	r := new(refusal)
+	return errors.As(err, &r) && r.code == string(code)
+}
+
 var errConnection = errors.New("broken connection")
 
 func (c *client) try(ctx context.Context, s *shape, what string) (*http.Response, error) {
@@ -202,8 +208,7 @@ func (c *client) whole(ctx, wanted context.Context, s *shape) (string, error) {
 // it where that is what the client does.
 func (c *client) stream(ctx, wanted context.Context, s *shape, what string) (string, error) {
 	response, err := c.post(ctx, wanted, s, what)
-	refused := new(refusal)
-	if errors.As(err, &refused) && what == doDeadline && refused.code == string(schemas.CodeDeadlineExceeded) {
+	if what == doDeadline && refusedAs(err, schemas.CodeDeadlineExceeded) {
 		c.book.count("deadline that passed before the first token")
 		return "", nil
 	}
@@ -230,6 +235,8 @@ func (c *client) stream(ctx, wanted context.Context, s *shape, what string) (str
 		c.book.paused(r.pause, r.job)
 	} else if what == doDeadline && r.code == string(schemas.CodeDeadlineExceeded) {
 		c.book.count("deadline that passed in mid-stream")
+	} else if r.code == string(schemas.CodeWorkerLost) {
+		// The checker looks whether it deserved that.
 	} else if leave < 0 && r.problem == "" {
 		return r.job, fmt.Errorf("the stream ended with the code %q", r.code)
 	}

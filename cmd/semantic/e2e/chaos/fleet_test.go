@@ -40,6 +40,8 @@ type fleet struct {
 	broker     *process
 	workers    []*member
 	gateways   []*member
+	// names are the workers' processes by their ids.
+	names map[string]string
 
 	// running ends with the fleet: from then on nothing is started again.
 	running  context.Context
@@ -105,10 +107,14 @@ func makeFleet(t *testing.T, b *book, home string, gateways int, workers ...[]st
 			t.Fatal(err)
 		}
 	}
-	f.await(ctx, "all workers are there", func() bool {
-		list, err := f.queue.Workers(ctx)
-		return err == nil && len(list) == len(workers)
-	})
+	f.names = map[string]string{}
+	for _, m := range f.workers {
+		info, err := m.info(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f.names[info.Worker] = m.name
+	}
 	return f
 }
 
@@ -188,23 +194,33 @@ func (f *fleet) await(ctx context.Context, what string, condition func() bool) {
 	}
 }
 
-// url is where a gateway is; it waits for one that is starting.
-func (m *member) url(ctx context.Context) (string, error) {
+// readyInfo is what a process says of itself once it takes requests.
+type readyInfo struct {
+	HTTP   string `json:"http"`
+	Worker string `json:"worker"`
+}
+
+// info waits for a process that is starting.
+func (m *member) info(ctx context.Context) (readyInfo, error) {
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		var info struct {
-			HTTP string `json:"http"`
-		}
-		if text, err := os.ReadFile(m.ready); err == nil && json.Unmarshal(text, &info) == nil && info.HTTP != "" {
-			return info.HTTP, nil
+		var info readyInfo
+		if text, err := os.ReadFile(m.ready); err == nil && json.Unmarshal(text, &info) == nil {
+			return info, nil
 		}
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			return "", fmt.Errorf("%s: %w", m.name, ctx.Err())
+			return info, fmt.Errorf("%s: %w", m.name, ctx.Err())
 		}
 	}
+}
+
+// url is where a gateway is; it waits for one that is starting.
+func (m *member) url(ctx context.Context) (string, error) {
+	info, err := m.info(ctx)
+	return info.HTTP, err
 }
 
 // anyGateway is one of them, dead ones among them for as long as nobody noticed.

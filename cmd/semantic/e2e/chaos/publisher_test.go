@@ -81,7 +81,7 @@ func (c *client) follow(ctx context.Context, s *shape, id, what string) error {
 			continue
 		}
 		if e.Done == nil {
-			if what == doCancel && e.Cancelled != nil {
+			if what == doCancel && e.Cancelled != nil || e.Failed != nil && e.Failed.Code == schemas.CodeWorkerLost {
 				return nil
 			}
 			return fmt.Errorf("ended as %s", e.Type)

@@ -1,0 +1,118 @@
+package chaos
+
+import (
+	"bufio"
+	"encoding/json"
+	"io"
+	"net/http"
+	"os"
+	"strings"
+
+	"github.com/prometheus/common/expfmt"
+	"github.com/prometheus/common/model"
+)
+
+// anomalies are metrics that stay zero whatever is done to the processes.
+func anomalies() []string {
+	return []string{"semantic_queue_junk_events_total", "semantic_queue_replies_refused_total"}
+}
+
+// checkMetrics asks every process, as it is at the end, for its anomalies.
+func (f *fleet) checkMetrics() {
+	for _, m := range append(f.gateways, f.workers...) {
+		text, err := m.metrics()
+		if err != nil {
+			f.book.fail("metrics of %s: %v", m.name, err)
+			continue
+		}
+		defer func() { _ = text.Close() }()
+		parser := expfmt.NewTextParser(model.UTF8Validation)
+		families, err := parser.TextToMetricFamilies(text)
+		if err != nil {
+			f.book.fail("metrics of %s: %v", m.name, err)
+			continue
+		}
+		for _, name := range anomalies() {
+			family := families[name]
+			if family == nil {
+				f.book.fail("%s has no metric %s", m.name, name)
+				continue
+			}
+			for _, value := range family.GetMetric() {
+				if n := value.GetCounter().GetValue() + value.GetGauge().GetValue(); n != 0 {
+					f.book.fail("%s: %s is %v", m.name, name, n)
+				}
+			}
+		}
+	}
+}
+
+// metrics is the page of the process as it is now: its last line about it says
+// where that is.
+func (m *member) metrics() (io.ReadCloser, error) {
+	url := ""
+	err := m.lines(func(line map[string]any) {
+		switch line["msg"] {
+		case "serving metrics":
+			url, _ = line["url"].(string)
+		case "gateway listening":
+			url, _ = line["url"].(string)
+			url += "/metrics"
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	answer, err := http.Get(url)
+	if err != nil {
+		return nil, err
+	}
+	return answer.Body, nil
+}
+
+// lines visits the JSON lines of a process's log.
+func (p *process) lines(visit func(map[string]any)) error {
+	log, err := os.Open(p.logPath)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = log.Close() }()
+	lines := bufio.NewScanner(log)
+	lines.Buffer(nil, 1<<20)
+	for lines.Scan() {
+		var fields map[string]any
+		if json.Unmarshal(lines.Bytes(), &fields) == nil {
+			visit(fields)
+		}
+	}
+	return lines.Err()
+}
+
+// checkLogs looks for what no process may say, and counts errors.
+func (f *fleet) checkLogs() {
+	for _, p := range f.processes() {
+		text, err := os.ReadFile(p.logPath)
+		if err != nil {
+			f.book.fail("log of %s: %v", p.name, err)
+			continue
+		}
+		for _, bad := range []string{"\npanic: ", "\nfatal error: ", "DATA RACE"} {
+			if at := strings.Index(string(text), bad); at >= 0 {
+				f.book.fail("%s: %.2000s", p.name, text[at:])
+			}
+		}
+		_ = p.lines(func(line map[string]any) {
+			if line["level"] == "ERROR" {
+				f.book.count("ERROR of a " + p.name[:strings.IndexByte(p.name+"-", '-')] + ": " + line["msg"].(string))
+			}
+		})
+	}
+}
+
+func (f *fleet) processes() []*process {
+	list := []*process{f.broker}
+	for _, m := range append(f.gateways, f.workers...) {
+		list = append(list, m.process)
+	}
+	return list
+}
