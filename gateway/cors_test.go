@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"net/http"
+	"strings"
 	"testing"
 
 	"github.com/semantic-worker/semantic/schemas"
@@ -50,6 +51,13 @@ func TestCORSWhenConfigured(t *testing.T) {
 	got := b.do(http.MethodGet, "/v1/models", "", "Origin", app, "Authorization", "Bearer k")
 	if got.StatusCode != http.StatusOK || got.Header.Get("Access-Control-Allow-Origin") != app {
 		t.Errorf("status %d, allowed %q", got.StatusCode, got.Header.Get("Access-Control-Allow-Origin"))
+	}
+	// What a page needs to come back to its job, it may read.
+	exposed := got.Header.Get("Access-Control-Expose-Headers")
+	for _, header := range []string{headerJob, headerOwnerToken, headerRequestID, "Retry-After"} {
+		if !strings.Contains(exposed, header) {
+			t.Errorf("%s is not among %s", header, exposed)
+		}
 	}
 	// The page may read why it was refused.
 	refused := b.do(http.MethodGet, "/v1/models", "", "Origin", app)

@@ -88,6 +88,7 @@ func (x *exchange) run(ctx context.Context, to responder) (*failure, error) {
 		}
 		after = e.N
 	}
+	x.replay = nil // the answer may be long, and the wait too
 	reading, err := x.g.queue.Attend(x.owner, x.job)
 	if err != nil {
 		return lost(err), nil

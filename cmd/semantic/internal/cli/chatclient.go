@@ -170,7 +170,7 @@ func apiError(e *openai.Error) error {
 		return e
 	}
 	switch *e.Code {
-	case schemas.CodeServerRestarting, schemas.CodeQueueUnavailable:
+	case schemas.CodeServerRestarting, schemas.CodeQueueUnavailable, schemas.CodeTooManyStreams:
 		return &brokenError{e}
 	case schemas.CodeUnauthorized:
 		return withHint(e, "Give an API key with --api-key or SEMANTIC_API_KEY.")
