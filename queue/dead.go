@@ -158,6 +158,16 @@ func (q *Queue) DeadJobs(ctx context.Context, jobID string) ([]DeadJob, error) {
 		filter = prefixDead + "*.*." + jobID
 	}
 	var list []DeadJob
+	err := q.retry(ctx, func(ctx context.Context) error {
+		_, err := q.stream(ctx, streamDead)
+		return err
+	})
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		return nil, nil // nobody has ever worked here
+	}
+	if err != nil {
+		return nil, err
+	}
 	next, more := uint64(1), true
 	for more {
 		err := q.retry(ctx, func(ctx context.Context) error {

@@ -57,11 +57,8 @@ func (d *deadRun) command(cmd *cobra.Command, run func(ctx context.Context, job 
 		if err != nil {
 			return err
 		}
-		if c.Source("log-level") == "default" {
-			d.app.Log = discardLog() // the terminal is for the answer
-		}
 		ctx := cmd.Context()
-		if d.queue, err = d.app.openQueue(ctx, c, "semantic dead", nil); err != nil {
+		if d.queue, err = d.app.observeQueue(ctx, c, "semantic dead"); err != nil {
 			return stopOr(ctx, err)
 		}
 		defer d.app.closeQueue(ctx, d.queue)
