@@ -96,6 +96,7 @@ func answers() map[schemas.Code]answer {
 		schemas.CodeDeadlineExceeded: {status: http.StatusGatewayTimeout, retry: retryNo},
 		schemas.CodeWorkerLost:       {status: http.StatusInternalServerError, retry: retryNo},
 		schemas.CodeInputLost:        {status: http.StatusInternalServerError, retry: retryNo},
+		schemas.CodeJobLost:          {status: http.StatusInternalServerError, retry: retryNo},
 		schemas.CodeSlowConsumer:     {status: http.StatusInternalServerError, retry: retryNo},
 		schemas.CodeEngineFailed:     {status: http.StatusInternalServerError, retry: retryNo},
 		schemas.CodeInternal:         {status: http.StatusInternalServerError, retry: retryNo},

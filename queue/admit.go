@@ -58,10 +58,4 @@ func (c *Claimer) inGoodHands(d *Delivery) bool {
 }
 
 // impostor reports whether a gateway took the id for a job with another body.
-func (d *Delivery) impostor() bool {
-	if len(d.log.Entries) == 0 {
-		return false
-	}
-	first := d.log.Entries[0].Event.Submitted
-	return first != nil && first.BodyHash != bodyHash(d.body)
-}
+func (d *Delivery) impostor() bool { return d.log.foreign(d.body) }

@@ -109,14 +109,22 @@ func (q *Queue) pauseForEnd(ctx context.Context, stirred <-chan *nats.Msg, d tim
 }
 
 func (q *Queue) appendTerminal(ctx context.Context, owner, jobID string, l jobLog, e schemas.Event) error {
+	_, _, err := q.appendEnd(ctx, EventSubject(owner, jobID), jobID, l, e)
+	return err
+}
+
+// appendEnd appends the end to a log that was read to its end, and returns where it
+// is and what was stored.
+func (q *Queue) appendEnd(ctx context.Context, subject, jobID string, l jobLog, e schemas.Event) (uint64, []byte, error) {
 	e.Version, e.Job, e.N, e.Time = schemas.Version, jobID, l.n()+1, time.Now()
 	data, err := schemas.EncodeEvent(e)
 	if err != nil {
-		return err
+		return 0, nil, err
 	}
-	if _, err := q.appendEvent(ctx, EventSubject(owner, jobID), NewJobID(), l.end(), data); err != nil {
-		return err
+	at, err := q.appendEvent(ctx, subject, NewJobID(), l.end(), data)
+	if err != nil {
+		return 0, nil, err
 	}
 	q.metrics.appends.WithLabelValues(string(e.Type)).Inc()
-	return nil
+	return at.after, data, nil
 }

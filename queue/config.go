@@ -66,6 +66,26 @@ type Config struct {
 	// message for good; it is only a backstop. Default 1 h, at least 1 s.
 	TTLMargin time.Duration
 
+	// LeaseTTL is how long a leader that is gone stays the leader (see Reconcile).
+	// Default 10 s, at least 300 ms, at most 30 s.
+	LeaseTTL time.Duration
+	// ReconcileInterval is how often the leader looks; a stored job younger than
+	// that is none of its business. Default 1 s, at least 10 ms.
+	ReconcileInterval time.Duration
+	// DeadlineGrace is how long past its deadline a job that runs is left to its
+	// worker before the leader ends it. Default 5 s.
+	DeadlineGrace time.Duration
+	// ModelGrace is how long a stored job waits for a model that no worker has
+	// announced: one that loads it for the first time may be about to. Default 1 min.
+	ModelGrace time.Duration
+	// SubmitGrace is how much longer than a Submit can take a job may be announced
+	// in its log and not stored, before the leader ends it. Default 1 min.
+	SubmitGrace time.Duration
+	// EventRetention is how long a job's log is kept after its end. Default 1 h, at
+	// least 1 s; the longest permitted deadline is EventsMaxAge less the retention,
+	// or less an hour where that is more.
+	EventRetention time.Duration
+
 	// Bounds of each class. Defaults: interactive 1,000 jobs, 128 MiB, 256 per
 	// flow and owner; normal 10,000, 512 MiB, 2,048; batch 100,000, 1 GiB, 20,000.
 	Bounds map[schemas.Class]Bounds
@@ -123,7 +143,13 @@ func DefaultConfig() Config {
 			schemas.ClassNormal:      10 * time.Minute,
 			schemas.ClassBatch:       24 * time.Hour,
 		},
-		TTLMargin: time.Hour,
+		TTLMargin:         time.Hour,
+		LeaseTTL:          10 * time.Second,
+		ReconcileInterval: time.Second,
+		DeadlineGrace:     5 * time.Second,
+		ModelGrace:        time.Minute,
+		SubmitGrace:       time.Minute,
+		EventRetention:    time.Hour,
 		Bounds: map[schemas.Class]Bounds{
 			schemas.ClassInteractive: {MaxJobs: 1_000, MaxBytes: 128 * mib, MaxJobsPerFlow: 256},
 			schemas.ClassNormal:      {MaxJobs: 10_000, MaxBytes: 512 * mib, MaxJobsPerFlow: 2_048},
@@ -164,6 +190,14 @@ func (c Config) Validate() error {
 	atLeast("CancelGrace", c.CancelGrace, 0)
 	atLeast("RegistryTTL", c.RegistryTTL, time.Second)
 	atLeast("TTLMargin", c.TTLMargin, time.Second)
+	atLeast("LeaseTTL", c.LeaseTTL, 300*time.Millisecond)
+	check(c.LeaseTTL <= leasesAge, "LeaseTTL is %v, at most %v", c.LeaseTTL, leasesAge)
+	atLeast("ReconcileInterval", c.ReconcileInterval, 10*time.Millisecond)
+	atLeast("DeadlineGrace", c.DeadlineGrace, 0)
+	atLeast("ModelGrace", c.ModelGrace, 0)
+	atLeast("SubmitGrace", c.SubmitGrace, 0)
+	atLeast("EventRetention", c.EventRetention, time.Second)
+	check(c.EventRetention < c.EventsMaxAge, "EventRetention %v is not shorter than EventsMaxAge %v", c.EventRetention, c.EventsMaxAge)
 	for _, class := range schemas.Classes() {
 		atLeast("DefaultDeadline of "+string(class), c.DefaultDeadline[class], time.Second)
 		check(c.DefaultDeadline[class] <= c.EventsMaxAge,

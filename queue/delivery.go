@@ -143,17 +143,20 @@ func (d *Delivery) Agent() string {
 // PeekDeadline is how long a job that this release cannot read may wait, from
 // its StoredAt: what its body says under deadline_ms, as far as that can be read
 // and a log lives, else the class's default.
-func (d *Delivery) PeekDeadline() time.Duration {
-	otherwise := d.q.config.DefaultDeadline[d.Class]
+func (d *Delivery) PeekDeadline() time.Duration { return d.q.config.peekDeadline(d.body, d.Class) }
+
+// peekDeadline is that of a job's message, readable or not.
+func (c Config) peekDeadline(message []byte, class schemas.Class) time.Duration {
+	otherwise := c.DefaultDeadline[class]
 	var body map[string]json.RawMessage
-	if err := json.Unmarshal(d.body, &body); err != nil {
+	if err := json.Unmarshal(message, &body); err != nil {
 		return otherwise
 	}
 	var ms float64
 	if err := json.Unmarshal(body["deadline_ms"], &ms); err != nil || !(ms >= 1) {
 		return otherwise
 	}
-	return time.Duration(min(ms, float64(d.q.longestDeadline().Milliseconds())) * float64(time.Millisecond))
+	return time.Duration(min(ms, float64(c.longestDeadline().Milliseconds())) * float64(time.Millisecond))
 }
 
 // Log returns the events read at the claim. A copy: change it freely.
@@ -303,13 +306,19 @@ func (d *Delivery) publishReply(sequence uint64, data []byte) {
 	if d.ReplyTo == "" {
 		return
 	}
-	err := d.q.nc.PublishMsg(&nats.Msg{
-		Subject: d.ReplyTo, Data: data,
-		Header: nats.Header{headerSequence: {strconv.FormatUint(sequence, 10)}},
-	})
-	if err != nil {
+	if err := d.q.publishReply(d.ReplyTo, sequence, data); err != nil {
 		d.logger.Debug("reply not sent", slog.Any("error", err))
 	}
+}
+
+func (q *Queue) publishReply(replyTo string, sequence uint64, data []byte) error {
+	err := q.nc.PublishMsg(&nats.Msg{
+		Subject: replyTo, Data: data, Header: nats.Header{headerSequence: {strconv.FormatUint(sequence, 10)}},
+	})
+	if err != nil {
+		return fmt.Errorf("queue: reply: %w", err)
+	}
+	return nil
 }
 
 // repeatLast sends the last logged event to reply_to again: the worker before

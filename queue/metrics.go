@@ -32,7 +32,24 @@ type metrics struct {
 	reconnects     prometheus.Counter
 	parked         *prometheus.CounterVec
 	replayed       prometheus.Counter
+	leader         prometheus.Gauge
+	reconciled     *prometheus.CounterVec
+	anomalies      *prometheus.CounterVec
+	purged         prometheus.Counter
 }
+
+// Labels of semantic_queue_reconciled_total: what happens when workers, gateways or
+// publishers are gone.
+const (
+	foundExpired     = "expired"
+	foundNoModel     = "model_not_found"
+	foundEnded       = "ended"
+	foundNeverStored = "never_stored"
+	foundImpostor    = "impostor"
+)
+
+// Labels of semantic_queue_anomalies_total: what must not happen.
+const anomalyLost = "message_lost"
 
 // Labels of semantic_queue_parked_total.
 const (
@@ -65,7 +82,17 @@ func newMetrics() *metrics {
 		reconnects:     counter("reconnects_total", "Times the broker connection was restored."),
 		parked:         vector("parked_total", "Jobs given up because workers died on them, by whether there was room to keep them.", "outcome"),
 		replayed:       counter("replayed_total", "Dead jobs that were submitted again."),
+		leader: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "semantic_queue_leader", Help: "Whether this process looks after the jobs that nobody else ends: 1 in one of all gateways.",
+		}),
+		reconciled: vector("reconciled_total", "Jobs that the leader ended, or whose messages it removed, by why.", "kind"),
+		anomalies:  vector("anomalies_total", "Jobs found in a state that must not be, and ended.", "kind"),
+		purged:     counter("logs_purged_total", "Logs of ended jobs that were forgotten."),
 	}
+	for _, kind := range []string{foundExpired, foundNoModel, foundEnded, foundNeverStored, foundImpostor} {
+		m.reconciled.WithLabelValues(kind)
+	}
+	m.anomalies.WithLabelValues(anomalyLost)
 	for _, outcome := range []string{parkedKept, parkedFull} {
 		m.parked.WithLabelValues(outcome)
 	}
@@ -83,6 +110,7 @@ func (m *metrics) register(r prometheus.Registerer, more ...prometheus.Collector
 	all := append([]prometheus.Collector{
 		m.submitted, m.claims, m.redeliveries, m.doorbells, m.appends, m.appendSeconds, m.fenced, m.uncertain,
 		m.repairs, m.junk, m.repliesRefused, m.reconnects, m.parked, m.replayed,
+		m.leader, m.reconciled, m.anomalies, m.purged,
 	}, more...)
 	unregister := func(n int) func() {
 		return func() {

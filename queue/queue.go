@@ -142,7 +142,7 @@ func Open(ctx context.Context, o Options) (*Queue, error) {
 		return nil, errors.Join(err, q.Close(ctx))
 	}
 	if o.Registerer != nil {
-		if q.unregister, err = q.metrics.register(o.Registerer, newDepthCollector(q), newDeadCollector(q)); err != nil {
+		if q.unregister, err = q.metrics.register(o.Registerer, newDepthCollector(q), newDeadCollector(q), newStorageCollector(q)); err != nil {
 			q.unregister = func() {}
 			return nil, errors.Join(err, q.Close(ctx))
 		}

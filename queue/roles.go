@@ -61,8 +61,9 @@ const (
 	userKey  = "{{subject()}}"
 
 	// prefixInbox is where answers to requests of this package go, each user's
-	// apart. Workers publish to all of _INBOX., the inboxes of publishers, so the
-	// answers to gateways and workers do not go there: nobody can forge them.
+	// apart. Workers, and gateways for jobs that no worker ends, publish to all of
+	// _INBOX., the inboxes of publishers, so the answers to gateways and workers do
+	// not go there: nobody can forge them.
 	prefixInbox = "_PRIVATE."
 
 	apiPrefix = "$JS.API."
@@ -82,7 +83,7 @@ func (r Role) Rights() Rights {
 		return Rights{
 			Publish: slices.Concat(
 				[]string{prefixJobs + "*.*.*.*", prefixEvents + "*.*", prefixControl + "*", prefixReport + "*",
-					prefixReaders + "*.*", prefixArrivals + "*.*"},
+					prefixReaders + "*.*", prefixArrivals + "*.*", "_INBOX.>"},
 				writeKeys(bucketModels, bucketLeases, bucketKeys, bucketSecrets),
 				[]string{"$O." + storeInputs + ".>", "$KV." + bucketExits + ".*.*"},
 				api("INFO"), manage(allStreams()...), read(allStreams()...),

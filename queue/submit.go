@@ -67,15 +67,18 @@ func (q *Queue) Deadline(job schemas.Job, class schemas.Class) time.Duration {
 	return q.config.DefaultDeadline[class]
 }
 
-// deadlineMargin is how much longer than the longest deadline a job's log lives.
+// deadlineMargin is how much longer than the longest deadline a job's log lives, at
+// least.
 const deadlineMargin = time.Hour
 
+// CheckDeadline is [Config.CheckDeadline].
+func (q *Queue) CheckDeadline(job schemas.Job) error { return q.config.CheckDeadline(job) }
+
 // CheckDeadline returns a *schemas.FieldError that names deadline_ms for a job
-// whose deadline is so long that its log could lose its head before it ends:
-// longer than Config.EventsMaxAge less an hour. The deadlines of Config.DefaultDeadline
-// always pass.
-func (q *Queue) CheckDeadline(job schemas.Job) error {
-	longest := q.longestDeadline()
+// whose deadline is so long that its log could lose its head before it ends, or
+// before its retention is over. The deadlines of Config.DefaultDeadline always pass.
+func (c Config) CheckDeadline(job schemas.Job) error {
+	longest := c.longestDeadline()
 	if job.DeadlineMS <= longest.Milliseconds() {
 		return nil
 	}
@@ -85,9 +88,9 @@ func (q *Queue) CheckDeadline(job schemas.Job) error {
 	}
 }
 
-func (q *Queue) longestDeadline() time.Duration {
-	longest := q.config.EventsMaxAge - deadlineMargin
-	for _, d := range q.config.DefaultDeadline {
+func (c Config) longestDeadline() time.Duration {
+	longest := c.EventsMaxAge - max(deadlineMargin, c.EventRetention)
+	for _, d := range c.DefaultDeadline {
 		longest = max(longest, d)
 	}
 	return longest

@@ -47,6 +47,9 @@ const (
 // exitsAge is how long the end of a worker's process is remembered.
 const exitsAge = 24 * time.Hour
 
+// leasesAge is after how long a lease that nobody renews is gone in any case.
+const leasesAge = 30 * time.Second
+
 // dedupWindow is for how long the server refuses a second job with the same id
 // by itself. After it, the log's first event is the lock.
 const dedupWindow = 2 * time.Minute
@@ -112,7 +115,7 @@ func (c Config) streams() []jetstream.StreamConfig {
 		bucket(bucketWorkers, "the live workers", c.RegistryTTL),
 		bucket(bucketModels, "every model ever announced", 0),
 		bucket(bucketAgents, "reports of agents' caches", time.Hour),
-		bucket(bucketLeases, "who leads", 30*time.Second),
+		bucket(bucketLeases, "who leads", leasesAge),
 		bucket(bucketSecrets, "the deployment's secret", 0),
 		bucket(bucketKeys, "the API keys, hashed", 0),
 		bucket(bucketExits, "how workers' processes ended", exitsAge),

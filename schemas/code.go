@@ -34,6 +34,9 @@ const (
 	// CodeInputLost: the job is in the object store, and there it is missing or
 	// damaged.
 	CodeInputLost Code = "input_lost"
+	// CodeJobLost: the job had not ended and is not in the queue any more, or never
+	// was.
+	CodeJobLost Code = "job_lost"
 	// CodeSlowConsumer: the reader fell too far behind.
 	CodeSlowConsumer Code = "slow_consumer"
 	// CodeTemplateFailed: the model's chat template cannot render the messages.
@@ -84,6 +87,7 @@ func Codes() []Code {
 		CodeCancelled,
 		CodeWorkerLost,
 		CodeInputLost,
+		CodeJobLost,
 		CodeSlowConsumer,
 		CodeTemplateFailed,
 		CodeEngineFailed,

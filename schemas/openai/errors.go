@@ -61,7 +61,7 @@ func TypeOf(code schemas.Code) string {
 	case schemas.CodeQueueFull, schemas.CodeTooManyStreams:
 		return TypeRateLimit
 	case schemas.CodeStorageFull, schemas.CodeQueueUnavailable, schemas.CodeDeadlineExceeded,
-		schemas.CodeWorkerLost, schemas.CodeInputLost, schemas.CodeSlowConsumer, schemas.CodeEngineFailed,
+		schemas.CodeWorkerLost, schemas.CodeInputLost, schemas.CodeJobLost, schemas.CodeSlowConsumer, schemas.CodeEngineFailed,
 		schemas.CodeServerRestarting, schemas.CodeInternal:
 		return TypeServer
 	}

@@ -39,8 +39,8 @@ func publishes(worker string) []act {
 		{"semantic.wake.sim.normal.00.alice", "w"},
 		{"semantic.dead.sim.alice." + id, "w"},
 		{"semantic.dead.sim." + id, ""},
-		{"_INBOX.alice.x", "w"},
-		{"_INBOX.bob.x", "w"},
+		{"_INBOX.alice.x", "gw"},
+		{"_INBOX.bob.x", "gw"},
 		{"_PRIVATE.somebody.x", ""},
 		// workers
 		{"semantic.control." + worker, "g"},
