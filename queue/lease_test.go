@@ -148,10 +148,8 @@ func TestLeadership(t *testing.T) {
 	// Back again: it sees that another leads, and waits.
 	g.open()
 	serves(t, third, model)()
-	job := body("x")
-	job.DeadlineMS = 100
 	for range 3 {
-		ends(t, third, "", submit(t, third, queue.Submission{Job: job}).JobID)
+		ends(t, third, "", submit(t, third, queue.Submission{Job: urgent(100)}).JobID)
 	}
 	if leads(t, secondMetrics) || !leads(t, thirdMetrics) {
 		t.Error("the leader has changed")

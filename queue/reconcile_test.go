@@ -153,6 +153,13 @@ func serves(t *testing.T, q *queue.Queue, name string) (leave func()) {
 	}
 }
 
+// urgent is a job with a deadline of its own, in milliseconds.
+func urgent(deadline int64) schemas.Job {
+	job := body("x")
+	job.DeadlineMS = deadline
+	return job
+}
+
 // publish stores a job as a program without this package does: no TTL.
 func publish(t testing.TB, js jetstream.JetStream, subject string, header nats.Header, body string) string {
 	t.Helper()
@@ -189,7 +196,7 @@ func TestReconcileExpires(t *testing.T) {
 		owner    string
 		deadline int64
 	}{
-		submit(t, q, queue.Submission{Job: func() schemas.Job { j := body("x"); j.DeadlineMS = 300; return j }()}).JobID:      {"", 300},
+		submit(t, q, queue.Submission{Job: urgent(300)}).JobID:                                                                {"", 300},
 		publish(t, js, subject(schemas.ClassNormal, "ada"), nil, short):                                                       {"ada", 300},
 		publish(t, js, subject(schemas.ClassBatch, "ada"), nil, text):                                                         {"ada", 1000},
 		publish(t, js, subject(schemas.ClassInteractive, "local"), nats.Header{schemas.HeaderJobID: {"own"}}, "not a job"):    {"", 1000},
@@ -197,7 +204,7 @@ func TestReconcileExpires(t *testing.T) {
 		publish(t, js, subject(schemas.ClassNormal, "eve"), nats.Header{schemas.HeaderReplyTo: {"_INBOX.local.x"}}, short):    {"eve", 300},
 		publish(t, js, subject(schemas.ClassNormal, "bob"), nil, strings.Replace(text, `"v":1`, `"v":99,"deadline_ms":1`, 1)): {"bob", 1},
 	}
-	kept := submit(t, q, queue.Submission{Class: schemas.ClassBatch, Job: func() schemas.Job { j := body("x"); j.DeadlineMS = 3_600_000; return j }()})
+	kept := submit(t, q, queue.Submission{Class: schemas.ClassBatch, Job: urgent(3_600_000)})
 	reconcile(t, q)
 	for id, want := range jobs {
 		end, _ := ends(t, q, want.owner, id)
@@ -240,9 +247,7 @@ func TestReconcileExpiresRunning(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer feed.Close()
-	job := body("x")
-	job.DeadlineMS = 500
-	ticket := submit(t, q, queue.Submission{Job: job})
+	ticket := submit(t, q, queue.Submission{Job: urgent(500)})
 	d := claim(t, claimer(t, q, "w"))
 	add(t, d, started("w", "w-1", 1), delta("a"))
 	reconcile(t, q)
@@ -280,7 +285,7 @@ func TestReconcileUnknownModel(t *testing.T) {
 	id := publish(t, js, queue.JobSubject("ghost", schemas.ClassNormal, 3, "ada"), nil, text("ghost"))
 	end, log := ends(t, q, "ada", id)
 	want := `The model "ghost" is not known here. Known models: qwen/3:8b ü, soon.`
-	if end.Failed == nil || end.Failed.Code != schemas.CodeModelNotFound || end.Failed.Param != "model" || end.Failed.Message != want || len(log) != 1 {
+	if f := end.Failed; f == nil || f.Code != schemas.CodeModelNotFound || f.Param != "model" || f.Message != want || len(log) != 1 {
 		t.Errorf("end %+v", end.Failed)
 	}
 	// Tokens that are no slugs, of the model and of the owner.
@@ -299,11 +304,7 @@ func TestReconcileUnknownModel(t *testing.T) {
 	})
 	eventually(t, "two jobs wait", func() bool { queued, _ := stored(t, q); return queued == 2 })
 	// Forgotten: as if it had never been there.
-	models, err := js.Stream(t.Context(), "KV_models")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := models.Purge(t.Context()); err != nil {
+	if err := q.ForgetModel(t.Context(), model); err != nil {
 		t.Fatal(err)
 	}
 	if end, _ := ends(t, q, "", waits.JobID); end.Failed == nil || end.Failed.Code != schemas.CodeModelNotFound {

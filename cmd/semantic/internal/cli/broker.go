@@ -101,6 +101,9 @@ func queueConfig(c *config.Loaded) queue.Config {
 	qc := queue.DefaultConfig()
 	qc.ReplyPrefixes, qc.StealAfter, qc.InlineBytes = c.ReplyPrefixes, c.StealAfter, int64(c.InlineBytes)
 	qc.Replicas, qc.AckWait = c.Replicas, c.AckWait
+	qc.EventRetention, qc.ModelGrace = c.EventRetention, c.ModelGrace
+	// A log lives for the longest deadline, and then for its retention.
+	qc.EventsMaxAge = max(qc.EventsMaxAge, config.LongestDeadline+c.EventRetention)
 	for class := range qc.DefaultDeadline {
 		if class != "batch" {
 			qc.DefaultDeadline[class] = c.DefaultDeadline

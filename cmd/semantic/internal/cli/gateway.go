@@ -27,7 +27,7 @@ func gatewayFlags() []string {
 	return []string{
 		"host", "port", "allow-remote", "api-key-file", "no-auth", "tls-cert", "tls-key", "unknown-fields",
 		"aliases", "allowed-hosts", "allowed-origins", "default-deadline", "drain-timeout",
-		"max-body", "max-open-streams", "refuse-late", "inline-bytes",
+		"max-body", "max-open-streams", "refuse-late", "inline-bytes", "event-retention", "model-grace",
 	}
 }
 
@@ -85,6 +85,7 @@ func (a *app) runGateway(ctx context.Context, c *config.Loaded, readyFile string
 		return err
 	}
 	down.add("leave NATS", closeBound, q.Close)
+	a.reconcile(ctx, q, nil, &down)
 	if err := front.serve(ctx, q, registry, registry, nil); err != nil {
 		return err
 	}

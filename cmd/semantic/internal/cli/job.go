@@ -65,7 +65,7 @@ Without a PROMPT, or with -, the prompt is read from stdin.`,
 				return err
 			}
 			j.Model = model
-			if err := j.Validate(); err != nil {
+			if err := errors.Join(j.Validate(), queue.DefaultConfig().CheckDeadline(j)); err != nil {
 				return jobFault(err)
 			}
 			if subject {
@@ -98,6 +98,9 @@ field at fault is named by its path, and the exit code is 1.`,
 			job, err := schemas.DecodeJob(text)
 			if errors.Is(err, schemas.ErrNewerVersion) {
 				return withHint(err, "A newer semantic made it; this one hands it back to the queue.")
+			}
+			if err == nil {
+				err = queue.DefaultConfig().CheckDeadline(job)
 			}
 			if err != nil {
 				return withHint(err, "`semantic schema job` prints what a job may hold.")

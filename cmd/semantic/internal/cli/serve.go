@@ -22,10 +22,14 @@ import (
 	"github.com/semantic-worker/semantic/schemas"
 )
 
+// brokerMetrics are about the broker, whoever asks.
+func brokerMetrics() []string {
+	return []string{
+		"semantic_request_queue_depth", "semantic_queue_dead", "semantic_queue_storage_bytes", "semantic_queue_storage_limit_bytes",
+	}
+}
+
 const (
-	// These are about the broker, whoever asks.
-	queueDepthMetric = "semantic_request_queue_depth"
-	deadMetric       = "semantic_queue_dead"
 	// handoverGrace is what streams get to read the last events of a worker
 	// that is gone, before they are told that the server restarts.
 	handoverGrace = time.Second
@@ -177,8 +181,9 @@ func (s *serveProcess) start(ctx context.Context) error {
 	if err := s.openBroker(ctx, token); err != nil {
 		return err
 	}
+	s.app.reconcile(ctx, s.queue, expect, &s.down)
 	s.metrics = telemetry.NewChild()
-	page := telemetry.WithChild(registry, s.metrics, queueDepthMetric, deadMetric)
+	page := telemetry.WithChild(registry, s.metrics, brokerMetrics()...)
 	if err := s.front.serve(ctx, s.queue, registry, page, expect); err != nil {
 		return err
 	}

@@ -140,7 +140,8 @@ func TestWorkerArgsEngine(t *testing.T) {
 // What is large to the queue, and how many deaths are too many, is as was told.
 func TestQueueAndWorkerSettings(t *testing.T) {
 	serve := newServeCommand(&app{})
-	if err := serve.ParseFlags([]string{"--inline-bytes", "2048", "--max-attempts", "7", "--max-body", "99"}); err != nil {
+	if err := serve.ParseFlags([]string{"--inline-bytes", "2048", "--max-attempts", "7", "--max-body", "99",
+		"--event-retention", "3h", "--model-grace", "5s"}); err != nil {
 		t.Fatal(err)
 	}
 	c, err := config.Load(config.LoadOptions{Flags: serve.Flags()})
@@ -149,6 +150,8 @@ func TestQueueAndWorkerSettings(t *testing.T) {
 	}
 	if q := queueConfig(c); q.InlineBytes != 2048 || q.Validate() != nil {
 		t.Errorf("the queue's limit is %d", q.InlineBytes)
+	} else if q.EventRetention != 3*time.Hour || q.ModelGrace != 5*time.Second || q.EventsMaxAge != 27*time.Hour {
+		t.Errorf("the queue keeps logs for %v, events for %v, and waits %v for a model", q.EventRetention, q.EventsMaxAge, q.ModelGrace)
 	}
 	nats, err := embedded.Start(t.Context(), embedded.Options{Host: "127.0.0.1", Port: -1, StoreDir: t.TempDir()})
 	if err != nil {

@@ -22,6 +22,8 @@ type Config struct {
 	AllowedHosts    []string      `koanf:"allowed-hosts"`
 	AllowedOrigins  []string      `koanf:"allowed-origins"`
 	DefaultDeadline time.Duration `koanf:"default-deadline"`
+	EventRetention  time.Duration `koanf:"event-retention"`
+	ModelGrace      time.Duration `koanf:"model-grace"`
 	DrainTimeout    time.Duration `koanf:"drain-timeout"`
 	MaxBody         int           `koanf:"max-body"`
 	MaxOpenStreams  int           `koanf:"max-open-streams"`

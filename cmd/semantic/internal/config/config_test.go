@@ -172,6 +172,8 @@ func TestRefusals(t *testing.T) {
 		{"drain-timeout: 30", "drain-timeout: want a time with its unit like 30s or 10m, got 30"},
 		{"drain-timeout: -1s", "drain-timeout: -1s is less than 0s"},
 		{"default-deadline: 1ms", "default-deadline: 1ms is not between 1s and 24h0m0s"},
+		{"event-retention: 0s", "event-retention: 0s is not between 1s and 168h0m0s"},
+		{"model-grace: -1s", "model-grace: -1s is not between 0s and 24h0m0s"},
 		{"max-attempts: 0", "max-attempts: 0 is not between 1 and 100"},
 		{"max-body: 0", "max-body: 0 is not between 1 and 67108864"},
 		{"inline-bytes: 1", "inline-bytes: 1 is not between 1024 and 4194304"},

@@ -24,6 +24,12 @@ type setting struct {
 	check func(value any) error
 }
 
+// LongestDeadline is the longest that a request may wait and run.
+const LongestDeadline = 24 * time.Hour
+
+// mostRetention is the longest that a job's events may be kept after its end.
+const mostRetention = 7 * 24 * time.Hour
+
 // maxJob is the largest job that the queue takes.
 const maxJob = 64 << 20
 
@@ -51,7 +57,11 @@ func settings() []setting {
 		{key: "allowed-hosts", preset: []string(nil), usage: "`NAMES` accepted in the Host header beside loopback and --host"},
 		{key: "allowed-origins", preset: []string(nil), usage: "`ORIGINS` of web pages that may call the gateway (CORS)", check: areOrigins},
 		{key: "default-deadline", preset: 10 * time.Minute, usage: "`TIME` a request may wait and run if it does not say",
-			check: within(time.Second, 24*time.Hour)},
+			check: within(time.Second, LongestDeadline)},
+		{key: "event-retention", preset: queue.DefaultConfig().EventRetention, check: within(time.Second, mostRetention),
+			usage: "`TIME` a job's events are kept after its end; until then its stream can be read again, and its Idempotency-Key is known"},
+		{key: "model-grace", preset: queue.DefaultConfig().ModelGrace, check: within(0, LongestDeadline),
+			usage: "`TIME` a stored job waits for a model that no worker has announced, before it fails"},
 		{key: "drain-timeout", preset: 30 * time.Second, usage: "`TIME` running requests get at the stop before they are handed back",
 			check: atLeast(0)},
 		{key: "max-body", preset: 4 << 20, usage: "most `BYTES` of an HTTP request's body", check: between(1, maxJob)},

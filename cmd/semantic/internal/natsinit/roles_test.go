@@ -1,8 +1,10 @@
 package natsinit_test
 
 import (
+	"context"
 	"errors"
 	"io"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -272,6 +274,50 @@ func TestRolesWork(t *testing.T) {
 		noViolation(t, g, gv)
 		noViolation(t, w, wv)
 		noViolation(t, o, ov)
+	})
+	// The gateway that leads ends what no worker does, and tells the publisher.
+	t.Run("reconcile", func(t *testing.T) {
+		nc, violations := c.plain(t, "publisher-alice")
+		inbox, err := nc.SubscribeSync("_INBOX.alice.ghost")
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err := schemas.EncodeJob(schemas.Job{
+			Version: schemas.Version, Model: "ghost", DeadlineMS: 1, Messages: []schemas.Message{{Role: schemas.RoleUser, Content: "x"}},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := nc.RequestMsgWithContext(within(t), &nats.Msg{
+			Subject: queue.JobSubject("ghost", schemas.ClassBatch, 3, "alice"), Data: body,
+			Header: nats.Header{schemas.HeaderReplyTo: {"_INBOX.alice.ghost"}},
+		}); err != nil {
+			t.Fatal(err)
+		}
+		ctx, stop := context.WithCancel(t.Context())
+		stopped := make(chan error, 1)
+		go func() { stopped <- gateway.Reconcile(ctx, nil) }()
+		m, err := inbox.NextMsgWithContext(within(t))
+		if err != nil {
+			t.Fatalf("inbox: %v", err)
+		}
+		if e, err := schemas.DecodeEvent(m.Data); err != nil || e.Expired == nil {
+			t.Errorf("inbox: %s, %v", m.Data, err)
+		}
+		for {
+			depth, err := gateway.Depth(within(t))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !slices.ContainsFunc(depth, func(d queue.Depth) bool { return d.Model == "ghost" && d.Queued > 0 }) {
+				break
+			}
+		}
+		stop()
+		if err := <-stopped; err != nil {
+			t.Errorf("reconcile: %v", err)
+		}
+		noViolation(t, nc, violations)
 	})
 }
 
