@@ -206,7 +206,12 @@ func (q *Queue) retryWithin(ctx context.Context, timeout time.Duration, op func(
 
 // once runs op a single time, bounded, and names a broker that does not answer.
 func (q *Queue) once(ctx context.Context, op func(ctx context.Context) error) error {
-	try, cancel := q.link.attempt(ctx, q.config.RequestTimeout)
+	return q.onceWithin(ctx, q.config.RequestTimeout, op)
+}
+
+// onceWithin is once where a try may take longer than a request.
+func (q *Queue) onceWithin(ctx context.Context, timeout time.Duration, op func(ctx context.Context) error) error {
+	try, cancel := q.link.attempt(ctx, timeout)
 	defer cancel()
 	err := op(try)
 	if err != nil && transient(err) {

@@ -77,6 +77,21 @@
 //     any two do once in 16 times, are served in the order of arrival. What is
 //     charged late, or given back, counts from then on.
 //
+// # What nobody else ends
+//
+// One among the gateways, the leader by a lease (lease.go), ends the jobs that
+// nobody else ends and purges old logs: Queue.Reconcile. It keeps an index of the
+// stored jobs in memory, read once and audited every half minute, looks at a job
+// when its deadline or a grace is over, and does a bounded amount in each pass.
+// It waits for nothing that a worker or a gateway does, and neither waits for it.
+//
+//   - Whatever it appends is fenced by the log it read; a message is deleted only
+//     when its log has its end, or is not about it; a log is purged up to its end
+//     only. So a leader that slept, and is none any more, does no harm.
+//   - What it knows it read from one connection. After a reconnect it begins anew.
+//   - It compares the broker's times with the broker's clock, and nobody's with its
+//     own.
+//
 // # The connection
 //
 // A lost connection is restored for ever. While it is away Append, Follower.Next
@@ -98,6 +113,7 @@
 //     Adopt may come from the claim loop.
 //   - [Follower] and [ControlFeed] have no goroutine; the caller of Next owns them.
 //   - [Registration] owns one goroutine, the refresher.
+//   - [Queue.Reconcile] runs on its caller's goroutine, and joins those it starts.
 //
 // # Lock order
 //

@@ -92,6 +92,7 @@ func (r *reconciler) reset() {
 		r.classes = append(r.classes, newClassIndex(r, class))
 	}
 	r.audit, r.old = logAudit{}, retention{}
+	r.audit.rest(0, r.q.config) // whatever has just begun comes first
 }
 
 func (r *reconciler) run(ctx context.Context) {

@@ -65,6 +65,8 @@ func (c *classIndex) judgeOnce(ctx context.Context, job *storedJob) (over bool, 
 	}
 	ctx = WithRequestID(ctx, m.Header.Get(schemas.HeaderRequestID))
 	switch {
+	case l.Connection != c.r.connection:
+		return false, errReconnected
 	case l.Newer:
 		job.due = c.clock.now().Add(newerPause)
 		return false, nil

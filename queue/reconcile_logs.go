@@ -39,10 +39,12 @@ func (r *reconciler) auditLogs(ctx context.Context) error {
 	}
 	a := &r.audit
 	if a.began.IsZero() {
-		if time.Now().Before(a.due) {
+		began := time.Now()
+		if began.Before(a.due) {
 			return nil
 		}
 		if err := r.beginAudit(ctx); err != nil {
+			a.rest(time.Since(began), r.q.config) // it may be too much for the broker
 			return err
 		}
 	}
@@ -66,16 +68,26 @@ func (r *reconciler) auditLogs(ctx context.Context) error {
 	a.left = a.left[len(part):]
 	if len(a.left) == 0 {
 		took := time.Since(a.began)
-		*a = logAudit{before: a.suspects, due: time.Now().Add(max(auditRest*took, min(auditEvery, 30*r.q.config.ReconcileInterval)))}
+		*a = logAudit{before: a.suspects}
+		a.rest(took, r.q.config)
 	}
 	return nil
 }
+
+// rest puts off the next audit after one that took so long.
+func (a *logAudit) rest(took time.Duration, c Config) {
+	a.due = time.Now().Add(max(auditRest*took, min(auditEvery, 30*c.ReconcileInterval)))
+}
+
+// listPatience is by how much longer than another request the list of all logs may
+// take.
+const listPatience = 10
 
 // beginAudit lists the logs whose jobs are not stored.
 func (r *reconciler) beginAudit(ctx context.Context) error {
 	a := &r.audit
 	began := time.Now()
-	err := r.q.once(ctx, func(ctx context.Context) error {
+	err := r.q.onceWithin(ctx, listPatience*r.q.config.RequestTimeout, func(ctx context.Context) error {
 		info, err := r.q.streamState(ctx, streamEvents, prefixEvents+"*.*")
 		if err != nil {
 			return err
@@ -111,6 +123,9 @@ func (r *reconciler) suspect(ctx context.Context, subject string) error {
 	var l jobLog
 	if err := r.q.readSubject(ctx, subject, jobID, &l); err != nil {
 		return err
+	}
+	if l.Connection != r.connection {
+		return errReconnected
 	}
 	if len(l.Entries) == 0 || l.Newer || l.ended() {
 		return nil

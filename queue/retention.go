@@ -15,7 +15,7 @@ import (
 const (
 	retentionPage  = 1024
 	retentionPages = 32
-	purgeRate      = 50
+	purgeRate      = 20
 )
 
 // retention follows EVENTS at the distance of the retention, in the order in which
