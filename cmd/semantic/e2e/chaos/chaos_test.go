@@ -61,8 +61,13 @@ func TestChaos(t *testing.T) {
 		simWorker("4ms"), simWorker("6ms"), simWorker("8ms"), simWorker("12ms"))
 	shapes := simShapes(rand.New(rand.NewPCG(p.seed, 0)), p.shapes)
 	b.phase("answers without faults")
-	l := newLedger()
-	f.learn(t.Context(), l, shapes)
+	if p.seed%2 == 0 {
+		b.count("with API keys and idempotency keys")
+		f.requireKeys(t.Context())
+	} else {
+		b.count("without API keys, with owner tokens")
+	}
+	f.learn(t.Context(), shapes)
 	if kinds := unlearned(shapes); kinds != "" {
 		t.Fatalf("no right answers for: %s\n%s", kinds, b.report("without faults", p.seed))
 	}
@@ -72,7 +77,7 @@ func TestChaos(t *testing.T) {
 	var clients sync.WaitGroup
 	for i := range p.clients {
 		c := &client{
-			fleet: f, ledger: l, shapes: shapes, random: rand.New(rand.NewPCG(p.seed, uint64(100+i))),
+			fleet: f, shapes: shapes, random: rand.New(rand.NewPCG(p.seed, uint64(100+i))),
 			http: &http.Client{Transport: &http.Transport{}},
 		}
 		clients.Go(func() { c.run(t.Context(), wanted) })
@@ -82,7 +87,7 @@ func TestChaos(t *testing.T) {
 	b.phase("last answers")
 	clients.Wait()
 	b.phase("check")
-	f.check(t.Context(), l, shapes)
+	f.check(t.Context(), shapes)
 	f.checkMetrics()
 	if os.Getenv("CHAOS_KEEP") != "" {
 		f.keep = true

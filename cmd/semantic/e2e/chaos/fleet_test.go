@@ -34,7 +34,10 @@ type fleet struct {
 	home       string // of semantic; empty for one without native parts
 	book       *book
 	simulation *simulation
-	keep       bool
+	ledger     *ledger
+	// keys are the API keys, if the gateways want any.
+	keys []apiKey
+	keep bool
 
 	brokerAddr string
 	broker     *process
@@ -54,6 +57,21 @@ type fleet struct {
 	js    jetstream.JetStream
 }
 
+// apiKey is a client's.
+type apiKey struct{ key, owner string }
+
+// requireKeys makes the gateways want keys, and makes some.
+func (f *fleet) requireKeys(ctx context.Context) {
+	f.t.Helper()
+	for _, name := range []string{"ann", "bob"} {
+		key, err := f.queue.AddKey(ctx, name)
+		if err != nil {
+			f.t.Fatal(err)
+		}
+		f.keys = append(f.keys, apiKey{key, queue.Key{Name: name}.Owner()})
+	}
+}
+
 // member is a process behind a link.
 type member struct {
 	*process
@@ -70,7 +88,7 @@ func makeFleet(t *testing.T, b *book, home string, gateways int, workers ...[]st
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := &fleet{t: t, dir: dir, home: home, book: b, simulation: newSimulation(t)}
+	f := &fleet{t: t, dir: dir, home: home, book: b, simulation: newSimulation(t), ledger: newLedger()}
 	f.running, f.close = context.WithCancel(context.Background())
 	t.Cleanup(func() {
 		if t.Failed() || f.keep {

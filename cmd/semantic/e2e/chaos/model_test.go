@@ -35,7 +35,7 @@ func TestRealModel(t *testing.T) {
 	for _, s := range realShapes(models[0], random) {
 		b.phase(s.kind)
 		s.right = nil
-		f.learn(t.Context(), newLedger(), []*shape{s})
+		f.learn(t.Context(), []*shape{s})
 		if s.right == nil {
 			break
 		}
@@ -89,8 +89,9 @@ func (f *fleet) realStream(t *testing.T, s *shape, random *rand.Rand) (kills int
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	c := &client{fleet: f, ledger: newLedger(), random: random, http: http.DefaultClient}
-	response, err := c.post(ctx, ctx, s, doStream)
+	c := &client{fleet: f, random: random, http: http.DefaultClient}
+	a := c.newAsk(s, doStream)
+	response, err := c.post(ctx, ctx, a)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -99,7 +100,7 @@ func (f *fleet) realStream(t *testing.T, s *shape, random *rand.Rand) (kills int
 	// the log is the truth then.
 	r := newReading(s.right)
 	r.loose = len(s.right.choices) > 1
-	r.job = response.Header.Get("X-Semantic-Job")
+	r.job = a.job
 	next := 1 + random.IntN(6)
 	r.read(response.Body, func() bool {
 		if kills < 2 && r.chunks >= next {

@@ -28,7 +28,7 @@ func (c *client) publish(ctx context.Context, s *shape, what string) (string, er
 		return "", err
 	}
 	id, class := queue.NewJobID(), schemas.Classes()[c.random.IntN(3)]
-	c.ledger.put(id, s, what)
+	c.ledger.put(id, entry{shape: s, what: what, owner: queue.OwnerLocal})
 	m := &nats.Msg{
 		Subject: queue.JobSubject(job.Model, class, queue.Flow(queue.OwnerLocal, job), queue.OwnerLocal),
 		Header:  nats.Header{schemas.HeaderJobID: {id}}, Data: data,

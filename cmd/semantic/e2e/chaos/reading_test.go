@@ -22,8 +22,9 @@ type reading struct {
 	last  schemas.ChunkID
 	// over: the stream said that it is. code is its error, of the job or of the
 	// gateway; whose is told by the log.
-	over bool
-	code string
+	over   bool
+	code   string
+	failed bool // by an error of the job
 	// kind and problem are what was wrong with it, of which there is nothing else
 	// to be said.
 	kind, problem string
@@ -129,6 +130,7 @@ func (r *reading) take(id string, data []byte) {
 	}
 	r.last = at
 	if d.Error != nil {
+		r.failed = true
 		return
 	}
 	if r.got.merge(d) {
@@ -158,7 +160,7 @@ func (r *reading) read(body io.Reader, stop func() bool) {
 		case line == "" && data != "":
 			r.take(id, []byte(data))
 			id, data = "", ""
-			if r.over || r.problem != "" || stop() {
+			if r.over || r.failed || r.problem != "" || stop() {
 				return
 			}
 		}
