@@ -46,7 +46,7 @@ func planned(t *testing.T) plan {
 			t.Fatalf("CHAOS: %v", err)
 		}
 		p.shapes, p.clients = 180, 24
-		p.pace = pace{worker: 520 * time.Millisecond, gateway: 3 * time.Second, broker: 6 * time.Second}
+		p.pace = pace{worker: 400 * time.Millisecond, gateway: 3 * time.Second, broker: 5 * time.Second}
 	}
 	return p
 }
@@ -89,9 +89,6 @@ func TestChaos(t *testing.T) {
 	b.phase("check")
 	f.check(t.Context(), shapes)
 	f.checkMetrics()
-	if os.Getenv("CHAOS_KEEP") != "" {
-		f.keep = true
-	}
 	b.phase("stop")
 	slowest := f.history(b.longest)
 	f.leave()
@@ -111,23 +108,16 @@ func simWorker(step string) []string {
 // disturb makes faults for as long as the plan says.
 func (f *fleet) disturb(ctx context.Context, p plan) {
 	during, over := context.WithTimeout(ctx, p.faults)
+	var watch sync.WaitGroup
+	defer watch.Wait()
 	defer over()
-	if p.kills > 0 {
-		tick := time.NewTicker(time.Second)
-		defer tick.Stop()
-		go func() {
-			for {
-				select {
-				case <-tick.C:
-				case <-during.Done():
-					return
-				}
-				if f.book.made(faultKillWorker) >= p.kills && f.book.made(brokerKinds()...) >= p.kills/10 {
-					over()
-				}
+	watch.Go(func() {
+		for p.kills > 0 && pause(during, time.Second) {
+			if f.book.made(faultKillWorker) >= p.kills && f.book.made(brokerKinds()...) >= p.kills/10 {
+				over()
 			}
-		}()
-	}
+		}
+	})
 	(&faults{fleet: f, pace: p.pace}).run(during, p.seed)
 }
 

@@ -37,7 +37,7 @@ type fleet struct {
 	ledger     *ledger
 	// keys are the API keys, if the gateways want any.
 	keys []apiKey
-	keep bool
+	keep bool // the folder
 
 	brokerAddr string
 	broker     *process
@@ -88,7 +88,7 @@ func makeFleet(t *testing.T, b *book, home string, gateways int, workers ...[]st
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := &fleet{t: t, dir: dir, home: home, book: b, simulation: newSimulation(t), ledger: newLedger()}
+	f := &fleet{t: t, dir: dir, home: home, book: b, keep: os.Getenv("CHAOS_KEEP") != "", simulation: newSimulation(t), ledger: newLedger()}
 	f.running, f.close = context.WithCancel(context.Background())
 	t.Cleanup(func() {
 		if t.Failed() || f.keep {
