@@ -21,13 +21,14 @@ type plan struct {
 	clients int
 	shapes  int
 	pace    pace
+	deaths  int // of each answer of the real model
 }
 
 // planned is the short plan, or what the environment says.
 func planned(t *testing.T) plan {
 	t.Helper()
 	p := plan{
-		seed: uint64(time.Now().UnixNano()), faults: 12 * time.Second, clients: 16, shapes: 36,
+		seed: uint64(time.Now().UnixNano()), faults: 12 * time.Second, clients: 16, shapes: 36, deaths: 1,
 		pace: pace{worker: 500 * time.Millisecond, gateway: 2 * time.Second, broker: 3 * time.Second},
 	}
 	var err error
@@ -45,7 +46,7 @@ func planned(t *testing.T) plan {
 		if p.faults, err = time.ParseDuration(text); err != nil {
 			t.Fatalf("CHAOS: %v", err)
 		}
-		p.shapes, p.clients = 180, 24
+		p.shapes, p.clients, p.deaths = 180, 24, 3
 		p.pace = pace{worker: 400 * time.Millisecond, gateway: 3 * time.Second, broker: 5 * time.Second}
 	}
 	return p
@@ -90,7 +91,7 @@ func TestChaos(t *testing.T) {
 	f.check(t.Context(), shapes)
 	f.checkMetrics()
 	b.phase("stop")
-	slowest := f.history(b.longest)
+	slowest := f.history(t.Context(), b.longest)
 	f.leave()
 	f.checkLogs()
 

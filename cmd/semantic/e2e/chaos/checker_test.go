@@ -136,7 +136,7 @@ func (f *fleet) check(ctx context.Context, shapes []*shape) {
 		return
 	}
 	for job, log := range logs {
-		f.checkLog(job, log, shapes, dead)
+		f.checkLog(ctx, job, log, shapes, dead)
 	}
 	for job, e := range f.ledger.jobs { // nobody writes any more
 		if logs[job] == nil {
@@ -146,7 +146,7 @@ func (f *fleet) check(ctx context.Context, shapes []*shape) {
 }
 
 // checkLog checks one log: no gap, one end and the right one.
-func (f *fleet) checkLog(job string, log *jobLog, shapes []*shape, dead map[string]schemas.Parked) {
+func (f *fleet) checkLog(ctx context.Context, job string, log *jobLog, shapes []*shape, dead map[string]schemas.Parked) {
 	got, ends, starts := newAnswer(), 0, 0
 	e, known := f.ledger.get(job)
 	if !known {
@@ -159,7 +159,7 @@ func (f *fleet) checkLog(job string, log *jobLog, shapes []*shape, dead map[stri
 			f.book.wronged(wrongText, "job %s: entry %d is no event: %v", job, i+1, s.bad)
 			return
 		case s.event.N != int64(i+1):
-			f.book.wronged(wrongLost, "job %s: event %d is number %d%s", job, i+1, s.event.N, f.history(job))
+			f.book.wronged(wrongLost, "job %s: event %d is number %d%s", job, i+1, s.event.N, f.history(ctx, job))
 			return
 		case s.event.Started != nil:
 			starts++
@@ -180,7 +180,7 @@ func (f *fleet) checkLog(job string, log *jobLog, shapes []*shape, dead map[stri
 		f.book.count("job that was taken up by another worker")
 	}
 	fail := func(kind, format string, args ...any) {
-		f.book.wronged(kind, "job %s (%s, %s): %s%s", job, e.shape.kind, e.what, fmt.Sprintf(format, args...), f.history(job))
+		f.book.wronged(kind, "job %s (%s, %s): %s%s", job, e.shape.kind, e.what, fmt.Sprintf(format, args...), f.history(ctx, job))
 	}
 	switch {
 	case len(log.events) == 1 && last.Submitted != nil && !known:
@@ -221,12 +221,12 @@ func (f *fleet) guess(got *answer, shapes []*shape) *shape {
 }
 
 // history is a job's log with the faults near it.
-func (f *fleet) history(job string) string {
+func (f *fleet) history(ctx context.Context, job string) string {
 	known, ok := f.ledger.get(job)
-	if !ok {
+	if !ok || f.queue == nil {
 		return ""
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
 	events, err := f.queue.Log(ctx, known.owner, job)
 	if err != nil {

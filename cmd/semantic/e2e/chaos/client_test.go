@@ -44,7 +44,7 @@ func (c *client) run(ctx, wanted context.Context) {
 		late := bounded.Err() != nil && ctx.Err() == nil
 		cancel()
 		kind := wrongText
-		if bad := new(badStream); errors.As(err, &bad) {
+		if bad := new(streamError); errors.As(err, &bad) {
 			kind = bad.kind
 		}
 		switch {
@@ -58,23 +58,23 @@ func (c *client) run(ctx, wanted context.Context) {
 		case late:
 			kind = wrongEndless
 		}
-		c.book.wronged(kind, "job %s (%s, %s) since %s: %v%s", job, s.kind, what, c.book.since(begin), err, c.history(job))
+		c.book.wronged(kind, "job %s (%s, %s) since %s: %v%s", job, s.kind, what, c.book.since(begin), err, c.history(ctx, job))
 	}
 }
 
 // errNotAccepted: the request was not accepted before no more were wanted.
 var errNotAccepted = errors.New("not accepted")
 
-// badStream is what was wrong with one.
-type badStream struct{ kind, problem string }
+// streamError is what was wrong with a stream.
+type streamError struct{ kind, problem string }
 
-func (b *badStream) Error() string { return b.problem }
+func (b *streamError) Error() string { return b.problem }
 
 func (r *reading) err() error {
 	if r.problem == "" {
 		return nil
 	}
-	return &badStream{r.kind, r.problem}
+	return &streamError{r.kind, r.problem}
 }
 
 func (c *client) do(ctx, wanted context.Context, s *shape, what string) (string, error) {

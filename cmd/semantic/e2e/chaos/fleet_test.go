@@ -117,7 +117,8 @@ func makeFleet(t *testing.T, b *book, home string, gateways int, workers ...[]st
 	}
 	for i, args := range workers {
 		f.workers = append(f.workers, f.add(fmt.Sprintf("worker-%d", i), append([]string{
-			"worker", "--data-dir", f.path(fmt.Sprintf("worker-%d", i)), "--ack-wait", ackWait.String(), "--drain-timeout", "200ms", "--metrics-listen", "127.0.0.1:0",
+			"worker", "--data-dir", f.path(fmt.Sprintf("worker-%d", i)), "--ack-wait", ackWait.String(),
+			"--drain-timeout", "200ms", "--metrics-listen", "127.0.0.1:0",
 		}, args...)...))
 	}
 	for _, g := range f.gateways {
@@ -143,7 +144,7 @@ func (f *fleet) connect(ctx context.Context) {
 	if f.queue, err = queue.Open(ctx, queue.Options{URL: url, Name: "checker"}); err != nil {
 		f.t.Fatal(err)
 	}
-	f.t.Cleanup(func() { _ = f.queue.Close(context.Background()) })
+	f.t.Cleanup(func() { _ = f.queue.Close(context.WithoutCancel(ctx)) })
 	if err := f.queue.Ensure(ctx); err != nil {
 		f.t.Fatal(err)
 	}
@@ -197,20 +198,6 @@ func (f *fleet) environment() []string {
 }
 
 func (f *fleet) path(name string) string { return filepath.Join(f.dir, name) }
-
-// await waits for something that happens in another process.
-func (f *fleet) await(ctx context.Context, what string, condition func() bool) {
-	f.t.Helper()
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	for !condition() {
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			f.t.Fatalf("never: %s (logs in %s)", what, f.dir)
-		}
-	}
-}
 
 // readyInfo is what a process says of itself once it takes requests.
 type readyInfo struct {

@@ -170,7 +170,7 @@ func (c *client) whole(ctx, wanted context.Context, s *shape) (string, error) {
 		got := newAnswer()
 		got.merge(d)
 		if problem := got.equals(s.right); problem != "" {
-			return a.job, &badStream{wrongText, problem}
+			return a.job, &streamError{wrongText, problem}
 		}
 		return a.job, nil
 	}

@@ -75,7 +75,7 @@ func (c *client) follow(ctx context.Context, s *shape, id, what string) error {
 		}
 		got.add(e)
 		if problem := got.begins(s.right); problem != "" {
-			return &badStream{wrongText, fmt.Sprintf("after event %d: %s", e.N, problem)}
+			return &streamError{wrongText, fmt.Sprintf("after event %d: %s", e.N, problem)}
 		}
 		if !e.Type.Terminal() {
 			continue
@@ -87,7 +87,7 @@ func (c *client) follow(ctx context.Context, s *shape, id, what string) error {
 			return fmt.Errorf("ended as %s", e.Type)
 		}
 		if problem := got.equals(s.right); problem != "" {
-			return &badStream{wrongLost, problem}
+			return &streamError{wrongLost, problem}
 		}
 		return nil
 	}
