@@ -194,7 +194,8 @@ func (c *client) stream(ctx, wanted context.Context, s *shape, what string) (str
 	if what == doLeave || what == doDelete {
 		after = c.random.IntN(12)
 	}
-	r.read(response.Body, func() bool { return after >= 0 && r.chunks >= after })
+	lines := linesOf(response.Body)
+	r.read(lines, func() bool { return after >= 0 && r.chunks >= after })
 	if what == doLeave {
 		_ = response.Body.Close()
 		return a.job, r.err()
@@ -204,7 +205,7 @@ func (c *client) stream(ctx, wanted context.Context, s *shape, what string) (str
 			_ = response.Body.Close()
 			return a.job, fmt.Errorf("DELETE: %w", err)
 		}
-		r.read(response.Body, func() bool { return false })
+		r.read(lines, func() bool { return false })
 	}
 	_ = response.Body.Close()
 	for !r.over && !r.failed && r.problem == "" {
@@ -246,7 +247,7 @@ func (c *client) resume(ctx context.Context, a *ask, r *reading) error {
 	}
 	defer func() { _ = response.Body.Close() }()
 	r.code = ""
-	r.read(response.Body, func() bool { return false })
+	r.read(linesOf(response.Body), func() bool { return false })
 	return nil
 }
 

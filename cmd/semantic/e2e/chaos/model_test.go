@@ -105,7 +105,7 @@ func (f *fleet) realStream(t *testing.T, s *shape, random *rand.Rand, deaths int
 	r.loose = len(s.right.choices) > 1
 	r.job = a.job
 	next := 1 + random.IntN(6)
-	r.read(response.Body, func() bool {
+	r.read(linesOf(response.Body), func() bool {
 		if kills < deaths && r.chunks >= next {
 			if f.killHolder(ctx, t, r.job) {
 				kills++

@@ -145,10 +145,16 @@ func (r *reading) take(id string, data []byte) {
 	}
 }
 
-// read reads server-sent events until the stream ends, or stop says so after one.
-func (r *reading) read(body io.Reader, stop func() bool) {
+// linesOf are the lines of a response; one reader has them all, because it reads
+// ahead.
+func linesOf(body io.Reader) *bufio.Scanner {
 	lines := bufio.NewScanner(body)
 	lines.Buffer(nil, 1<<20)
+	return lines
+}
+
+// read reads server-sent events until the stream ends, or stop says so after one.
+func (r *reading) read(lines *bufio.Scanner, stop func() bool) {
 	id, data := "", ""
 	for lines.Scan() {
 		line := lines.Text()

@@ -64,7 +64,7 @@ func TestCheckerOfStreams(t *testing.T) {
 				}
 				fmt.Fprintf(&stream, "data: %s\n\n", data)
 			}
-			r.read(strings.NewReader(stream.String()+"data: [DONE]\n\n"), func() bool { return false })
+			r.read(linesOf(strings.NewReader(stream.String()+"data: [DONE]\n\n")), func() bool { return false })
 			if r.over {
 				r.check()
 			}
