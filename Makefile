@@ -15,8 +15,13 @@ ARGS    :=
 # How long `make soak` loads each of the two simulations and the default model.
 SOAK    := 10m
 export SOAK_SEED
+# `make chaos` ends when CHAOS_KILLS workers were killed and a tenth as many faults
+# of the broker were made, or after CHAOS.
+CHAOS       := 20m
+CHAOS_KILLS := 1000
+export CHAOS_SEED
 
-.PHONY: help build install run test race lint cover bench bench-engine bench-queue soak e2e cross symbols generate check-generated testdeps clean
+.PHONY: help build install run test race lint cover bench bench-engine bench-queue soak chaos chaos-long e2e cross symbols generate check-generated testdeps clean
 
 help: ## Show this help
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -56,6 +61,12 @@ bench-queue: build testdeps ## Run the benchmarks of the queue and of the whole 
 
 soak: build testdeps ## Put a random load on the engine for 30 minutes (SOAK= for another time, SOAK_SEED= repeats one)
 	SOAK=$(SOAK) deploy/scripts/soak.sh
+
+chaos: build testdeps ## Kill, stop, cut and fill everything under load (CHAOS_SEED= repeats one)
+	CHAOS=$(CHAOS) CHAOS_KILLS=$(CHAOS_KILLS) CHAOS_JOBS=20000 deploy/scripts/chaos.sh
+
+chaos-long: build testdeps ## The same for an hour
+	CHAOS=1h CHAOS_JOBS=20000 deploy/scripts/chaos.sh
 
 cross: ## Build for every platform
 	@for p in darwin/arm64 darwin/amd64 linux/arm64 linux/amd64; do \

@@ -54,7 +54,12 @@ func TestBatchJobs(t *testing.T) {
 	results, right := map[string]bool{}, newSimulation(t)
 	for i := range n {
 		ends, got := 0, newAnswer()
-		for _, s := range logs[batchID(i)] {
+		log := logs[batchID(i)]
+		if log == nil {
+			missing++
+			continue
+		}
+		for _, s := range log.events {
 			got.add(s.event)
 			if s.event.Type.Terminal() {
 				ends++

@@ -23,25 +23,38 @@ type ledger struct {
 type entry struct {
 	shape *shape
 	what  string
+	owner string
 }
 
 func newLedger() *ledger { return &ledger{jobs: map[string]entry{}} }
 
-func (l *ledger) put(job string, s *shape, what string) {
+func (l *ledger) put(job string, e entry) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.jobs[job] = entry{s, what}
+	l.jobs[job] = e
+}
+
+func (l *ledger) get(job string) (entry, bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	e, ok := l.jobs[job]
+	return e, ok
+}
+
+// jobLog is a job's log as the broker has it.
+type jobLog struct {
+	owner  string
+	events []storedEvent
 }
 
 // storedEvent is an entry of a log as the broker has it.
 type storedEvent struct {
-	event    schemas.Event
-	sequence uint64
-	bad      error
+	event schemas.Event
+	bad   error
 }
 
 // logs reads every log of the broker.
-func (f *fleet) logs(ctx context.Context) (map[string][]storedEvent, error) {
+func (f *fleet) logs(ctx context.Context) (map[string]*jobLog, error) {
 	stream, err := f.js.Stream(ctx, "EVENTS")
 	if err != nil {
 		return nil, err
@@ -56,19 +69,24 @@ func (f *fleet) logs(ctx context.Context) (map[string][]storedEvent, error) {
 		return nil, err
 	}
 	defer messages.Stop()
-	all := map[string][]storedEvent{}
+	all := map[string]*jobLog{}
 	for ; left > 0; left-- {
 		m, err := messages.Next(jetstream.NextContext(ctx))
 		if err != nil {
 			return nil, err
 		}
-		meta, err := m.Metadata()
-		if err != nil {
-			return nil, err
-		}
 		e, bad := schemas.DecodeEvent(m.Data())
-		job := m.Subject()[strings.LastIndexByte(m.Subject(), '.')+1:]
-		all[job] = append(all[job], storedEvent{e, meta.Sequence.Stream, bad})
+		token := strings.Split(m.Subject(), ".") // semantic.events.<owner>.<job>
+		log := all[token[3]]
+		if log == nil {
+			owner, err := queue.Unslug(token[2])
+			if err != nil {
+				return nil, err
+			}
+			log = &jobLog{owner: owner}
+			all[token[3]] = log
+		}
+		log.events = append(log.events, storedEvent{e, bad})
 	}
 	return all, nil
 }
@@ -101,7 +119,7 @@ func (f *fleet) settle(ctx context.Context) error {
 }
 
 // check holds every log of the broker against what was asked.
-func (f *fleet) check(ctx context.Context, l *ledger, shapes []*shape) {
+func (f *fleet) check(ctx context.Context, shapes []*shape) {
 	bounded, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	if err := f.settle(bounded); err != nil {
@@ -118,11 +136,9 @@ func (f *fleet) check(ctx context.Context, l *ledger, shapes []*shape) {
 		return
 	}
 	for job, log := range logs {
-		f.checkLog(job, log, l, shapes, dead)
+		f.checkLog(ctx, job, log, shapes, dead)
 	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for job, e := range l.jobs {
+	for job, e := range f.ledger.jobs { // nobody writes any more
 		if logs[job] == nil {
 			f.book.wronged(wrongLost, "job %s (%s, %s) has no log", job, e.shape.kind, e.what)
 		}
@@ -130,15 +146,20 @@ func (f *fleet) check(ctx context.Context, l *ledger, shapes []*shape) {
 }
 
 // checkLog checks one log: no gap, one end and the right one.
-func (f *fleet) checkLog(job string, log []storedEvent, l *ledger, shapes []*shape, dead map[string]schemas.Parked) {
+func (f *fleet) checkLog(ctx context.Context, job string, log *jobLog, shapes []*shape, dead map[string]schemas.Parked) {
 	got, ends, starts := newAnswer(), 0, 0
-	for i, s := range log {
+	e, known := f.ledger.get(job)
+	if !known {
+		e = entry{what: doLeave, owner: log.owner}
+		f.ledger.put(job, e) // for its history
+	}
+	for i, s := range log.events {
 		switch {
 		case s.bad != nil:
 			f.book.wronged(wrongText, "job %s: entry %d is no event: %v", job, i+1, s.bad)
 			return
 		case s.event.N != int64(i+1):
-			f.book.wronged(wrongLost, "job %s: event %d is number %d%s", job, i+1, s.event.N, f.history(job))
+			f.book.wronged(wrongLost, "job %s: event %d is number %d%s", job, i+1, s.event.N, f.history(ctx, job))
 			return
 		case s.event.Started != nil:
 			starts++
@@ -148,24 +169,21 @@ func (f *fleet) checkLog(job string, log []storedEvent, l *ledger, shapes []*sha
 		}
 		got.add(s.event)
 	}
-	last := log[len(log)-1].event
-	l.mu.Lock()
-	e, known := l.jobs[job]
-	l.mu.Unlock()
+	last := log.events[len(log.events)-1].event
 	if !known {
 		// Its client never heard of it, and asked again.
 		f.book.count("job that lost its client before it had its id")
-		e = entry{shape: f.guess(got, shapes), what: doLeave}
+		e.shape = f.guess(got, shapes)
 	}
 	f.book.count("job that ended as " + string(last.Type))
 	if starts > 1 {
 		f.book.count("job that was taken up by another worker")
 	}
 	fail := func(kind, format string, args ...any) {
-		f.book.wronged(kind, "job %s (%s, %s): %s%s", job, e.shape.kind, e.what, fmt.Sprintf(format, args...), f.history(job))
+		f.book.wronged(kind, "job %s (%s, %s): %s%s", job, e.shape.kind, e.what, fmt.Sprintf(format, args...), f.history(ctx, job))
 	}
 	switch {
-	case len(log) == 1 && last.Submitted != nil && !known:
+	case len(log.events) == 1 && last.Submitted != nil && !known:
 		// Its gateway died before the job was stored, and nobody was told that it is;
 		// the reconciler ends it at its deadline.
 	case ends != 1 || !last.Type.Terminal():
@@ -177,7 +195,7 @@ func (f *fleet) checkLog(job string, log []storedEvent, l *ledger, shapes []*sha
 		}
 	case last.Failed != nil:
 		fail(wrongText, "failed as %s: %s", last.Failed.Code, last.Failed.Message)
-	case last.Cancelled != nil && e.what != doLeave && e.what != doCancel:
+	case last.Cancelled != nil && e.what != doLeave && e.what != doDelete && e.what != doCancel:
 		fail(wrongLost, "cancelled: %s", last.Cancelled.Reason)
 	case last.Expired != nil && e.what != doDeadline && known:
 		fail(wrongLost, "expired")
@@ -203,13 +221,14 @@ func (f *fleet) guess(got *answer, shapes []*shape) *shape {
 }
 
 // history is a job's log with the faults near it.
-func (f *fleet) history(job string) string {
-	if job == "" {
+func (f *fleet) history(ctx context.Context, job string) string {
+	known, ok := f.ledger.get(job)
+	if !ok || f.queue == nil {
 		return ""
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
-	events, err := f.queue.Log(ctx, queue.OwnerLocal, job)
+	events, err := f.queue.Log(ctx, known.owner, job)
 	if err != nil {
 		return fmt.Sprintf("\n    (its log: %v)", err)
 	}

@@ -14,5 +14,6 @@
 // or until CHAOS_KILLS workers were killed and a tenth as many faults of the broker
 // were made. CHAOS_SEED repeats the load and the faults that were drawn; when they
 // meet is up to the machine. It ends with a report; a failure names the job, its
-// log with the faults near it, and where the processes' own logs are.
+// log with the faults near it, and where the processes' own logs are (CHAOS_KEEP=1
+// keeps them in any case).
 package chaos

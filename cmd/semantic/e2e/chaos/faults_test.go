@@ -40,7 +40,9 @@ type choice struct {
 }
 
 func workerFaults() []choice {
-	return []choice{{faultKillWorker, 78}, {faultZombie, 6}, {faultDrainWorker, 7}, {faultCutWorker, 4}, {faultHangWorker, 3}, {faultSlowWorker, 2}}
+	return []choice{
+		{faultKillWorker, 78}, {faultZombie, 6}, {faultDrainWorker, 7}, {faultCutWorker, 4}, {faultHangWorker, 3}, {faultSlowWorker, 2},
+	}
 }
 
 func gatewayFaults() []choice {

@@ -34,7 +34,10 @@ type fleet struct {
 	home       string // of semantic; empty for one without native parts
 	book       *book
 	simulation *simulation
-	keep       bool
+	ledger     *ledger
+	// keys are the API keys, if the gateways want any.
+	keys []apiKey
+	keep bool // the folder
 
 	brokerAddr string
 	broker     *process
@@ -54,6 +57,21 @@ type fleet struct {
 	js    jetstream.JetStream
 }
 
+// apiKey is a client's.
+type apiKey struct{ key, owner string }
+
+// requireKeys makes the gateways want keys, and makes some.
+func (f *fleet) requireKeys(ctx context.Context) {
+	f.t.Helper()
+	for _, name := range []string{"ann", "bob"} {
+		key, err := f.queue.AddKey(ctx, name)
+		if err != nil {
+			f.t.Fatal(err)
+		}
+		f.keys = append(f.keys, apiKey{key, queue.Key{Name: name}.Owner()})
+	}
+}
+
 // member is a process behind a link.
 type member struct {
 	*process
@@ -70,7 +88,7 @@ func makeFleet(t *testing.T, b *book, home string, gateways int, workers ...[]st
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := &fleet{t: t, dir: dir, home: home, book: b, simulation: newSimulation(t)}
+	f := &fleet{t: t, dir: dir, home: home, book: b, keep: os.Getenv("CHAOS_KEEP") != "", simulation: newSimulation(t), ledger: newLedger()}
 	f.running, f.close = context.WithCancel(context.Background())
 	t.Cleanup(func() {
 		if t.Failed() || f.keep {
@@ -99,7 +117,8 @@ func makeFleet(t *testing.T, b *book, home string, gateways int, workers ...[]st
 	}
 	for i, args := range workers {
 		f.workers = append(f.workers, f.add(fmt.Sprintf("worker-%d", i), append([]string{
-			"worker", "--data-dir", f.path(fmt.Sprintf("worker-%d", i)), "--ack-wait", ackWait.String(), "--drain-timeout", "200ms", "--metrics-listen", "127.0.0.1:0",
+			"worker", "--data-dir", f.path(fmt.Sprintf("worker-%d", i)), "--ack-wait", ackWait.String(),
+			"--drain-timeout", "200ms", "--metrics-listen", "127.0.0.1:0",
 		}, args...)...))
 	}
 	for _, g := range f.gateways {
@@ -125,7 +144,7 @@ func (f *fleet) connect(ctx context.Context) {
 	if f.queue, err = queue.Open(ctx, queue.Options{URL: url, Name: "checker"}); err != nil {
 		f.t.Fatal(err)
 	}
-	f.t.Cleanup(func() { _ = f.queue.Close(context.Background()) })
+	f.t.Cleanup(func() { _ = f.queue.Close(context.WithoutCancel(ctx)) })
 	if err := f.queue.Ensure(ctx); err != nil {
 		f.t.Fatal(err)
 	}
@@ -179,20 +198,6 @@ func (f *fleet) environment() []string {
 }
 
 func (f *fleet) path(name string) string { return filepath.Join(f.dir, name) }
-
-// await waits for something that happens in another process.
-func (f *fleet) await(ctx context.Context, what string, condition func() bool) {
-	f.t.Helper()
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	for !condition() {
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			f.t.Fatalf("never: %s (logs in %s)", what, f.dir)
-		}
-	}
-}
 
 // readyInfo is what a process says of itself once it takes requests.
 type readyInfo struct {

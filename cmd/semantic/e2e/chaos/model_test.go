@@ -35,11 +35,11 @@ func TestRealModel(t *testing.T) {
 	for _, s := range realShapes(models[0], random) {
 		b.phase(s.kind)
 		s.right = nil
-		f.learn(t.Context(), newLedger(), []*shape{s})
+		f.learn(t.Context(), []*shape{s})
 		if s.right == nil {
 			break
 		}
-		n, same := f.realStream(t, s, random)
+		n, same := f.realStream(t, s, random, p.deaths)
 		kills += n
 		if !same {
 			differing++
@@ -76,21 +76,25 @@ func realShapes(model string, random *rand.Rand) []*shape {
 		chat("schema", "Name a city, and say for how many days to stay.", map[string]any{"temperature": 0, "response_format": map[string]any{
 			"type": "json_schema", "json_schema": map[string]any{"name": "stay", "strict": true, "schema": weather},
 		}}),
-		chat("tool", "How is the weather in Rome?", map[string]any{"temperature": 0, "max_tokens": 80, "parallel_tool_calls": false, "tool_choice": "required", "tools": []map[string]any{
-			{"type": "function", "function": map[string]any{"name": "get_weather", "strict": true, "parameters": weather}},
-		}}),
+		chat("tool", "How is the weather in Rome?", map[string]any{
+			"temperature": 0, "max_tokens": 80, "parallel_tool_calls": false, "tool_choice": "required",
+			"tools": []map[string]any{{"type": "function", "function": map[string]any{
+				"name": "get_weather", "strict": true, "parameters": weather,
+			}}},
+		}),
 		chat("two choices", "Say something about stones.", map[string]any{"temperature": 0.8, "seed": seed, "n": 2, "max_tokens": 32}),
 	}
 }
 
-// realStream asks again, by a stream, and kills whoever has it twice. It returns
-// how often somebody was killed, and whether the answer is the very same.
-func (f *fleet) realStream(t *testing.T, s *shape, random *rand.Rand) (kills int, same bool) {
+// realStream asks again, by a stream, and kills who has it, up to so many times. It
+// returns how often somebody was killed, and whether the answer is the very same.
+func (f *fleet) realStream(t *testing.T, s *shape, random *rand.Rand, deaths int) (kills int, same bool) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	c := &client{fleet: f, ledger: newLedger(), random: random, http: http.DefaultClient}
-	response, err := c.post(ctx, ctx, s, doStream)
+	c := &client{fleet: f, random: random, http: http.DefaultClient}
+	a := c.newAsk(s, doStream)
+	response, err := c.post(ctx, ctx, a)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -99,11 +103,11 @@ func (f *fleet) realStream(t *testing.T, s *shape, random *rand.Rand) (kills int
 	// the log is the truth then.
 	r := newReading(s.right)
 	r.loose = len(s.right.choices) > 1
-	r.job = response.Header.Get("X-Semantic-Job")
+	r.job = a.job
 	next := 1 + random.IntN(6)
-	r.read(response.Body, func() bool {
-		if kills < 2 && r.chunks >= next {
-			if f.killHolder(t, ctx, r.job) {
+	r.read(linesOf(response.Body), func() bool {
+		if kills < deaths && r.chunks >= next {
+			if f.killHolder(ctx, t, r.job) {
 				kills++
 			}
 			next = r.chunks + 1 + random.IntN(8)
@@ -139,7 +143,7 @@ func (f *fleet) realStream(t *testing.T, s *shape, random *rand.Rand) (kills int
 		r.fault(wrongText, "%v", err)
 	}
 	if r.problem != "" {
-		f.book.wronged(r.kind, "%s: %s%s", s.kind, r.problem, f.history(r.job))
+		f.book.wronged(r.kind, "%s: %s%s", s.kind, r.problem, f.history(ctx, r.job))
 	}
 	f.book.paused(r.pause, r.job)
 	return kills, same
@@ -147,7 +151,7 @@ func (f *fleet) realStream(t *testing.T, s *shape, random *rand.Rand) (kills int
 
 // killHolder kills the worker that has a job, and starts it again; false if nobody
 // has it.
-func (f *fleet) killHolder(t *testing.T, ctx context.Context, job string) bool {
+func (f *fleet) killHolder(ctx context.Context, t *testing.T, job string) bool {
 	t.Helper()
 	events, err := f.queue.Log(ctx, queue.OwnerLocal, job)
 	if err != nil {

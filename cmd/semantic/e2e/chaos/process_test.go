@@ -45,7 +45,7 @@ func (p *process) start() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.starts++
-	fmt.Fprintf(log, "--- start %d at %s\n", p.starts, time.Now().UTC().Format(time.RFC3339Nano))
+	_, _ = fmt.Fprintf(log, "--- start %d at %s\n", p.starts, time.Now().UTC().Format(time.RFC3339Nano))
 	command := p.make()
 	command.Stdout, command.Stderr = log, log
 	if _, err := command.StdinPipe(); err != nil { // closed when the test ends, however it does

@@ -28,7 +28,7 @@ func (c *client) publish(ctx context.Context, s *shape, what string) (string, er
 		return "", err
 	}
 	id, class := queue.NewJobID(), schemas.Classes()[c.random.IntN(3)]
-	c.ledger.put(id, s, what)
+	c.ledger.put(id, entry{shape: s, what: what, owner: queue.OwnerLocal})
 	m := &nats.Msg{
 		Subject: queue.JobSubject(job.Model, class, queue.Flow(queue.OwnerLocal, job), queue.OwnerLocal),
 		Header:  nats.Header{schemas.HeaderJobID: {id}}, Data: data,
@@ -75,7 +75,7 @@ func (c *client) follow(ctx context.Context, s *shape, id, what string) error {
 		}
 		got.add(e)
 		if problem := got.begins(s.right); problem != "" {
-			return &badStream{wrongText, fmt.Sprintf("after event %d: %s", e.N, problem)}
+			return &streamError{wrongText, fmt.Sprintf("after event %d: %s", e.N, problem)}
 		}
 		if !e.Type.Terminal() {
 			continue
@@ -87,7 +87,7 @@ func (c *client) follow(ctx context.Context, s *shape, id, what string) error {
 			return fmt.Errorf("ended as %s", e.Type)
 		}
 		if problem := got.equals(s.right); problem != "" {
-			return &badStream{wrongLost, problem}
+			return &streamError{wrongLost, problem}
 		}
 		return nil
 	}

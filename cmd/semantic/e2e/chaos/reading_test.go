@@ -22,8 +22,9 @@ type reading struct {
 	last  schemas.ChunkID
 	// over: the stream said that it is. code is its error, of the job or of the
 	// gateway; whose is told by the log.
-	over bool
-	code string
+	over   bool
+	code   string
+	failed bool // by an error of the job
 	// kind and problem are what was wrong with it, of which there is nothing else
 	// to be said.
 	kind, problem string
@@ -129,6 +130,7 @@ func (r *reading) take(id string, data []byte) {
 	}
 	r.last = at
 	if d.Error != nil {
+		r.failed = true
 		return
 	}
 	if r.got.merge(d) {
@@ -143,10 +145,16 @@ func (r *reading) take(id string, data []byte) {
 	}
 }
 
-// read reads server-sent events until the stream ends, or stop says so after one.
-func (r *reading) read(body io.Reader, stop func() bool) {
+// linesOf are the lines of a response; one reader has them all, because it reads
+// ahead.
+func linesOf(body io.Reader) *bufio.Scanner {
 	lines := bufio.NewScanner(body)
 	lines.Buffer(nil, 1<<20)
+	return lines
+}
+
+// read reads server-sent events until the stream ends, or stop says so after one.
+func (r *reading) read(lines *bufio.Scanner, stop func() bool) {
 	id, data := "", ""
 	for lines.Scan() {
 		line := lines.Text()
@@ -158,7 +166,7 @@ func (r *reading) read(body io.Reader, stop func() bool) {
 		case line == "" && data != "":
 			r.take(id, []byte(data))
 			id, data = "", ""
-			if r.over || r.problem != "" || stop() {
+			if r.over || r.failed || r.problem != "" || stop() {
 				return
 			}
 		}

@@ -1,7 +1,6 @@
 package chaos
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -13,7 +12,6 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/semantic-worker/semantic/queue"
 	"github.com/semantic-worker/semantic/schemas"
 	"github.com/semantic-worker/semantic/schemas/openai"
 )
@@ -126,7 +124,7 @@ func (s *shape) job() (schemas.Job, error) {
 }
 
 // learn takes the right answers from a run without faults.
-func (f *fleet) learn(ctx context.Context, l *ledger, shapes []*shape) {
+func (f *fleet) learn(ctx context.Context, shapes []*shape) {
 	f.t.Helper()
 	var all sync.WaitGroup
 	turns := make(chan struct{}, 12)
@@ -134,7 +132,7 @@ func (f *fleet) learn(ctx context.Context, l *ledger, shapes []*shape) {
 		all.Go(func() {
 			turns <- struct{}{}
 			defer func() { <-turns }()
-			if err := f.learnOne(ctx, l, s); err != nil {
+			if err := f.learnOne(ctx, s); err != nil {
 				f.book.fail("without faults: %s: %v", s.kind, err)
 			}
 		})
@@ -142,31 +140,19 @@ func (f *fleet) learn(ctx context.Context, l *ledger, shapes []*shape) {
 	all.Wait()
 }
 
-func (f *fleet) learnOne(ctx context.Context, l *ledger, s *shape) error {
-	url, err := f.gateways[0].url(ctx)
-	if err != nil {
-		return err
-	}
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, url+s.path, bytes.NewReader(s.encode(false)))
-	if err != nil {
-		return err
-	}
-	request.Header.Set("Content-Type", "application/json")
-	response, err := http.DefaultClient.Do(request)
+func (f *fleet) learnOne(ctx context.Context, s *shape) error {
+	c := &client{fleet: f, random: rand.New(rand.NewPCG(0, 0)), http: http.DefaultClient}
+	a := c.newAsk(s, doWhole)
+	a.header.Del("Idempotency-Key")
+	response, err := c.post(ctx, ctx, a)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = response.Body.Close() }()
-	data, err := io.ReadAll(response.Body)
-	if err != nil {
+	if _, err := io.Copy(io.Discard, response.Body); err != nil {
 		return err
 	}
-	if response.StatusCode != http.StatusOK {
-		return fmt.Errorf("status %d: %s", response.StatusCode, data)
-	}
-	job := response.Header.Get("X-Semantic-Job")
-	l.put(job, s, doWhole)
-	events, err := f.queue.Log(ctx, queue.OwnerLocal, job)
+	events, err := f.queue.Log(ctx, a.owner, a.job)
 	if err != nil {
 		return err
 	}

@@ -20,7 +20,7 @@ func anomalies() []string {
 // checkMetrics asks every process, as it is at the end, for its anomalies.
 func (f *fleet) checkMetrics() {
 	for _, m := range append(f.gateways, f.workers...) {
-		text, err := m.metrics()
+		text, err := f.metrics(m)
 		if err != nil {
 			f.book.fail("metrics of %s: %v", m.name, err)
 			continue
@@ -49,7 +49,7 @@ func (f *fleet) checkMetrics() {
 
 // metrics is the page of the process as it is now: its last line about it says
 // where that is.
-func (m *member) metrics() (io.ReadCloser, error) {
+func (f *fleet) metrics(m *member) (io.ReadCloser, error) {
 	url := ""
 	err := m.lines(func(line map[string]any) {
 		switch line["msg"] {
@@ -63,7 +63,14 @@ func (m *member) metrics() (io.ReadCloser, error) {
 	if err != nil {
 		return nil, err
 	}
-	answer, err := http.Get(url)
+	request, err := http.NewRequestWithContext(f.t.Context(), http.MethodGet, url, nil)
+	if err != nil {
+		return nil, err
+	}
+	if len(f.keys) > 0 {
+		request.Header.Set("Authorization", "Bearer "+f.keys[0].key)
+	}
+	answer, err := http.DefaultClient.Do(request)
 	if err != nil {
 		return nil, err
 	}
