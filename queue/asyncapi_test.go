@@ -49,6 +49,7 @@ func TestAsyncAPIDescribesTheSubjects(t *testing.T) {
 		"events":   EventSubject(owner, job),
 		"feed":     ReplySubject(owner, job),
 		"control":  controlSubject(worker),
+		"report":   reportSubject(worker),
 		"inbox":    "_INBOX." + Slug(owner) + ".1",
 		"dead":     deadSubject(model, owner, job),
 	}

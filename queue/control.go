@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 
@@ -54,7 +55,7 @@ const controlBuffer = 256
 // time; Close may be called from any.
 type ControlFeed struct {
 	q         *Queue
-	sub       *nats.Subscription
+	subs      []*nats.Subscription
 	messages  chan *nats.Msg
 	closed    chan struct{}
 	closeOnce sync.Once
@@ -63,9 +64,13 @@ type ControlFeed struct {
 // Control listens for messages to a worker. ErrUnavailable while disconnected.
 func (q *Queue) Control(ctx context.Context, workerID string) (*ControlFeed, error) {
 	f := &ControlFeed{q: q, messages: make(chan *nats.Msg, controlBuffer), closed: make(chan struct{})}
-	var err error
-	if f.sub, err = q.nc.ChanSubscribe(controlSubject(workerID), f.messages); err != nil {
-		return nil, fmt.Errorf("%w: control: %w", ErrUnavailable, err)
+	for _, subject := range []string{controlSubject(workerID), reportSubject(workerID)} {
+		sub, err := q.nc.ChanSubscribe(subject, f.messages)
+		if err != nil {
+			f.Close()
+			return nil, fmt.Errorf("%w: control: %w", ErrUnavailable, err)
+		}
+		f.subs = append(f.subs, sub)
 	}
 	// When this returns, a message sent by anybody arrives.
 	if err := q.flush(ctx); err != nil {
@@ -81,6 +86,10 @@ func (f *ControlFeed) Next(ctx context.Context) (ControlMessage, error) {
 		select {
 		case m := <-f.messages:
 			var message ControlMessage
+			if strings.HasPrefix(m.Subject, prefixReport) {
+				// Whoever may ask may do nothing else.
+				return ControlMessage{Kind: ControlReport, reply: m.Reply}, nil
+			}
 			if err := json.Unmarshal(m.Data, &message); err != nil {
 				f.q.log.Warn("control message is not readable", slog.Any("error", err))
 				continue
@@ -99,7 +108,8 @@ func (f *ControlFeed) Next(ctx context.Context) (ControlMessage, error) {
 // again. A reply subject that is no inbox is not used: nobody has a worker write
 // into a log. Safe for concurrent use.
 func (f *ControlFeed) Answer(m ControlMessage, r WorkerReport) {
-	if !concreteSubject(m.reply) || !strings.HasPrefix(m.reply, "_INBOX.") {
+	inbox := func(prefix string) bool { return strings.HasPrefix(m.reply, prefix) }
+	if !concreteSubject(m.reply) || !slices.ContainsFunc([]string{"_INBOX.", prefixInbox, prefixService}, inbox) {
 		return
 	}
 	data, err := json.Marshal(r)
@@ -115,7 +125,9 @@ func (f *ControlFeed) Answer(m ControlMessage, r WorkerReport) {
 func (f *ControlFeed) Close() {
 	f.closeOnce.Do(func() {
 		close(f.closed)
-		_ = f.sub.Unsubscribe() // fails only if the connection is closed
+		for _, sub := range f.subs {
+			_ = sub.Unsubscribe() // fails only if the connection is closed
+		}
 	})
 }
 

@@ -86,13 +86,9 @@ const ReportTimeout = time.Second
 // Report asks a worker what it runs. ErrSilent if it does not answer within
 // ReportTimeout; ErrUnavailable if the broker is away, or ctx ends.
 func (q *Queue) Report(ctx context.Context, workerID string) (WorkerReport, error) {
-	body, err := json.Marshal(ControlMessage{Kind: ControlReport})
-	if err != nil {
-		return WorkerReport{}, fmt.Errorf("queue: %w", err)
-	}
 	asking, cancel := q.link.attempt(ctx, ReportTimeout)
 	defer cancel()
-	m, err := q.nc.RequestWithContext(asking, controlSubject(workerID), body)
+	m, err := q.nc.RequestWithContext(asking, reportSubject(workerID), nil)
 	switch health := q.link.health(); {
 	case err == nil:
 		return readReport(m, workerID)

@@ -20,6 +20,7 @@ import (
 //	semantic.reply.<owner>.<job>                   the live feed of accepted events
 //	semantic.dead.<model>.<owner>.<job>            a dead job
 //	semantic.control.<worker>                      messages to one worker
+//	semantic.report.<worker>                       a question to it: what it runs
 //
 // model, owner, job and worker are slugs, class is a schemas.Class, flow has
 // two digits.
@@ -29,6 +30,7 @@ const (
 	prefixEvents  = "semantic.events."
 	prefixReply   = "semantic.reply."
 	prefixControl = "semantic.control."
+	prefixReport  = "semantic.report."
 	prefixDead    = "semantic.dead."
 
 	subjectsDead = "semantic.dead.*.*.*"
@@ -71,6 +73,7 @@ func parseDeadSubject(subject string) (model, owner, jobID string, ok bool) {
 }
 
 func controlSubject(workerID string) string { return prefixControl + Slug(workerID) }
+func reportSubject(workerID string) string  { return prefixReport + Slug(workerID) }
 
 func wakeSubject(model string, class schemas.Class, flow int, owner string) string {
 	return prefixWake + Slug(model) + "." + string(class) + "." + flowToken(flow) + "." + Slug(owner)
