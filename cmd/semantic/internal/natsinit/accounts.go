@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/nats-io/jwt/v2"
 	"github.com/nats-io/nkeys"
@@ -16,6 +17,13 @@ import (
 // "system", "semantic", "observers", "publisher-NAME", and "gateway" and
 // "worker", which may sign users of these roles only.
 type keyring map[string]nkeys.KeyPair
+
+// revocation shuts one user out of the account with the streams, or of the
+// observers'.
+type revocation struct {
+	account string // as in the keyring
+	key     string // the user's
+}
 
 const (
 	keyOperator  = "operator"
@@ -76,8 +84,9 @@ func (k keyring) public(name string) string {
 	return key
 }
 
-// accountsConf is the file accounts.conf: who may do what, signed.
-func (k keyring) accountsConf() ([]byte, error) {
+// accountsConf is the file accounts.conf: who may do what, and who no more,
+// signed.
+func (k keyring) accountsConf(revoked []revocation) ([]byte, error) {
 	operator := jwt.NewOperatorClaims(k.public(keyOperator))
 	operator.Name, operator.SystemAccount = "semantic", k.public(keySystem)
 	token, err := operator.Encode(k[keyOperator])
@@ -92,6 +101,11 @@ func (k keyring) accountsConf() ([]byte, error) {
 		accounts = append(accounts, k.importer(keyPublisher+p, queue.RolePublisher, p))
 	}
 	for _, a := range accounts {
+		for _, r := range revoked {
+			if k.public(r.account) == a.Subject {
+				a.Revoke(r.key)
+			}
+		}
 		var problems jwt.ValidationResults
 		a.Validate(&problems)
 		if errs := problems.Errors(); len(errs) > 0 {
@@ -156,10 +170,20 @@ func (k keyring) importer(key string, role queue.Role, name string) *jwt.Account
 	return a
 }
 
+// Who may answer a message may do it so often, and for so long: a drain is
+// answered when it begins and when it ends.
+const (
+	answers   = 8
+	answerFor = time.Hour
+)
+
 func permissions(r queue.Rights) jwt.Permissions {
 	var p jwt.Permissions
 	p.Pub.Allow.Add(r.Publish...)
 	p.Sub.Allow.Add(r.Subscribe...)
+	if r.Answer {
+		p.Resp = &jwt.ResponsePermission{MaxMsgs: answers, Expires: answerFor}
+	}
 	return p
 }
 
