@@ -124,7 +124,7 @@ func Open(ctx context.Context, o Options) (*Queue, error) {
 		if q.creds, err = ReadCreds(o.CredsFile); err != nil {
 			return nil, err
 		}
-		if o.URL == "" {
+		if o.URL == "" && o.InProcess == nil {
 			o.URL = strings.Join(q.creds.Servers, ",")
 		}
 	}

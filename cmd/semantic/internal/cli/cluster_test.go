@@ -1,0 +1,406 @@
+package cli_test
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net"
+	"net/http"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/semantic-worker/semantic/cmd/semantic/internal/natsinit"
+	"github.com/semantic-worker/semantic/queue"
+	"github.com/semantic-worker/semantic/schemas"
+)
+
+// freeBrokerPort is a port that is free and whose port for other members is
+// free, too.
+func freeBrokerPort(t *testing.T) int {
+	t.Helper()
+	const offset, highest = 2000, 65535
+	for {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		port := l.Addr().(*net.TCPAddr).Port
+		_ = l.Close()
+		if port+offset > highest {
+			continue
+		}
+		if other, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port+offset))); err == nil {
+			_ = other.Close()
+			return port
+		}
+	}
+}
+
+// brokers are the processes of one broker or three.
+type brokers struct {
+	dir string
+	// folder and data are a member's, by its name.
+	folder, data map[string]string
+	process      map[string]*process
+	// admin may look at everything.
+	admin jetstream.JetStream
+	queue *queue.Queue
+}
+
+func makeBrokers(t *testing.T, members int, o natsinit.Options) *brokers {
+	t.Helper()
+	b := &brokers{
+		dir: filepath.Join(t.TempDir(), "cluster"), folder: make(map[string]string), data: make(map[string]string),
+		process: make(map[string]*process),
+	}
+	for range members {
+		o.Hosts = append(o.Hosts, net.JoinHostPort("127.0.0.1", strconv.Itoa(freeBrokerPort(t))))
+	}
+	made, err := natsinit.Init(b.dir, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, folder := range made.Brokers {
+		name := filepath.Base(folder)
+		b.folder[name], b.data[name] = folder, t.TempDir()
+	}
+	return b
+}
+
+func (b *brokers) creds(name string) string { return filepath.Join(b.dir, "creds", name+".creds") }
+
+// serve starts a member and waits until it serves.
+func (b *brokers) serve(t *testing.T, name string) {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "ready.json")
+	b.process[name] = start(t, (*exec.Cmd).Start, "nats", "serve", "--cluster", b.folder[name], "--data-dir", b.data[name],
+		"--ready-file", file, "--log-level", "error")
+	if _, err := readReady(file, b.process[name].exited); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// connect waits for the cluster and makes the streams.
+func (b *brokers) connect(t *testing.T) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	for {
+		q, err := queue.Open(ctx, queue.Options{CredsFile: b.creds("gateway"), Name: "test", Config: queue.DefaultConfig()})
+		if err == nil {
+			if err = q.Ensure(ctx); err == nil {
+				b.queue = q
+				break
+			}
+			_ = q.Close(ctx)
+		}
+		if !errors.Is(err, queue.ErrUnavailable) || ctx.Err() != nil {
+			t.Fatalf("the cluster does not come up: %v", err)
+		}
+	}
+	t.Cleanup(func() { _ = b.queue.Close(context.Background()) })
+	user, err := queue.ReadCreds(b.creds("admin"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	nc, err := nats.Connect(strings.Join(user.Servers, ","), nats.UserCredentials(b.creds("admin")),
+		nats.RootCAs(filepath.Join(b.dir, "ca.pem")), nats.MaxReconnects(-1), nats.ReconnectWait(100*time.Millisecond))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(nc.Close)
+	if b.admin, err = jetstream.New(nc); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// leader is the member that leads a stream, once all its replicas are there.
+func (b *brokers) leader(t *testing.T, stream string) string {
+	t.Helper()
+	late := time.Now().Add(patience)
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for time.Now().Before(late) {
+		s, err := b.admin.Stream(t.Context(), stream)
+		if err == nil {
+			c := s.CachedInfo().Cluster
+			whole := c != nil && c.Leader != "" && len(c.Replicas) == 2
+			for _, r := range c.Replicas {
+				whole = whole && r.Current && !r.Offline
+			}
+			if whole {
+				return c.Leader
+			}
+		}
+		<-tick.C
+	}
+	t.Fatalf("the replicas of %s do not come together", stream)
+	return ""
+}
+
+// whole starts `semantic serve` on a member's folder.
+func (b *brokers) whole(t *testing.T, name string) (p *process, isReady func() ready) {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "ready.json")
+	p = start(t, (*exec.Cmd).Start, "serve", "--backend", "sim", "--port", "0", "--cluster", b.folder[name],
+		"--data-dir", b.data[name], "--ready-file", file, "--log-level", "error")
+	b.process[name] = p
+	return p, func() ready {
+		t.Helper()
+		info, err := readReady(file, p.exited)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return info
+	}
+}
+
+// TestServeCluster: three `semantic serve` form a cluster, whichever is first.
+// With one killed the others answer; with two, everybody is told why nothing
+// goes.
+func TestServeCluster(t *testing.T) {
+	t.Parallel() // it mostly waits for elections
+	b := makeBrokers(t, 3, natsinit.Options{})
+	names := slices.Sorted(maps.Keys(b.folder))
+	ctx, cancel := context.WithTimeout(t.Context(), 2*patience)
+	defer cancel()
+	first, firstReady := b.whole(t, names[0])
+	first.stderr.wait(t, 0, "Waiting for the other members of the cluster: queue: broker unavailable: no quorum: 1 of 3 members reachable")
+	_, secondReady := b.whole(t, names[1])
+	_, thirdReady := b.whole(t, names[2])
+	urls := []string{firstReady().HTTP, secondReady().HTTP, thirdReady().HTTP}
+	for i, url := range urls {
+		if a := ask(ctx, url, "words=3 hello", nil); a.err != nil {
+			t.Fatalf("member %d: %v", i, a.err)
+		}
+	}
+	b.connect(t)
+	workers, err := b.queue.Workers(ctx)
+	if err != nil || len(workers) != 3 || workers[0].ID != names[0] {
+		t.Fatalf("workers %+v, %v", workers, err)
+	}
+	for _, stream := range []string{"EVENTS", "JOBS_NORMAL", "KV_workers"} {
+		b.leader(t, stream) // has three replicas
+	}
+	kill := func(name string) {
+		t.Helper()
+		if err := b.process[name].command.Process.Kill(); err != nil {
+			t.Fatal(err)
+		}
+		<-b.process[name].exited
+	}
+	kill(names[2])
+	if a := ask(ctx, urls[0], "words=3 hello", nil); a.err != nil {
+		t.Fatalf("one of three is killed: %v", a.err)
+	}
+	kill(names[1])
+	// A leader needs a while to notice that it is alone.
+	for {
+		lone := exec.CommandContext(ctx, "semantic", "nats", "migrate", "--nats-creds", b.creds("admin"))
+		lone.Env = environment(t)
+		text, err := lone.CombinedOutput()
+		if exit := new(exec.ExitError); errors.As(err, &exit) {
+			if exit.ExitCode() != 1 || !strings.Contains(string(text), "no quorum: 1 of 3 members reachable") ||
+				!strings.Contains(string(text), "two must be awake") {
+				t.Errorf("without a quorum: %s, %v", text, err)
+			}
+			break
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	response, err := http.Post(urls[0]+"/v1/chat/completions", "application/json",
+		strings.NewReader(`{"model":"sim","messages":[{"role":"user","content":"x"}]}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := io.ReadAll(response.Body)
+	_ = response.Body.Close()
+	if err != nil || response.StatusCode != http.StatusServiceUnavailable || response.Header.Get("Retry-After") == "" {
+		t.Errorf("without a quorum: %s: %s, %v", response.Status, text, err)
+	}
+}
+
+// answer is one stream, read to its end.
+type answer struct {
+	job, text string
+	// pause is the longest time between two chunks.
+	pause time.Duration
+	err   error
+}
+
+// ask reads an answer; began is called at its first chunk. A gateway that
+// refuses because the queue is away is asked again, as it says.
+func ask(ctx context.Context, url, prompt string, began func()) (a answer) {
+	body := fmt.Sprintf(`{"model":"sim","stream":true,"temperature":0,"messages":[{"role":"user","content":%q}]}`, prompt)
+	var response *http.Response
+	for {
+		request, err := http.NewRequestWithContext(ctx, http.MethodPost, url+"/v1/chat/completions", strings.NewReader(body))
+		if err != nil {
+			return answer{err: err}
+		}
+		request.Header.Set("Content-Type", "application/json")
+		response, err = (&http.Client{Transport: &http.Transport{DisableKeepAlives: true}}).Do(request)
+		if err != nil {
+			return answer{err: err}
+		}
+		if response.StatusCode == http.StatusOK {
+			break
+		}
+		text, _ := io.ReadAll(response.Body)
+		_ = response.Body.Close()
+		if response.StatusCode != http.StatusServiceUnavailable || response.Header.Get("Retry-After") == "" {
+			return answer{err: fmt.Errorf("%s: %s", response.Status, text)}
+		}
+	}
+	defer func() { _ = response.Body.Close() }()
+	a.job = response.Header.Get("X-Semantic-Job")
+	last, done := time.Now(), false
+	lines := bufio.NewScanner(response.Body)
+	for lines.Scan() {
+		data, ok := strings.CutPrefix(lines.Text(), "data: ")
+		if !ok {
+			continue
+		}
+		if data == "[DONE]" {
+			done = true
+			break
+		}
+		var chunk struct {
+			Choices []struct {
+				Delta struct {
+					Content string `json:"content"`
+				} `json:"delta"`
+			} `json:"choices"`
+			Error json.RawMessage `json:"error"`
+		}
+		if err := json.Unmarshal([]byte(data), &chunk); err != nil || chunk.Error != nil {
+			a.err = fmt.Errorf("chunk %s: %w", data, errors.Join(err, errors.New("an error")))
+			return a
+		}
+		for _, c := range chunk.Choices {
+			a.text += c.Delta.Content
+		}
+		if a.text != "" && began != nil {
+			began()
+			began = nil
+			last = time.Now()
+		}
+		a.pause = max(a.pause, time.Since(last))
+		last = time.Now()
+	}
+	if !done {
+		a.err = fmt.Errorf("the stream ended early: %w", errors.Join(lines.Err(), io.ErrUnexpectedEOF))
+	}
+	return a
+}
+
+// TestClusterLeaderKilled: three brokers, each a process. The one that leads
+// the logs, and then the one that leads the jobs, is killed under running
+// streams; more requests come while there is no leader. Every answer is whole,
+// every job has one end.
+func TestClusterLeaderKilled(t *testing.T) {
+	t.Parallel() // it mostly waits for elections
+	const streams, words, late = 6, 300, 3
+	b := makeBrokers(t, 3, natsinit.Options{Workers: []string{"w1", "w2"}})
+	for name := range b.folder {
+		b.serve(t, name)
+	}
+	b.connect(t)
+	for _, w := range []string{"w1", "w2"} {
+		start(t, (*exec.Cmd).Start, "worker", "--backend", "sim", "--model", "sim", "--sim-step", "5ms", "--parallel", "16",
+			"--nats-creds", b.creds("worker-"+w), "--data-dir", t.TempDir(), "--log-level", "error")
+	}
+	file := filepath.Join(t.TempDir(), "ready.json")
+	gateway := start(t, (*exec.Cmd).Start, "gateway", "--port", "0", "--nats-creds", b.creds("gateway"), "--ready-file", file,
+		"--log-level", "error")
+	info, err := readReady(file, gateway.exited)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 2*patience)
+	defer cancel()
+	// A first answer waits for the workers.
+	if a := ask(ctx, info.HTTP, "words=1 hello", nil); a.err != nil {
+		t.Fatal(a.err)
+	}
+
+	prompt := func(i int) string { return fmt.Sprintf("words=%d of story %d", words, i) }
+	// round asks for n answers at once; from is the first one's number.
+	round := func(from, n int, began func()) []answer {
+		answers := make([]answer, n)
+		var all sync.WaitGroup
+		for i := range answers {
+			all.Go(func() { answers[i] = ask(ctx, info.HTTP, prompt(from+i), began) })
+		}
+		all.Wait()
+		return answers
+	}
+	right := round(0, streams+late, nil)
+	for i, a := range right {
+		if a.err != nil {
+			t.Fatalf("without faults: stream %d: %v", i, a.err)
+		}
+	}
+	for _, stream := range []string{"EVENTS", "JOBS_NORMAL"} {
+		victim := b.leader(t, stream)
+		beginning := make(chan struct{}, streams+late)
+		began := func() { beginning <- struct{}{} }
+		answered := make(chan []answer, 1)
+		go func() { answered <- round(0, streams, began) }()
+		for range streams {
+			select {
+			case <-beginning:
+			case <-ctx.Done():
+				t.Fatal("the streams do not begin")
+			}
+		}
+		if err := b.process[victim].command.Process.Kill(); err != nil {
+			t.Fatal(err)
+		}
+		answers := round(streams, late, nil)
+		answers = append(<-answered, answers...)
+		longest := time.Duration(0)
+		for i, a := range answers {
+			longest = max(longest, a.pause)
+			if a.err != nil || a.text != right[i].text {
+				t.Errorf("leader of %s killed: stream %d: %v: %d bytes, want %d", stream, i, a.err, len(a.text), len(right[i].text))
+			}
+			b.oneEnd(ctx, t, a.job)
+		}
+		t.Logf("leader of %s killed under %d streams: longest pause %v", stream, streams, longest.Round(time.Millisecond))
+		b.serve(t, victim)
+	}
+}
+
+// oneEnd checks a job's log: numbered without a gap, one end, and that last.
+func (b *brokers) oneEnd(ctx context.Context, t *testing.T, job string) {
+	t.Helper()
+	log, err := b.queue.Log(ctx, "", job)
+	if err != nil || len(log) == 0 {
+		t.Errorf("log of %q: %d events, %v", job, len(log), err)
+		return
+	}
+	for i, e := range log {
+		if e.N != int64(i+1) || e.Type.Terminal() != (i == len(log)-1) {
+			t.Errorf("log of %s: event %d of %d is number %d, %s", job, i+1, len(log), e.N, e.Type)
+		}
+	}
+	if end := log[len(log)-1].Type; end != schemas.EventDone {
+		t.Errorf("log of %s ends with %s", job, end)
+	}
+}
