@@ -79,7 +79,7 @@ func publishes(worker string) []act {
 		{"$JS.API.CONSUMER.CREATE.DEAD.c.>", ""},
 		{"$JS.API.CONSUMER.CREATE.KV_workers.c.$KV.workers.>", "gw"},
 		{"$JS.API.CONSUMER.CREATE.KV_keys.c.$KV.keys.>", "g"},
-		{"$JS.API.CONSUMER.CREATE.OBJ_inputs.c.>", "gw"},
+		{"$JS.API.CONSUMER.CREATE.OBJ_inputs.c.>", ""},
 		// reading
 		{"$JS.API.INFO", "gwo"},
 		{"$JS.API.STREAM.INFO.EVENTS", "gwo"},
