@@ -16,6 +16,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -309,10 +310,46 @@ func ask(ctx context.Context, url, prompt string, began func()) (a answer) {
 	return a
 }
 
+// moveIn has a job wait in a `semantic serve`, stops that, and moves its store
+// into the cluster with the commands for it.
+func (b *brokers) moveIn(t *testing.T) (job string) {
+	t.Helper()
+	dir, saved := t.TempDir(), filepath.Join(t.TempDir(), "saved")
+	p, info := simServer(t, (*exec.Cmd).Start, "--data-dir", dir, "--model", "other")
+	q, err := queue.Open(t.Context(), queue.Options{URL: info.NATS, Name: "test", Config: queue.DefaultConfig()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ticket, err := q.Submit(t.Context(), queue.Submission{Job: schemas.Job{
+		Version: schemas.Version, Model: "sim", Messages: []schemas.Message{{Role: schemas.RoleUser, Content: "words=3 moved"}},
+	}})
+	if err := errors.Join(err, q.Close(t.Context())); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.command.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if code := p.code(t); code != 0 {
+		t.Fatalf("exit code %d", code)
+	}
+	for _, args := range [][]string{
+		{"nats", "backup", saved, "--stopped", "--data-dir", dir},
+		{"nats", "restore", saved, "--nats-creds", b.creds("admin")},
+	} {
+		command := exec.CommandContext(t.Context(), "semantic", args...)
+		command.Env = environment(t)
+		if text, err := command.CombinedOutput(); err != nil || !strings.Contains(string(text), "JOBS_NORMAL               1 messages") {
+			t.Fatalf("%v: %s, %v", args, text, err)
+		}
+	}
+	return ticket.JobID
+}
+
 // TestClusterLeaderKilled: three brokers, each a process. The one that leads
 // the logs, and then the one that leads the jobs, is killed under running
 // streams; more requests come while there is no leader. Every answer is whole,
-// every job has one end.
+// every job has one end; so has the one that waited in a server alone, whose
+// store was moved here before.
 func TestClusterLeaderKilled(t *testing.T) {
 	t.Parallel() // it mostly waits for elections
 	const streams, words, late = 6, 300, 3
@@ -321,6 +358,7 @@ func TestClusterLeaderKilled(t *testing.T) {
 		b.serve(t, name)
 	}
 	b.connect(t)
+	moved := b.moveIn(t)
 	for _, w := range []string{"w1", "w2"} {
 		start(t, (*exec.Cmd).Start, "worker", "--backend", "sim", "--model", "sim", "--sim-step", "5ms", "--parallel", "16",
 			"--nats-creds", b.creds("worker-"+w), "--data-dir", t.TempDir(), "--log-level", "error")
@@ -338,6 +376,8 @@ func TestClusterLeaderKilled(t *testing.T) {
 	if a := ask(ctx, info.HTTP, "words=1 hello", nil); a.err != nil {
 		t.Fatal(a.err)
 	}
+
+	b.oneEnd(ctx, t, moved) // it was the first in the queue
 
 	prompt := func(i int) string { return fmt.Sprintf("words=%d of story %d", words, i) }
 	// round asks for n answers at once; from is the first one's number.
