@@ -225,7 +225,7 @@ func (q *Queue) makeRoom(ctx context.Context, list []BackupStream) error {
 	}
 	for _, name := range there {
 		err := q.onceOn(ctx, apiPrefix+"STREAM.DELETE."+name, func(ctx context.Context) error {
-			return q.js.DeleteStream(ctx, name) //nolint:wrapcheck // wrapped below
+			return q.js.DeleteStream(ctx, name)
 		})
 		if err != nil {
 			return fmt.Errorf("queue: make room for %s: %w", name, err)

@@ -24,8 +24,8 @@ func newNATSCommand(a *app) *cobra.Command {
 		Example: `  semantic nats init cluster --hosts mini.local --worker studio
   semantic nats serve --cluster cluster/brokers/mini-local
   semantic nats migrate --dry-run`,
-	}, newNATSMigrateCommand(a), newNATSInitCommand(a), newNATSAddCommand(a), newNATSRenewCommand(a), newNATSServeCommand(a),
-		newNATSBackupCommand(a), newNATSRestoreCommand(a))
+	}, newNATSInitCommand(a), newNATSAddCommand(a), newNATSRemoveCommand(a), newNATSRenewCommand(a), newNATSServeCommand(a),
+		newNATSMigrateCommand(a), newNATSBackupCommand(a), newNATSRestoreCommand(a))
 }
 
 // migration is one run of `nats migrate`.

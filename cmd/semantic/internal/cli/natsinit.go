@@ -126,13 +126,36 @@ not be told, except of a publisher, which has an account of its own.`,
 				return initError(err)
 			}
 			if changed {
-				a.notef("accounts.conf of every broker in %s is new: copy it there and start the broker again,\n"+
-					"or have it read anew (nats-server --signal reload).\n", filepath.Join(dir, "brokers"))
+				a.notef(tellBrokers, filepath.Join(dir, "brokers"))
 			}
 			return a.printf("%s\n", usageOf(dir, file))
 		},
 	}
 }
+
+func newNATSRemoveCommand(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use:   "remove DIR ROLE NAME",
+		Short: "Take the credentials of a user of a cluster back",
+		Long: `Take the credentials of a user back that ` + "`semantic nats init DIR`" + ` or add made: their
+file is deleted, and whoever has a copy is not let in, once the brokers have the
+new accounts.conf. The gateway and the worker beside a broker have the name of its
+folder. A publisher loses its account.`,
+		Example: `  semantic nats remove cluster worker air`,
+		Args:    args(cobra.ExactArgs(3)),
+		RunE: func(_ *cobra.Command, arguments []string) error {
+			if err := natsinit.Remove(arguments[0], queue.Role(arguments[1]), arguments[2]); err != nil {
+				return initError(err)
+			}
+			a.notef(tellBrokers, filepath.Join(arguments[0], "brokers"))
+			return nil
+		},
+	}
+}
+
+// tellBrokers is what a change of the accounts asks for.
+const tellBrokers = "accounts.conf of every broker in %s is new: copy it there and start the broker again,\n" +
+	"or have it read anew (nats-server --signal reload).\n"
 
 func newNATSRenewCommand(a *app) *cobra.Command {
 	return &cobra.Command{

@@ -17,6 +17,13 @@ import (
 // "worker", which may sign users of these roles only.
 type keyring map[string]nkeys.KeyPair
 
+// revocation shuts one user out of the account with the streams, or of the
+// observers'.
+type revocation struct {
+	account string // as in the keyring
+	key     string // the user's
+}
+
 const (
 	keyOperator  = "operator"
 	keySystem    = "system"   // NATS's own account
@@ -76,8 +83,9 @@ func (k keyring) public(name string) string {
 	return key
 }
 
-// accountsConf is the file accounts.conf: who may do what, signed.
-func (k keyring) accountsConf() ([]byte, error) {
+// accountsConf is the file accounts.conf: who may do what, and who no more,
+// signed.
+func (k keyring) accountsConf(revoked []revocation) ([]byte, error) {
 	operator := jwt.NewOperatorClaims(k.public(keyOperator))
 	operator.Name, operator.SystemAccount = "semantic", k.public(keySystem)
 	token, err := operator.Encode(k[keyOperator])
@@ -92,6 +100,11 @@ func (k keyring) accountsConf() ([]byte, error) {
 		accounts = append(accounts, k.importer(keyPublisher+p, queue.RolePublisher, p))
 	}
 	for _, a := range accounts {
+		for _, r := range revoked {
+			if k.public(r.account) == a.Subject {
+				a.Revoke(r.key)
+			}
+		}
 		var problems jwt.ValidationResults
 		a.Validate(&problems)
 		if errs := problems.Errors(); len(errs) > 0 {

@@ -63,6 +63,8 @@ const (
 	keyFile      = "key.pem"
 	caFile       = "ca.pem"
 	caKeyFile    = "ca.key"
+	revokedFile  = "revoked"
+	serversFile  = "servers"
 	keySuffix    = ".nk"
 	credsSuffix  = ".creds"
 )
@@ -179,7 +181,7 @@ func build(dir string, o Options, hosts []host) (Made, error) {
 		return Made{}, err
 	}
 	made := Made{Servers: p.servers}
-	accounts, err := p.keys.accountsConf()
+	accounts, err := p.keys.accountsConf(nil)
 	if err != nil {
 		return Made{}, err
 	}
@@ -227,6 +229,7 @@ type place struct {
 	keys    keyring
 	ca      *certAuthority
 	servers []string
+	revoked []revocation
 }
 
 func (p *place) saveAuthority(caKey []byte) error {
@@ -242,6 +245,10 @@ func (p *place) saveAuthority(caKey []byte) error {
 		if err := writeNew(filepath.Join(folder, name), text, secretMode); err != nil {
 			return err
 		}
+	}
+	servers := []byte(strings.Join(p.servers, "\n") + "\n")
+	if err := writeNew(filepath.Join(folder, serversFile), servers, secretMode); err != nil {
+		return err
 	}
 	return p.saveKeys()
 }
@@ -377,12 +384,30 @@ func open(dir string) (*place, error) {
 	if p.ca, err = parseCertAuthority(cert, key); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrInvalid, err)
 	}
-	known, err := queue.ReadCreds(filepath.Join(dir, credsDir, user{queue.RoleGateway, "gateway"}.file()))
+	if p.servers, err = readServers(folder); err != nil {
+		return nil, err
+	}
+	revoked, err := os.ReadFile(filepath.Join(folder, revokedFile))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%w: %w", ErrInvalid, err)
+	}
+	for line := range strings.Lines(string(revoked)) {
+		account, key, found := strings.Cut(strings.TrimSpace(line), " ")
+		if !found || p.keys[account] == nil {
+			return nil, fmt.Errorf("%w: %s: %q is no account and a user's key", ErrInvalid, revokedFile, line)
+		}
+		p.revoked = append(p.revoked, revocation{account, key})
+	}
+	return p, nil
+}
+
+// readServers reads the brokers' addresses.
+func readServers(authority string) ([]string, error) {
+	text, err := os.ReadFile(filepath.Join(authority, serversFile))
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrInvalid, err)
 	}
-	p.servers = known.Servers
-	return p, nil
+	return strings.Fields(string(text)), nil
 }
 
 // brokers lists the folders of the brokers.
@@ -446,7 +471,7 @@ func Add(dir string, role queue.Role, name string) (file string, changed bool, e
 // writeAccounts brings every broker's accounts.conf to what this release and
 // the keyring say.
 func (p *place) writeAccounts() error {
-	text, err := p.keys.accountsConf()
+	text, err := p.keys.accountsConf(p.revoked)
 	if err != nil {
 		return err
 	}
@@ -455,7 +480,7 @@ func (p *place) writeAccounts() error {
 		return err
 	}
 	for _, folder := range folders {
-		if err := replace(filepath.Join(folder, accountsFile), text); err != nil {
+		if err := replace(filepath.Join(folder, accountsFile), text, publicMode); err != nil {
 			return err
 		}
 	}
@@ -463,9 +488,9 @@ func (p *place) writeAccounts() error {
 }
 
 // replace writes a file beside its place and renames it.
-func replace(path string, text []byte) error {
+func replace(path string, text []byte, mode fs.FileMode) error {
 	next := path + ".new"
-	if err := os.WriteFile(next, text, publicMode); err != nil {
+	if err := os.WriteFile(next, text, mode); err != nil {
 		return err //nolint:wrapcheck // names the file; wrapped by the caller
 	}
 	return os.Rename(next, path) //nolint:wrapcheck // as above

@@ -234,3 +234,64 @@ func TestAdd(t *testing.T) {
 		t.Errorf("old credentials, renewed accounts: %v", err)
 	}
 }
+
+// TestRemove: whose credentials were taken back is not let in.
+func TestRemove(t *testing.T) {
+	c := start(t, natsinit.Options{Workers: []string{"air", "studio"}, Publishers: []string{"alice", "bob"}})
+	if err := c.open(t, "gateway").Ensure(within(t)); err != nil {
+		t.Fatal(err)
+	}
+	kept := filepath.Join(t.TempDir(), "kept")
+	gone := map[string]queue.Role{"worker-air": queue.RoleWorker, "observer": queue.RoleObserver, "publisher-bob": queue.RolePublisher}
+	for file, role := range gone {
+		text, err := os.ReadFile(c.creds(file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(kept+file, text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		_, name, found := strings.Cut(file, "-")
+		if !found {
+			name = file
+		}
+		if err := natsinit.Remove(c.dir, role, name); err != nil {
+			t.Fatalf("%s: %v", file, err)
+		}
+		if _, err := os.Stat(c.creds(file)); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("%s is still there", file)
+		}
+		if err := natsinit.Remove(c.dir, role, name); !errors.Is(err, natsinit.ErrInvalid) {
+			t.Errorf("%s a second time: %v", file, err)
+		}
+	}
+	// The worker beside the broker, whose name is that of its folder.
+	text, err := os.ReadFile(c.creds("worker"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(kept+"beside", text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := natsinit.Remove(c.dir, queue.RoleWorker, machine); err != nil {
+		t.Fatal(err)
+	}
+	gone["beside"] = queue.RoleWorker
+	if _, err := natsinit.Renew(c.dir); err != nil { // keeps them out
+		t.Fatal(err)
+	}
+	c.server.Stop()
+	c.serve(t, t.TempDir())
+	for file := range gone {
+		_, err := queue.Open(within(t), queue.Options{CredsFile: kept + file, Config: queue.DefaultConfig()})
+		if !errors.Is(err, queue.ErrUnauthorized) {
+			t.Errorf("%s: %v", file, err)
+		}
+	}
+	if err := c.open(t, "gateway").Ensure(within(t)); err != nil {
+		t.Error(err)
+	}
+	c.open(t, "worker-studio")
+	nc, violations := c.plain(t, "publisher-alice")
+	noViolation(t, nc, violations)
+}
