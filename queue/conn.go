@@ -30,7 +30,11 @@ type link struct {
 	attempts map[*attempt]struct{}
 }
 
-type attempt struct{ cancel context.CancelFunc }
+type attempt struct {
+	cancel context.CancelFunc
+	// refuse ends it with a *ForbiddenError; nil for who looks after that itself.
+	refuse context.CancelCauseFunc
+}
 
 func newLink() *link {
 	return &link{up: make(chan struct{}), changed: make(chan struct{}), attempts: make(map[*attempt]struct{})}
@@ -148,18 +152,54 @@ func (l *link) wait(ctx context.Context) error {
 // attempt bounds one request: by timeout, and by the loss of the connection.
 func (l *link) attempt(ctx context.Context, timeout time.Duration) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
-	a := &attempt{cancel: cancel}
+	return l.begin(ctx, &attempt{cancel: cancel})
+}
+
+// refusable is attempt, ended also by a refusal that can only be meant for it.
+func (l *link) refusable(ctx context.Context, timeout time.Duration) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	ctx, refuse := context.WithCancelCause(ctx)
+	return l.begin(ctx, &attempt{cancel: cancel, refuse: refuse})
+}
+
+// refused takes a refusal by the server, which does not say to what request: if
+// there is only one under way, that is it.
+func (l *link) refused(err *ForbiddenError) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.attempts) != 1 {
+		return
+	}
+	for a := range l.attempts {
+		if a.refuse != nil {
+			a.refuse(err)
+		}
+	}
+}
+
+// forbidden is the refusal that ended an attempt, or nil.
+func forbidden(attempt context.Context) error {
+	if refused := new(ForbiddenError); errors.As(context.Cause(attempt), &refused) {
+		return refused
+	}
+	return nil
+}
+
+func (l *link) begin(ctx context.Context, a *attempt) (context.Context, context.CancelFunc) {
 	l.mu.Lock()
 	l.attempts[a] = struct{}{}
 	if !l.connected {
-		cancel()
+		a.cancel()
 	}
 	l.mu.Unlock()
 	return ctx, func() {
 		l.mu.Lock()
 		delete(l.attempts, a)
 		l.mu.Unlock()
-		cancel()
+		a.cancel()
+		if a.refuse != nil {
+			a.refuse(nil)
+		}
 	}
 }
 
@@ -179,14 +219,24 @@ func (q *Queue) retry(ctx context.Context, op func(ctx context.Context) error) e
 
 // retryWithin is retry where one try may take longer than a request.
 func (q *Queue) retryWithin(ctx context.Context, timeout time.Duration, op func(ctx context.Context) error) error {
+	return q.retryBy(ctx, func() (context.Context, context.CancelFunc) { return q.link.refusable(ctx, timeout) }, op)
+}
+
+// retryBy is retry with attempts of one's own.
+func (q *Queue) retryBy(
+	ctx context.Context, attempt func() (context.Context, context.CancelFunc), op func(ctx context.Context) error,
+) error {
 	pause := retryFirst
 	for {
-		try, cancel := q.link.attempt(ctx, timeout)
+		try, cancel := attempt()
 		err := op(try)
+		refused := forbidden(try)
 		cancel()
 		switch {
 		case err == nil:
 			return nil
+		case refused != nil && transient(err):
+			return refused
 		case ctx.Err() != nil:
 			return q.gaveUp(ctx)
 		case !transient(err):
@@ -206,10 +256,13 @@ func (q *Queue) retryWithin(ctx context.Context, timeout time.Duration, op func(
 
 // once runs op a single time, bounded, and names a broker that does not answer.
 func (q *Queue) once(ctx context.Context, op func(ctx context.Context) error) error {
-	try, cancel := q.link.attempt(ctx, q.config.RequestTimeout)
+	try, cancel := q.link.refusable(ctx, q.config.RequestTimeout)
 	defer cancel()
 	err := op(try)
 	if err != nil && transient(err) {
+		if refused := forbidden(try); refused != nil {
+			return refused
+		}
 		if health := q.link.health(); health != nil {
 			return health
 		}

@@ -33,15 +33,16 @@ type refusals struct {
 	waiting map[string]map[*attempt]struct{}
 }
 
-// note takes the connection's asynchronous error.
-func (r *refusals) note(err error) {
+// note takes the connection's asynchronous error, and returns the subject to
+// which a publish was refused.
+func (r *refusals) note(err error) (refused string, ok bool) {
 	if !errors.Is(err, nats.ErrPermissionViolation) {
-		return
+		return "", false
 	}
 	_, after, found := strings.Cut(err.Error(), `Publish to "`)
 	subject, _, closed := strings.Cut(after, `"`)
 	if !found || !closed {
-		return
+		return "", false
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -52,6 +53,7 @@ func (r *refusals) note(err error) {
 	for a := range r.waiting[subject] {
 		a.cancel()
 	}
+	return subject, true
 }
 
 // forget is called after a reconnect, when the user may have other rights.
@@ -96,7 +98,9 @@ func (q *Queue) onceOn(ctx context.Context, subject string, op func(ctx context.
 	return q.permitted(ctx, subject, func(ctx context.Context) error { return q.once(ctx, op) })
 }
 
-// retryOn is retry for a request to subject.
+// retryOn is retry for a request to subject. Only a refusal of that ends it: what
+// must not be given up for another's fault goes through here.
 func (q *Queue) retryOn(ctx context.Context, subject string, op func(ctx context.Context) error) error {
-	return q.retry(ctx, func(ctx context.Context) error { return q.permitted(ctx, subject, op) })
+	attempt := func() (context.Context, context.CancelFunc) { return q.link.attempt(ctx, q.config.RequestTimeout) }
+	return q.retryBy(ctx, attempt, func(ctx context.Context) error { return q.permitted(ctx, subject, op) })
 }

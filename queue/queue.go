@@ -184,7 +184,9 @@ func (q *Queue) connectOptions(o Options) ([]nats.Option, error) {
 			if sub != nil && errors.Is(err, nats.ErrSlowConsumer) {
 				return
 			}
-			q.refusals.note(err)
+			if subject, refused := q.refusals.note(err); refused {
+				q.link.refused(&ForbiddenError{Subject: subject})
+			}
 			q.log.Warn("broker", slog.Any("error", err))
 		}),
 	}

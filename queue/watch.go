@@ -67,7 +67,7 @@ func (w *bucketWatch) start(ctx context.Context) error {
 	}
 	w.mu.Unlock()
 	// The watch would wait for the bucket for ever; say that it is not there.
-	err := w.q.retry(ctx, func(ctx context.Context) error {
+	err := w.q.retryOn(ctx, apiPrefix+"STREAM.INFO."+bucketStream(w.bucket), func(ctx context.Context) error {
 		if _, err := w.q.js.KeyValue(ctx, w.bucket); err != nil {
 			return fmt.Errorf("queue: bucket %s: %w", w.bucket, err)
 		}

@@ -157,7 +157,7 @@ func (b *brokers) whole(t *testing.T, name string) (p *process, isReady func() r
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "ready.json")
 	p = start(t, (*exec.Cmd).Start, "serve", "--backend", "sim", "--port", "0", "--cluster", b.folder[name],
-		"--data-dir", b.data[name], "--ready-file", file, "--log-level", "error")
+		"--data-dir", b.data[name], "--ready-file", file, "--log-level", "warn")
 	b.process[name] = p
 	return p, func() ready {
 		t.Helper()
