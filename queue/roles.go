@@ -42,8 +42,6 @@ const WorkersPerUser = 8
 // the templates of NATS.
 type Rights struct {
 	Publish, Subscribe []string
-	// Answer lets it publish to the reply subjects of messages that it gets, too.
-	Answer bool
 }
 
 // For puts a user's name and public key into the subjects.
@@ -55,7 +53,7 @@ func (r Rights) For(name, key string) Rights {
 		}
 		return filled
 	}
-	return Rights{Publish: fill(r.Publish), Subscribe: fill(r.Subscribe), Answer: r.Answer}
+	return Rights{Publish: fill(r.Publish), Subscribe: fill(r.Subscribe)}
 }
 
 const (
@@ -70,8 +68,8 @@ const (
 
 	apiPrefix = "$JS.API."
 
-	// prefixService is where the server sends answers to another account.
-	prefixService = "_R_."
+	// What only gateways read and write, and the stores of large jobs.
+	inputsStream, deadInputs = "OBJ_" + storeInputs, "OBJ_" + storeDead
 )
 
 func inboxPrefix(key string) string { return prefixInbox + key }
@@ -86,36 +84,33 @@ func (r Role) Rights() Rights {
 			Publish: slices.Concat(
 				[]string{prefixJobs + "*.*.*.*", prefixEvents + "*.*", prefixControl + "*", prefixReport + "*",
 					prefixReaders + "*.*", prefixArrivals + "*.*", "_INBOX.>"},
-				writeKeys(bucketModels, bucketLeases, bucketSecrets, bucketKeys), []string{"$KV." + bucketExits + ".*.*"},
-				[]string{"$O." + storeInputs + ".>"},
-				onStreams("STREAM.PURGE", "", streamEvents, objectStream(storeInputs), objectStream(storeDead), bucketStream(bucketModels)),
+				writeKeys(bucketModels, bucketLeases, bucketKeys, bucketSecrets),
+				[]string{"$O." + storeInputs + ".>", "$KV." + bucketExits + ".*.*"},
 				api("INFO"), manage(allStreams()...), read(allStreams()...),
 				watch(bucketStream(bucketWorkers), bucketStream(bucketModels), bucketStream(bucketLeases), bucketStream(bucketKeys)),
-				onStreams("CONSUMER.LIST", "", jobsStreams()...), onStreams("CONSUMER.INFO", ".*", jobsStreams()...),
-				onStreams("STREAM.MSG.DELETE", "", append(jobsStreams(), streamDead)...),
+				onStreams("CONSUMER.LIST", "", jobsStreams()...), onStreams("STREAM.MSG.DELETE", "", append(jobsStreams(), streamDead)...),
+				onStreams("STREAM.PURGE", "", streamEvents, inputsStream, deadInputs, bucketStream(bucketModels)),
 			),
 			Subscribe: []string{own, prefixReply + "*.*", prefixAnswer + "*", prefixReaders + "*.*", prefixArrivals + "*.*"},
 		}
 	case RoleWorker:
-		acks := make([]string, 0, len(schemas.Classes()))
-		for _, stream := range jobsStreams() {
-			acks = append(acks, "$JS.ACK."+stream+".>")
-		}
 		return Rights{
 			Publish: slices.Concat(
-				[]string{prefixEvents + "*.*", prefixWake + "*.*.*.*", subjectsDead, "_INBOX.>", prefixAnswer + "*"},
-				names("$KV."+bucketWorkers+"."), writeKeys(bucketModels, bucketAgents),
-				[]string{"$O." + storeDead + ".>"},
-				api("INFO"), read(slices.DeleteFunc(allStreams(), secret)...), watch(bucketStream(bucketWorkers)),
+				[]string{prefixEvents + "*.*", prefixWake + "*.*.*.*", subjectsDead, "$O." + storeDead + ".>", "_INBOX.>", prefixAnswer + "*"},
+				ownKeys(bucketWorkers), writeKeys(bucketModels, bucketAgents),
+				api("INFO"), read(slices.DeleteFunc(allStreams(), secret)...),
+				watch(bucketStream(bucketWorkers)),
 				onStreams("CONSUMER.CREATE", ".*."+prefixJobs+">", jobsStreams()...),
-				onStreams("CONSUMER.INFO", ".*", jobsStreams()...), onStreams("CONSUMER.MSG.NEXT", ".*", jobsStreams()...), acks,
+				onStreams("CONSUMER.INFO", ".*", jobsStreams()...), onStreams("CONSUMER.MSG.NEXT", ".*", jobsStreams()...),
+				[]string{"$JS.ACK." + jobsStream(schemas.ClassInteractive) + ".>", "$JS.ACK." + jobsStream(schemas.ClassNormal) + ".>",
+					"$JS.ACK." + jobsStream(schemas.ClassBatch) + ".>"},
 			),
 			Subscribe: slices.Concat([]string{own, prefixWake + ">"}, names(prefixControl), names(prefixReport)),
-			Answer:    true,
 		}
 	case RoleObserver:
+		streams := slices.DeleteFunc(allStreams(), secret)
 		return Rights{
-			Publish: slices.Concat([]string{prefixReport + "*"}, api("INFO"), read(slices.DeleteFunc(allStreams(), secret)...),
+			Publish: slices.Concat([]string{prefixReport + "*"}, api("INFO"), read(streams...),
 				onStreams("CONSUMER.LIST", "", jobsStreams()...), onStreams("CONSUMER.INFO", ".*", jobsStreams()...)),
 			Subscribe: []string{own, prefixReply + "*.*", prefixAnswer + "*"},
 		}
@@ -210,6 +205,9 @@ func writeKeys(buckets ...string) []string {
 	return subjects
 }
 
+// ownKeys are the keys of one user's workers.
+func ownKeys(bucket string) []string { return names("$KV." + bucket + ".") }
+
 // names are the subjects of one user's workers under a prefix.
 func names(prefix string) []string {
 	subjects := []string{prefix + userName}
@@ -224,6 +222,12 @@ func allStreams() []string {
 	var all []string
 	for _, s := range DefaultConfig().streams() {
 		all = append(all, s.Name)
+	}
+	// Made by the parts that use them.
+	for _, more := range []string{bucketStream(bucketKeys), bucketStream(bucketSecrets)} {
+		if !slices.Contains(all, more) {
+			all = append(all, more)
+		}
 	}
 	return all
 }

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/nats-io/jwt/v2"
 	"github.com/nats-io/nkeys"
@@ -170,20 +169,10 @@ func (k keyring) importer(key string, role queue.Role, name string) *jwt.Account
 	return a
 }
 
-// Who may answer a message may do it so often, and for so long: a drain is
-// answered when it begins and when it ends.
-const (
-	answers   = 8
-	answerFor = time.Hour
-)
-
 func permissions(r queue.Rights) jwt.Permissions {
 	var p jwt.Permissions
 	p.Pub.Allow.Add(r.Publish...)
 	p.Sub.Allow.Add(r.Subscribe...)
-	if r.Answer {
-		p.Resp = &jwt.ResponsePermission{MaxMsgs: answers, Expires: answerFor}
-	}
 	return p
 }
 

@@ -315,46 +315,6 @@ func TestRolesWork(t *testing.T) {
 		noViolation(t, g, violations)
 	})
 	// The gateway that leads ends what no worker does, and tells the publisher.
-	t.Run("large and dead", func(t *testing.T) {
-		large := job(strings.Repeat("long ", 200<<10))
-		ticket, err := gateway.Submit(within(t), queue.Submission{Owner: "key", Job: large})
-		if err != nil {
-			t.Fatalf("gateway submits a large job: %v", err)
-		}
-		for range 2 { // the second time it is replayed
-			d := claim()
-			if err := d.Load(within(t)); err != nil {
-				t.Fatalf("worker loads it: %v", err)
-			}
-			f := schemas.Failed{Code: schemas.CodeWorkerLost, Message: "m"}
-			for range 2 { // as if the first worker had died in between
-				if err := d.Park(within(t), d.Evidence(within(t)), f); err != nil {
-					t.Fatalf("worker parks it: %v", err)
-				}
-			}
-			add(d, schemas.Event{Type: schemas.EventFailed, Failed: &f})
-			if err := d.Ack(within(t)); err != nil {
-				t.Fatal(err)
-			}
-			dead, err := observer.DeadJobs(within(t), d.JobID)
-			if err != nil || len(dead) != 1 {
-				t.Fatalf("observer sees the dead jobs %v, %v", dead, err)
-			}
-			if text, err := observer.DeadBody(within(t), dead[0]); err != nil || len(text) < 1_000_000 {
-				t.Errorf("observer reads %d bytes of it, %v", len(text), err)
-			}
-			if d.JobID != ticket.JobID {
-				if err := gateway.DropDead(within(t), dead[0]); err != nil {
-					t.Errorf("gateway drops it: %v", err)
-				}
-			} else if _, err := gateway.Replay(within(t), dead[0], false); err != nil {
-				t.Fatalf("gateway replays it: %v", err)
-			}
-		}
-		if err := gateway.ReportExit(within(t), machine, "i", schemas.Exit{Status: "exit status 2", Code: 2}); err != nil {
-			t.Errorf("gateway reports an exit: %v", err)
-		}
-	})
 	t.Run("reconcile", func(t *testing.T) {
 		nc, violations := c.plain(t, "publisher-alice")
 		inbox, err := nc.SubscribeSync("_INBOX.alice.ghost")
