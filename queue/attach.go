@@ -2,7 +2,10 @@ package queue
 
 import (
 	"context"
+	"errors"
 	"fmt"
+
+	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/semantic-worker/semantic/schemas"
 )
@@ -16,7 +19,13 @@ func (q *Queue) attach(ctx context.Context, t *Ticket, s Submission, p *payload)
 	if err := q.readLog(ctx, t.Owner, t.JobID, &l); err != nil {
 		return false, err
 	}
-	if len(l.Entries) == 0 || l.Entries[0].Event.Submitted == nil {
+	switch {
+	case l.Last == 0:
+		return false, errOvertaken // forgotten since it kept us from the id
+	case l.refusedRepeat():
+		q.recent.drop(t.Owner, t.JobID)
+		return false, errors.Join(errOvertaken, q.purgeLog(ctx, t.Owner, t.JobID, l.Last))
+	case len(l.Entries) == 0 || l.Entries[0].Event.Submitted == nil:
 		return false, fmt.Errorf("%w: %s", ErrConflict, t.JobID)
 	}
 	announced := *l.Entries[0].Event.Submitted
@@ -66,4 +75,81 @@ func payloadAs(announced schemas.Submitted, s Submission, p payload) (payload, b
 		return payload{}, false
 	}
 	return same(job, body)
+}
+
+// errOvertaken: another submitter of the same job came before.
+var errOvertaken = errors.New("queue: overtaken by a repeat of the submission")
+
+// refuseRepeat ends what was announced of a job that does not fit in. Others may
+// submit the same job at this moment, so its log is not just forgotten: its second
+// event, which is fenced, decides between this refusal and the start of a job that
+// another one has stored. The next repeat clears it away and begins anew. Returns
+// the cause, or errOvertaken where the job is another's success.
+func (q *Queue) refuseRepeat(ctx context.Context, t Ticket, p payload, cause error) error {
+	var l jobLog
+	if err := q.readLog(ctx, t.Owner, t.JobID, &l); err != nil {
+		return errors.Join(cause, err)
+	}
+	switch {
+	case l.Last == 0, l.refusedRepeat():
+		return cause
+	case len(l.Entries) != 1:
+		return errOvertaken
+	}
+	code := schemas.CodeQueueFull
+	if !errors.Is(cause, ErrQueueFull) {
+		code = schemas.CodeStorageFull
+	}
+	err := q.appendTerminal(ctx, t.Owner, t.JobID, l, schemas.Event{
+		Type:   schemas.EventFailed,
+		Failed: &schemas.Failed{Code: code, Message: "The queue had no room for the job when it was submitted."},
+	})
+	switch {
+	case errors.Is(err, ErrFenced):
+		return errOvertaken
+	case err == nil && p.large():
+		err = q.removeInput(ctx, t.Owner, t.JobID)
+	}
+	return errors.Join(cause, err)
+}
+
+// refusedRepeat reports whether a log is what refuseRepeat leaves.
+func (l jobLog) refusedRepeat() bool {
+	if len(l.Entries) != 2 {
+		return false
+	}
+	submitted, failed := l.Entries[0].Event.Submitted, l.Entries[1].Event.Failed
+	return submitted != nil && submitted.RequestHash != "" && failed != nil &&
+		(failed.Code == schemas.CodeQueueFull || failed.Code == schemas.CodeStorageFull)
+}
+
+// checkDuplicate looks what became of a message that the server says it has: it
+// remembers ids for a while, also those of messages that are gone. The job was
+// stored by another, and may have ended since; or its id is that of a job that was
+// refused after all, and is free in a moment.
+func (q *Queue) checkDuplicate(ctx context.Context, t Ticket) error {
+	m, found, err := q.leaderGet(ctx, jobsStream(t.Class), getRequest{Sequence: t.Sequence})
+	if err != nil || found && m.Header.Get(schemas.HeaderJobID) == t.JobID {
+		return err
+	}
+	return fmt.Errorf("%w: the id was in use a moment ago", ErrQueueFull)
+}
+
+// purgeLog removes a log up to its entry with a sequence, 0 for all of it; what was
+// written since stays.
+func (q *Queue) purgeLog(ctx context.Context, owner, jobID string, last uint64) error {
+	options := []jetstream.StreamPurgeOpt{jetstream.WithPurgeSubject(EventSubject(owner, jobID))}
+	if last > 0 {
+		options = append(options, jetstream.WithPurgeSequence(last+1))
+	}
+	return q.retry(ctx, func(ctx context.Context) error {
+		stream, err := q.stream(ctx, streamEvents)
+		if err == nil {
+			err = stream.Purge(ctx, options...)
+		}
+		if err != nil {
+			return fmt.Errorf("queue: purge log: %w", err)
+		}
+		return nil
+	})
 }

@@ -235,7 +235,7 @@ func (q *Queue) forget(ctx context.Context, t Ticket, p payload) error {
 	if p.large() {
 		err = q.removeInput(ctx, t.Owner, t.JobID)
 	}
-	return errors.Join(err, q.purgeLog(ctx, t.Owner, t.JobID))
+	return errors.Join(err, q.purgeLog(ctx, t.Owner, t.JobID, 0))
 }
 
 // Load fetches a job whose message stands for it; nil at once for any other. Job

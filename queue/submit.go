@@ -143,24 +143,46 @@ func (q *Queue) submit(ctx context.Context, s Submission) (Ticket, error) {
 	if err := q.pressure.check(ctx, q, s.Class, p.large()); err != nil {
 		return Ticket{}, err
 	}
-	fresh, err := q.takeID(ctx, &t, s, bodyHash(p.message))
-	if err != nil {
-		return Ticket{}, err
+	ours := false
+	for {
+		stored := t
+		fresh, err := q.store(ctx, &stored, s, p)
+		ours = ours || fresh
+		switch {
+		case errors.Is(err, errOvertaken):
+			continue
+		case err != nil:
+			return Ticket{}, err
+		}
+		stored.Attached = stored.Attached && !ours
+		return stored, nil
+	}
+}
+
+// store takes the id and stores the job, or attaches to the job that has the id.
+// fresh says that the id was taken here, whatever came of it. errOvertaken: what
+// others did under the same id meanwhile must be looked at anew.
+func (q *Queue) store(ctx context.Context, t *Ticket, s Submission, p payload) (fresh bool, err error) {
+	if fresh, err = q.takeID(ctx, t, s, bodyHash(p.message)); err != nil {
+		return fresh, err
 	}
 	if !fresh {
-		publish, err := q.attach(ctx, &t, s, &p)
+		publish, err := q.attach(ctx, t, s, &p)
 		if err != nil || !publish {
-			return t, err
+			return fresh, err
 		}
 	}
-	if err := q.storeJob(ctx, &t, s, p); err != nil {
-		if fresh && (errors.Is(err, ErrQueueFull) || errors.Is(err, ErrStorageFull)) {
-			err = errors.Join(err, q.forget(ctx, t, p))
-		}
-		return Ticket{}, err
+	err = q.storeJob(ctx, t, s, p)
+	refused := errors.Is(err, ErrQueueFull) || errors.Is(err, ErrStorageFull)
+	switch {
+	case refused && s.RequestHash != "":
+		return fresh, q.refuseRepeat(ctx, *t, p, err)
+	case refused && fresh:
+		return fresh, errors.Join(err, q.forget(ctx, *t, p))
+	case err == nil:
+		q.recent.put(*t)
 	}
-	q.recent.put(t)
-	return t, nil
+	return fresh, err
 }
 
 func (q *Queue) newTicket(s Submission) (Ticket, payload, error) {
@@ -237,7 +259,7 @@ func (q *Queue) publishJob(ctx context.Context, t *Ticket, s Submission, body []
 		header.Set(schemas.HeaderRequestID, s.RequestID)
 	}
 	carryTrace(ctx, header)
-	uncertain := false
+	uncertain, again := false, false
 	return q.retryOn(ctx, t.Subject, func(ctx context.Context) error {
 		ack, err := q.js.PublishMsg(ctx, &nats.Msg{Subject: t.Subject, Header: header, Data: body}, jetstream.WithRetryAttempts(0))
 		switch {
@@ -246,9 +268,17 @@ func (q *Queue) publishJob(ctx context.Context, t *Ticket, s Submission, body []
 			if t.StoredAt.IsZero() {
 				t.StoredAt = time.Now()
 			}
+			if ack.Duplicate && s.RequestHash != "" {
+				return q.checkDuplicate(ctx, *t)
+			}
 			return nil
 		case apiCode(err) == codeStoreFailed:
-			return q.fullError(ctx, *t, err)
+			full := q.fullError(ctx, *t, err)
+			if errors.Is(full, ErrStorageFull) && !again {
+				again = true // a bound that was met has room by now, or it is the disk
+				return fmt.Errorf("%w: %w", ErrUnavailable, full)
+			}
+			return full
 		case apiCode(err) == codeNoResources:
 			return fmt.Errorf("%w: %w", ErrStorageFull, err)
 		case errors.Is(err, nats.ErrMaxPayload):
@@ -286,20 +316,6 @@ func (q *Queue) fullError(ctx context.Context, t Ticket, cause error) error {
 		return full
 	}
 	return fmt.Errorf("%w: class %s holds %d of %d bytes: %w", ErrStorageFull, t.Class, s.Bytes, c.MaxBytes, cause)
-}
-
-// purgeLog removes the log of a job that was refused, so that its id is free.
-func (q *Queue) purgeLog(ctx context.Context, owner, jobID string) error {
-	return q.retry(ctx, func(ctx context.Context) error {
-		stream, err := q.stream(ctx, streamEvents)
-		if err != nil {
-			return err
-		}
-		if err := stream.Purge(ctx, jetstream.WithPurgeSubject(EventSubject(owner, jobID))); err != nil {
-			return fmt.Errorf("queue: purge log: %w", err)
-		}
-		return nil
-	})
 }
 
 // findJob looks for a job's message: among the last ones submitted here, by

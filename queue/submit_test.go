@@ -114,7 +114,7 @@ func TestSubmitRefusals(t *testing.T) {
 		other += "b"
 	}
 	submit(t, q, interactive(other))
-	refuse(interactive(other), queue.ErrQueueFull, "in class interactive")
+	refuse(interactive(other), queue.ErrQueueFull, "of class interactive")
 
 	big := queue.Submission{Class: schemas.ClassBatch, Job: body(strings.Repeat("x", 40<<10))}
 	submit(t, q, big)
