@@ -33,19 +33,18 @@ const bellWait = 2 * time.Millisecond
 // giveBackPause is how long a job rests whose log could not be read.
 const giveBackPause = time.Second
 
-// Claimer claims jobs of one model. Next is for one goroutine at a time, Close
-// for any. Claiming is driven by Next alone: a claimer on which nobody calls
-// Next takes nothing.
+// Claimer claims jobs of one model. Next and NextOf are for one goroutine at a
+// time, Wake and Close for any. Claiming is driven by them alone: a claimer on which
+// nobody calls them takes nothing.
 type Claimer struct {
 	q     *Queue
 	o     ClaimOptions
 	bells *nats.Subscription
-	// wake has room for one: somebody rang, or closed.
+	// wake has room for one: somebody rang, called Wake, or closed.
 	wake chan struct{}
 
-	// mu guards what follows. The doorbell's callback writes hints and
-	// calls, the jobs'
-	// goroutines charges and small.
+	// mu guards what follows. The doorbell's callback writes hints and calls, the
+	// jobs' goroutines charges and small.
 	mu     sync.Mutex
 	hints  [3][Flows]hint
 	calls  [3][Flows][]call
