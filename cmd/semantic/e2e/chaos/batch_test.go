@@ -80,7 +80,7 @@ func TestBatchJobs(t *testing.T) {
 	f.leave()
 	f.checkLogs()
 	t.Logf("%d jobs, %d results, %d missing, %d twice, %d wrong; %s was killed with %d done and %d at hand; %d were taken up by others\n%s",
-		n, len(results), missing, twice, wrong, w.victim, w.done[w.victim], w.atHand, w.resumed, b.report("batch", 0))
+		n, len(results), missing, twice, wrong, w.victim, w.done[w.victim], w.atHand, w.resumed, b.report("batch", 0, 25))
 	if missing+twice+wrong > 0 || len(results) != n || len(logs) != n || len(b.failures) > 0 {
 		t.Errorf("%d logs of %d jobs", len(logs), n)
 	}

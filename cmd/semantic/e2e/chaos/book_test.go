@@ -122,7 +122,7 @@ func (b *book) near(from, to time.Time) []fault {
 }
 
 // report is for people.
-func (b *book) report(title string, seed uint64) string {
+func (b *book) report(title string, seed uint64, most int) string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	var text strings.Builder
@@ -155,7 +155,6 @@ func (b *book) report(title string, seed uint64) string {
 		fmt.Fprintf(&text, "  %6d  %s\n", b.wrong[kind], kind)
 	}
 	if len(b.failures) > 0 {
-		const most = 25
 		fmt.Fprintf(&text, "%d FAILURES (CHAOS_SEED=%d repeats the load and the faults):\n", len(b.failures), seed)
 		for i, failure := range b.failures {
 			if i == most {

@@ -70,7 +70,7 @@ func TestChaos(t *testing.T) {
 	}
 	f.learn(t.Context(), shapes)
 	if kinds := unlearned(shapes); kinds != "" {
-		t.Fatalf("no right answers for: %s\n%s", kinds, b.report("without faults", p.seed))
+		t.Fatalf("no right answers for: %s\n%s", kinds, b.report("without faults", p.seed, 25))
 	}
 
 	b.phase("faults")
@@ -95,7 +95,10 @@ func TestChaos(t *testing.T) {
 	f.leave()
 	f.checkLogs()
 
-	t.Log("\n" + b.report("chaos", p.seed))
+	if err := os.WriteFile(f.path("report.txt"), []byte(b.report("chaos", p.seed, len(b.failures))), 0o600); err != nil {
+		t.Error(err)
+	}
+	t.Log("\n" + b.report("chaos", p.seed, 25))
 	t.Logf("the longest pause: job %s%s", b.longest, slowest)
 	if len(b.failures) > 0 {
 		t.Fail()

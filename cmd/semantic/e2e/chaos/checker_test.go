@@ -183,9 +183,10 @@ func (f *fleet) checkLog(ctx context.Context, job string, log *jobLog, shapes []
 		f.book.wronged(kind, "job %s (%s, %s): %s%s", job, e.shape.kind, e.what, fmt.Sprintf(format, args...), f.history(ctx, job))
 	}
 	switch {
-	case len(log.events) == 1 && last.Submitted != nil && !known:
+	case !known && log.events[0].event.Submitted != nil && neverStored(log.events):
 		// Its gateway died before the job was stored, and nobody was told that it is;
-		// the reconciler ends it at its deadline.
+		// the reconciler ends it after a while.
+		f.book.count("job that its gateway announced, and did not live to store")
 	case ends != 1 || !last.Type.Terminal():
 		fail(wrongEndless, "%d ends, the last event is %s", ends, last.Type)
 	case last.Failed != nil && last.Failed.Code == schemas.CodeWorkerLost && dead[job].Job == job:
@@ -208,6 +209,11 @@ func (f *fleet) checkLog(ctx context.Context, job string, log *jobLog, shapes []
 			fail(wrongText, "%s", problem)
 		}
 	}
+}
+
+// neverStored: nothing is known of it but that it was to be stored, or that it was not.
+func neverStored(log []storedEvent) bool {
+	return len(log) == 1 || len(log) == 2 && log[1].event.Failed != nil && log[1].event.Failed.Code == schemas.CodeJobLost
 }
 
 // guess finds the request that a log is of.

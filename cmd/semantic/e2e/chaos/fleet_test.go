@@ -76,8 +76,6 @@ func (f *fleet) requireKeys(ctx context.Context) {
 type member struct {
 	*process
 	link *link
-	// ready is the file in which a gateway says where it is.
-	ready string
 }
 
 // makeFleet starts a broker, so many gateways, and a worker for each list of
@@ -92,7 +90,7 @@ func makeFleet(t *testing.T, b *book, home string, gateways int, workers ...[]st
 	f.running, f.close = context.WithCancel(context.Background())
 	t.Cleanup(func() {
 		if t.Failed() || f.keep {
-			t.Logf("the logs of all processes are in %s", dir)
+			t.Logf("the logs of all processes, and the whole report, are in %s", dir)
 			return
 		}
 		_ = os.RemoveAll(dir)
@@ -164,14 +162,16 @@ func (f *fleet) add(name string, args ...string) *member {
 	if err != nil {
 		f.t.Fatal(err)
 	}
-	m := &member{link: l, ready: f.path(name + ".ready")}
+	ready := f.path(name + ".ready")
+	m := &member{link: l}
 	m.process = f.newProcess(name, func() *exec.Cmd {
-		_ = os.Remove(m.ready) // that of the life before
+		_ = os.Remove(ready) // that of the life before
 		command := exec.Command(binary, append(args,
-			"--nats", l.url(), "--ready-file", m.ready, "--log-level", "debug", "--log-format", "json")...)
+			"--nats", l.url(), "--ready-file", ready, "--log-level", "debug", "--log-format", "json")...)
 		command.Env = f.environment()
 		return command
 	})
+	m.process.ready = ready
 	f.t.Cleanup(func() {
 		m.end()
 		l.cut()

@@ -47,7 +47,7 @@ func TestRealModel(t *testing.T) {
 	}
 	f.leave()
 	f.checkLogs()
-	t.Logf("\n%d kills, %d answers worded otherwise after one\n%s", kills, differing, b.report("real model", p.seed))
+	t.Logf("\n%d kills, %d answers worded otherwise after one\n%s", kills, differing, b.report("real model", p.seed, 25))
 	if len(b.failures) > 0 {
 		t.Fail()
 	}

@@ -48,6 +48,16 @@ func (c *client) publish(ctx context.Context, s *shape, what string) (string, er
 	return id, c.follow(ctx, s, id, what)
 }
 
+// cancel ends a job; while the log takes nothing, it asks again.
+func (c *client) cancel(ctx context.Context, id string) error {
+	for {
+		err := c.queue.Cancel(ctx, queue.OwnerLocal, id, "requested")
+		if !errors.Is(err, queue.ErrStorageFull) || !pause(ctx, 100*time.Millisecond) {
+			return err
+		}
+	}
+}
+
 // follow reads a job's log to its end.
 func (c *client) follow(ctx context.Context, s *shape, id, what string) error {
 	follower, err := c.queue.Follow(ctx, queue.OwnerLocal, id, 0)
@@ -62,7 +72,7 @@ func (c *client) follow(ctx context.Context, s *shape, id, what string) error {
 	got := newAnswer()
 	for seen := 0; ; seen++ {
 		if seen == leave {
-			if err := c.queue.Cancel(ctx, queue.OwnerLocal, id, "requested"); err != nil {
+			if err := c.cancel(ctx, id); err != nil {
 				return fmt.Errorf("cancel: %w", err)
 			}
 		}

@@ -14,7 +14,7 @@ import (
 
 // anomalies are metrics that stay zero whatever is done to the processes.
 func anomalies() []string {
-	return []string{"semantic_queue_junk_events_total", "semantic_queue_replies_refused_total"}
+	return []string{"semantic_queue_anomalies_total", "semantic_queue_junk_events_total", "semantic_queue_replies_refused_total"}
 }
 
 // checkMetrics asks every process, as it is at the end, for its anomalies.
