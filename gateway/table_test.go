@@ -38,6 +38,7 @@ func TestEveryErrorOverHTTP(t *testing.T) {
 		schemas.CodeTemplateFailed:        fails(schemas.CodeTemplateFailed),
 		schemas.CodeWorkerLost:            fails(schemas.CodeWorkerLost),
 		schemas.CodeInputLost:             fails(schemas.CodeInputLost),
+		schemas.CodeJobLost:               fails(schemas.CodeJobLost),
 		schemas.CodeSlowConsumer:          fails(schemas.CodeSlowConsumer),
 		schemas.CodeEngineFailed:          fails(schemas.CodeEngineFailed),
 		schemas.CodeInternal:              fails(schemas.CodeInternal),
