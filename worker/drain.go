@@ -6,18 +6,34 @@ import (
 	"time"
 
 	"github.com/semantic-worker/semantic/engine"
+	"github.com/semantic-worker/semantic/queue"
 )
 
 // reportInterval is how often a drain says what it waits for.
 const reportInterval = 5 * time.Second
 
-// startDraining makes the worker take no more jobs, and hands back those that
-// have not started: another worker may start them now. What a failed engine had
-// taken ends by itself, and must: one of these jobs may be the reason.
-func (w *Worker) startDraining(engineLost bool) {
+// tellBound bounds how long the others are told that this worker drains before it
+// hands anything over.
+const tellBound = 250 * time.Millisecond
+
+// startDraining makes the worker take no more jobs, and tells so: its flows have
+// another home at once, who need not leave the jobs that are handed over to this
+// worker for a while.
+func (w *Worker) startDraining(ctx context.Context, registration *queue.Registration) {
+	w.mu.Lock()
+	w.draining = true
+	w.mu.Unlock()
+	ctx, cancel := context.WithTimeout(ctx, tellBound)
+	defer cancel()
+	w.announce(ctx, registration)
+}
+
+// handBackUnstarted hands back the jobs that have not started: another worker may
+// start them now. What a failed engine had taken ends by itself, and must: one of
+// these jobs may be the reason.
+func (w *Worker) handBackUnstarted(engineLost bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.draining = true
 	for _, r := range w.runs {
 		switch r.currentPhase() {
 		case phaseClaimed:

@@ -220,8 +220,9 @@ func (w *Worker) Run(ctx context.Context) error {
 	if cause != nil {
 		w.hasten(w.config.DrainTimeout)
 	}
-	w.startDraining(cause != nil)
 	stopClaiming()
+	w.startDraining(jobs, registration)
+	w.handBackUnstarted(cause != nil)
 	signal(w.news)
 	claims.Wait()
 	claimer.Close()
