@@ -136,6 +136,35 @@ func TestRolesWork(t *testing.T) {
 	if depth, err := gateway.Depth(within(t)); err != nil || depth[0].Queued+depth[0].Running != 0 {
 		t.Errorf("gateway sees the depth %v, %v", depth, err)
 	}
+	t.Run("readers", func(t *testing.T) {
+		another := c.open(t, "gateway")
+		reading, err := another.Attend("key", "j")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for name, q := range map[string]*queue.Queue{"the reader": another, "another gateway": gateway} {
+			if is, err := q.Attended(within(t), "key", "j"); !is || err != nil {
+				t.Errorf("attended, as %s sees it: %v, %v", name, is, err)
+			}
+		}
+		if came, err := gateway.AwaitReader(within(t), "key", "j", time.Hour); !came || err != nil {
+			t.Errorf("waiting for a reader: %v, %v", came, err)
+		}
+		reading.Close()
+		if is, err := another.Attended(within(t), "key", "j"); is || err != nil {
+			t.Errorf("attended by nobody: %v, %v", is, err)
+		}
+		one, err := gateway.Secret(within(t))
+		two, errTwo := another.Secret(within(t))
+		if err != nil || errTwo != nil || !slices.Equal(one, two) {
+			t.Errorf("the gateways' secrets differ, or %v, %v", err, errTwo)
+		}
+		for _, name := range []string{"worker", "observer"} {
+			if secret, err := c.open(t, name, silent).Secret(within(t)); !errors.Is(err, queue.ErrForbidden) {
+				t.Errorf("%s reads the secret: %d bytes, %v", name, len(secret), err)
+			}
+		}
+	})
 	t.Run("cancel", func(t *testing.T) {
 		ticket, err := gateway.Submit(within(t), queue.Submission{Owner: "key", Job: job("x")})
 		if err != nil {
