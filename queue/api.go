@@ -45,6 +45,12 @@ func fenced(err error) bool {
 	return code == codeFence || code == codeFenceReplicated
 }
 
+// noRoom reports whether a limit of storage kept a message out.
+func noRoom(err error) bool {
+	code := apiCode(err)
+	return code == codeStoreFailed || code == codeNoResources
+}
+
 // storedMessage is a message as read back from a stream.
 type storedMessage struct {
 	Sequence uint64

@@ -18,7 +18,7 @@ const cancelRepeat = 250 * time.Millisecond
 // running job's worker is told until an end is in the log, and after
 // Config.CancelGrace the event is appended here, so that the worker's next
 // append is refused. Returns nil once the job has ended, however it ended;
-// ErrUnavailable, the context's error, or schemas.ErrNewerVersion (only a newer
+// ErrUnavailable, ErrStorageFull (ask again), the context's error, or schemas.ErrNewerVersion (only a newer
 // release can write this log) otherwise. reason is "client_disconnected" or
 // "requested".
 func (q *Queue) Cancel(ctx context.Context, owner, jobID, reason string) error {

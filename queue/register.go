@@ -36,7 +36,7 @@ type Registration struct {
 // Register enters a worker into the registry, enters its model among the known
 // ones, and keeps the entry fresh until Close. Errors: *FingerprintError when a
 // live worker serves the model with another fingerprint, *schemas.FieldError,
-// ErrUnavailable.
+// ErrStorageFull, ErrUnavailable.
 func (q *Queue) Register(ctx context.Context, s schemas.WorkerStatus) (*Registration, error) {
 	ctx, cancel := context.WithTimeout(ctx, q.config.SubmitTimeout)
 	defer cancel()
@@ -121,6 +121,9 @@ func (q *Queue) announce(ctx context.Context, model string) error {
 		if err == nil {
 			_, err = kv.Create(ctx, Slug(model), value)
 		}
+		if noRoom(err) {
+			return fmt.Errorf("%w: announce %s: %w", ErrStorageFull, model, err)
+		}
 		if err != nil && !errors.Is(err, jetstream.ErrKeyExists) {
 			return fmt.Errorf("queue: announce %s: %w", model, err)
 		}
@@ -152,6 +155,9 @@ func (r *Registration) write(ctx context.Context) error {
 		kv, err := r.q.js.KeyValue(ctx, bucketWorkers)
 		if err == nil {
 			r.revision, err = kv.Put(ctx, Slug(status.ID), value)
+		}
+		if noRoom(err) {
+			return fmt.Errorf("%w: register %s: %w", ErrStorageFull, status.ID, err)
 		}
 		if err != nil {
 			return fmt.Errorf("queue: register %s: %w", status.ID, err)

@@ -232,3 +232,32 @@ semantic_request_queue_depth{class="batch",model="qwen/3:8b ü",state="running"}
 		t.Errorf("%d series without a broker, %v", n, err)
 	}
 }
+
+// A broker without room for the entry says so, and takes it when it has room.
+func TestRegisterWithoutRoom(t *testing.T) {
+	srv := queuetest.Start(t)
+	q := queuetest.Open(t, srv, fast)
+	register(t, q, status("a", "i1", "f"))
+	_, js := stranger(t, srv)
+	for _, bucket := range []string{"KV_models", "KV_workers"} {
+		stream, err := js.Stream(t.Context(), bucket)
+		if err != nil {
+			t.Fatal(err)
+		}
+		whole := stream.CachedInfo().Config
+		tight := whole
+		tight.MaxBytes = int64(stream.CachedInfo().State.Bytes) + 1
+		if _, err := js.UpdateStream(t.Context(), tight); err != nil {
+			t.Fatal(err)
+		}
+		other := status("b", "i1", "f")
+		other.Model = "model of " + bucket
+		if _, err := q.Register(within(t, 10*time.Second), other); !errors.Is(err, queue.ErrStorageFull) {
+			t.Errorf("%s is full: %v", bucket, err)
+		}
+		if _, err := js.UpdateStream(t.Context(), whole); err != nil {
+			t.Fatal(err)
+		}
+	}
+	register(t, q, status("b", "i1", "f"))
+}

@@ -31,6 +31,8 @@ const (
 	faultStopBroker  = "broker stopped and woken"
 	faultFullEvents  = "quota of the logs filled"
 	faultFullJobs    = "quota of the jobs filled"
+	faultFullWorkers = "quota of the registry filled"
+	faultFullInputs  = "quota of the large jobs filled"
 )
 
 // choice is a fault and how often it is drawn beside the others.
@@ -52,7 +54,10 @@ func gatewayFaults() []choice {
 }
 
 func brokerFaults() []choice {
-	return []choice{{faultKillBroker, 9}, {faultDrainBroker, 3}, {faultStopBroker, 4}, {faultFullEvents, 3}, {faultFullJobs, 1}}
+	return []choice{
+		{faultKillBroker, 9}, {faultDrainBroker, 3}, {faultStopBroker, 4}, {faultFullEvents, 3}, {faultFullJobs, 1},
+		{faultFullWorkers, 1}, {faultFullInputs, 1},
+	}
 }
 
 func draw(random *rand.Rand, from []choice) string {
@@ -202,6 +207,10 @@ func (f *faults) brokerFault(ctx context.Context, kind string, random *rand.Rand
 		f.fill(ctx, around(random, ackWait), "EVENTS")
 	case faultFullJobs:
 		f.fill(ctx, around(random, ackWait), "JOBS_INTERACTIVE", "JOBS_NORMAL", "JOBS_BATCH")
+	case faultFullWorkers:
+		f.fill(ctx, around(random, ackWait), "KV_workers", "KV_models", "KV_leases")
+	case faultFullInputs:
+		f.fill(ctx, around(random, ackWait), "OBJ_inputs")
 	}
 	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
 	defer cancel()

@@ -111,7 +111,8 @@ func makeFleet(t *testing.T, b *book, home string, gateways int, workers ...[]st
 	}
 	f.connect(ctx)
 	for i := range gateways {
-		f.gateways = append(f.gateways, f.add(fmt.Sprintf("gateway-%d", i), "gateway", "--port", "0", "--drain-timeout", "300ms"))
+		f.gateways = append(f.gateways, f.add(fmt.Sprintf("gateway-%d", i), "gateway", "--port", "0",
+			"--drain-timeout", "300ms", "--inline-bytes", "1024"))
 	}
 	for i, args := range workers {
 		f.workers = append(f.workers, f.add(fmt.Sprintf("worker-%d", i), append([]string{

@@ -45,7 +45,7 @@ func simShapes(random *rand.Rand, n int) []*shape {
 			s.kind = kind
 			maps.Copy(s.body, more)
 		}
-		switch i % 9 {
+		switch i % 10 {
 		case 0, 1:
 			s.plain = true
 			add("greedy", nil)
@@ -74,6 +74,9 @@ func simShapes(random *rand.Rand, n int) []*shape {
 			delete(s.body, "messages")
 			add("completion", sampled)
 			s.body["prompt"], s.body["n"], s.body["max_tokens"] = prompt, 1+random.IntN(3), 80
+		case 9: // over the gateways' --inline-bytes
+			s.plain, s.prompt = true, strings.Repeat("Once upon a time there was an island. ", 40)+prompt
+			add("large", map[string]any{"messages": []map[string]string{{"role": "user", "content": s.prompt}}})
 		}
 		shapes[i] = s
 	}

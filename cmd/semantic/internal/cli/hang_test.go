@@ -9,6 +9,9 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 )
 
 // workerPID is the process of the worker that the server's log tells of after
@@ -77,4 +80,34 @@ func TestHungModel(t *testing.T) {
 	if code := p.code(t); code != 0 {
 		t.Errorf("exit code %d", code)
 	}
+}
+
+// A worker that finds no room for its entry in the registry may find some when it is
+// started again: it does not say that this would not help.
+func TestWorkerMeetsAFullStore(t *testing.T) {
+	t.Parallel()
+	_, info := simServer(t, (*exec.Cmd).Start)
+	nc, err := nats.Connect(info.NATS)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	js, err := jetstream.New(nc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stream, err := js.Stream(t.Context(), "KV_workers")
+	if err != nil {
+		t.Fatal(err)
+	}
+	tight := stream.CachedInfo().Config
+	tight.MaxBytes = 1
+	if _, err := js.UpdateStream(t.Context(), tight); err != nil {
+		t.Fatal(err)
+	}
+	w := start(t, (*exec.Cmd).Start, "worker", "--backend", "sim", "--model", "sim", "--nats", info.NATS, "--data-dir", t.TempDir())
+	if code := w.code(t); code != 1 {
+		t.Errorf("exit code %d, want 1", code)
+	}
+	w.stderr.wait(t, 0, "storage full: register")
 }

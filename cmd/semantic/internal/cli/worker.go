@@ -136,8 +136,14 @@ func (w *workerProcess) finish(err error) error {
 // is one: before the worker was ready nearly everything is a matter of
 // configuration, and one that died later is started again anyway.
 func permanent(err error) bool {
-	return !errors.Is(err, queue.ErrUnavailable) && !errors.Is(err, queue.ErrNoTopology) && !errors.Is(err, worker.ErrEngineLost) &&
-		!errors.Is(err, context.DeadlineExceeded)
+	for _, passing := range []error{
+		queue.ErrUnavailable, queue.ErrNoTopology, queue.ErrStorageFull, worker.ErrEngineLost, context.DeadlineExceeded,
+	} {
+		if errors.Is(err, passing) {
+			return false
+		}
+	}
+	return true
 }
 
 func (w *workerProcess) run(ctx context.Context) error {
