@@ -219,16 +219,17 @@ func (q *Queue) retry(ctx context.Context, op func(ctx context.Context) error) e
 
 // retryWithin is retry where one try may take longer than a request.
 func (q *Queue) retryWithin(ctx context.Context, timeout time.Duration, op func(ctx context.Context) error) error {
-	return q.retryBy(ctx, func() (context.Context, context.CancelFunc) { return q.link.refusable(ctx, timeout) }, op)
+	return q.retryBy(ctx, timeout, q.link.refusable, op)
 }
 
-// retryBy is retry with attempts of one's own.
+// retryBy is retry with attempts of one kind.
 func (q *Queue) retryBy(
-	ctx context.Context, attempt func() (context.Context, context.CancelFunc), op func(ctx context.Context) error,
+	ctx context.Context, timeout time.Duration, attempt func(context.Context, time.Duration) (context.Context, context.CancelFunc),
+	op func(ctx context.Context) error,
 ) error {
 	pause := retryFirst
 	for {
-		try, cancel := attempt()
+		try, cancel := attempt(ctx, timeout)
 		err := op(try)
 		refused := forbidden(try)
 		cancel()

@@ -101,6 +101,6 @@ func (q *Queue) onceOn(ctx context.Context, subject string, op func(ctx context.
 // retryOn is retry for a request to subject. Only a refusal of that ends it: what
 // must not be given up for another's fault goes through here.
 func (q *Queue) retryOn(ctx context.Context, subject string, op func(ctx context.Context) error) error {
-	attempt := func() (context.Context, context.CancelFunc) { return q.link.attempt(ctx, q.config.RequestTimeout) }
-	return q.retryBy(ctx, attempt, func(ctx context.Context) error { return q.permitted(ctx, subject, op) })
+	permitted := func(ctx context.Context) error { return q.permitted(ctx, subject, op) }
+	return q.retryBy(ctx, q.config.RequestTimeout, q.link.attempt, permitted)
 }

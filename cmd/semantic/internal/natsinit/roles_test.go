@@ -269,50 +269,6 @@ func TestRolesWork(t *testing.T) {
 		}
 		<-answering
 	})
-	t.Run("dead", func(t *testing.T) {
-		large := job(strings.Repeat("x", 600<<10)) // beside its message
-		ticket, err := gateway.Submit(within(t), queue.Submission{Owner: "key", Job: large})
-		if err != nil {
-			t.Fatalf("gateway stores a large job: %v", err)
-		}
-		d := claim()
-		if err := d.Load(within(t)); err != nil {
-			t.Fatalf("worker loads a large job: %v", err)
-		}
-		exit := schemas.Exit{Status: "exit status 1", Code: 1, Time: time.Now()}
-		if err := gateway.ReportExit(within(t), machine, machine+"-i", exit); err != nil {
-			t.Errorf("gateway reports an exit: %v", err)
-		}
-		for range 2 { // the second finds the first
-			if err := d.Park(within(t), d.Evidence(within(t)), schemas.Failed{Code: schemas.CodeInternal, Message: "m"}); err != nil {
-				t.Fatalf("worker parks it: %v", err)
-			}
-		}
-		add(d, started(machine), done())
-		if err := d.Ack(within(t)); err != nil {
-			t.Fatal(err)
-		}
-		for name, q := range map[string]*queue.Queue{"observer": observer, "gateway": gateway} {
-			dead, err := q.DeadJobs(within(t), ticket.JobID)
-			if err != nil || len(dead) != 1 {
-				t.Fatalf("%s sees dead jobs %v, %v", name, dead, err)
-			}
-			if body, err := q.DeadBody(within(t), dead[0]); err != nil || len(body) < 600<<10 {
-				t.Errorf("%s reads %d bytes of it, %v", name, len(body), err)
-			}
-			if name == "gateway" {
-				if _, err := q.Replay(within(t), dead[0], true); err != nil {
-					t.Errorf("gateway replays it: %v", err)
-				}
-				if err := q.DropDead(within(t), dead[0]); err != nil {
-					t.Errorf("gateway drops it: %v", err)
-				}
-			}
-		}
-		if _, err := gateway.Secret(within(t)); err != nil {
-			t.Errorf("gateway reads the secret: %v", err)
-		}
-	})
 	// Buckets that gateways use as any client does.
 	t.Run("buckets", func(t *testing.T) {
 		g, violations := c.plain(t, "gateway")
@@ -342,6 +298,9 @@ func TestRolesWork(t *testing.T) {
 			}
 		}
 		noViolation(t, g, violations)
+		if _, err := gateway.Secret(within(t)); err != nil {
+			t.Errorf("gateway reads the deployment's secret: %v", err)
+		}
 	})
 	// The gateway that leads ends what no worker does, and tells the publisher.
 	t.Run("reconcile", func(t *testing.T) {
