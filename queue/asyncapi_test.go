@@ -53,6 +53,8 @@ func TestAsyncAPIDescribesTheSubjects(t *testing.T) {
 		"answer":   answerSubject("t1"),
 		"inbox":    "_INBOX." + Slug(owner) + ".1",
 		"dead":     deadSubject(model, owner, job),
+		"readers":  readersSubject(owner, job),
+		"arrivals": arrivalsSubject(owner, job),
 	}
 	if !replyAllowed(want["inbox"], owner, nil) {
 		t.Errorf("%s is no inbox of %s", want["inbox"], owner)
