@@ -55,7 +55,7 @@ func (k *keyring) owner(r *http.Request) (string, error) {
 	named, required, err := k.queue.FindKey(r.Context(), key)
 	switch {
 	case err != nil:
-		return "", err //nolint:wrapcheck // queueFailure tells
+		return "", err
 	case named.Name != "":
 		return named.Owner(), nil
 	case required || len(k.hashes) > 0:

@@ -287,7 +287,7 @@ func queueFailure(err error) *failure {
 }
 
 // fullFailure tells what is full, who waits, and for how long.
-func fullFailure(full *queue.QueueFullError) *failure {
+func fullFailure(full *queue.FullError) *failure {
 	what := fmt.Sprintf("The class %s holds %d jobs", full.Class, full.Stored)
 	if full.OwnFlow {
 		what = fmt.Sprintf("You have %d jobs in one flow of the class %s", full.Stored, full.Class)
@@ -302,7 +302,7 @@ func fullFailure(full *queue.QueueFullError) *failure {
 }
 
 func queueFailureOf(err error) *failure {
-	if full := new(queue.QueueFullError); errors.As(err, &full) {
+	if full := new(queue.FullError); errors.As(err, &full) {
 		return fullFailure(full)
 	}
 	switch {

@@ -48,6 +48,8 @@ var (
 	ErrNoJob = errors.New("queue: no such job")
 	// ErrKeyExists: an API key of this name exists.
 	ErrKeyExists = errors.New("queue: key exists")
+	// ErrUnknownModel: no worker ever announced the model, or it was forgotten.
+	ErrUnknownModel = errors.New("queue: unknown model")
 	// ErrNoKey: there is no API key of this name.
 	ErrNoKey = errors.New("queue: no such key")
 	// ErrKeysLeft: there are API keys; revoke them first.

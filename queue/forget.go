@@ -2,7 +2,6 @@ package queue
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 
@@ -20,9 +19,6 @@ type ModelInUseError struct {
 func (e *ModelInUseError) Error() string {
 	return fmt.Sprintf("queue: model %q is served by %v", e.Model, e.Workers)
 }
-
-// ErrUnknownModel: no worker ever announced the model, or it was forgotten.
-var ErrUnknownModel = errors.New("queue: unknown model")
 
 // ForgetModel takes a model from the known ones, until a worker announces it
 // again. Jobs that wait for it are left to the reconciler. Errors:

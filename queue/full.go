@@ -10,8 +10,8 @@ import (
 	"github.com/semantic-worker/semantic/schemas"
 )
 
-// QueueFullError is an [ErrQueueFull] with what its client should know.
-type QueueFullError struct {
+// FullError is an [ErrQueueFull] with what its client should know.
+type FullError struct {
 	Class schemas.Class
 	Model string
 	// Flow is the job's. OwnFlow is set where the owner's jobs in it are too many,
@@ -31,7 +31,7 @@ type QueueFullError struct {
 }
 
 // Error says which bound was met.
-func (e *QueueFullError) Error() string {
+func (e *FullError) Error() string {
 	of := "of class " + string(e.Class)
 	if e.OwnFlow {
 		of = fmt.Sprintf("of this owner in flow %s of class %s", flowToken(e.Flow), e.Class)
@@ -40,10 +40,10 @@ func (e *QueueFullError) Error() string {
 }
 
 // Is makes it an ErrQueueFull.
-func (e *QueueFullError) Is(target error) bool { return target == ErrQueueFull } //nolint:errorlint // as errors.Is asks
+func (e *FullError) Is(target error) bool { return target == ErrQueueFull }
 
 // Unwrap is the broker's refusal.
-func (e *QueueFullError) Unwrap() error { return e.cause }
+func (e *FullError) Unwrap() error { return e.cause }
 
 // crowdAge is how long what is known of a crowd is used, and how far back
 // refusals count.
@@ -135,7 +135,9 @@ func (q *Queue) waitingIn(ctx context.Context, class schemas.Class) (map[string]
 // turn, by how fast jobs have left the class of late: 0 where too little was seen
 // to say. Classes and flows take turns, so that it may be taken earlier or later.
 // ErrUnavailable if the broker does not answer.
-func (q *Queue) Position(ctx context.Context, model string, class schemas.Class, stored time.Time) (ahead int64, wait time.Duration, err error) {
+func (q *Queue) Position(
+	ctx context.Context, model string, class schemas.Class, stored time.Time,
+) (ahead int64, wait time.Duration, err error) {
 	counts, err := q.waitingIn(ctx, class)
 	if err != nil {
 		return 0, 0, err

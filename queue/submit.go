@@ -299,7 +299,7 @@ func (q *Queue) fullError(ctx context.Context, t Ticket, cause error) error {
 		return err
 	}
 	c, s := info.Config, info.State
-	full := &QueueFullError{Class: t.Class, Flow: t.Flow, cause: cause}
+	full := &FullError{Class: t.Class, Flow: t.Flow, cause: cause}
 	switch perFlow := s.Subjects[t.Subject]; {
 	case c.MaxMsgsPerSubject > 0 && perFlow >= uint64(c.MaxMsgsPerSubject):
 		full.OwnFlow, full.Stored, full.Limit = true, int64(perFlow), c.MaxMsgsPerSubject
