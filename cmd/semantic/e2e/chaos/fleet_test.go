@@ -172,7 +172,7 @@ func (f *fleet) add(name string, args ...string) *member {
 		command.Env = f.environment()
 		return command
 	})
-	m.process.ready = ready
+	m.ready = ready
 	f.t.Cleanup(func() {
 		m.end()
 		l.cut()
