@@ -2,5 +2,6 @@
 // the lock file of the native runtime and the default model, embedded in the
 // binary: which packages, which versions, which hashes. Where they are fetched
 // from is the business of the npm and pip clients and their configuration;
-// the lock names no address.
+// the lock names no address. And the NATS server configurations that
+// `semantic nats init` copies.
 package deploy

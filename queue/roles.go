@@ -223,12 +223,6 @@ func allStreams() []string {
 	for _, s := range DefaultConfig().streams() {
 		all = append(all, s.Name)
 	}
-	// Made by the parts that use them.
-	for _, more := range []string{bucketStream(bucketKeys), bucketStream(bucketSecrets)} {
-		if !slices.Contains(all, more) {
-			all = append(all, more)
-		}
-	}
 	return all
 }
 

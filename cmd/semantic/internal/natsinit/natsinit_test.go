@@ -1,6 +1,7 @@
 package natsinit_test
 
 import (
+	"crypto/tls"
 	"errors"
 	"io/fs"
 	"os"
@@ -169,6 +170,34 @@ func TestStandAlone(t *testing.T) {
 	}
 	if _, err := os.Stat("jetstream/jetstream"); err != nil {
 		t.Errorf("the store: %v", err)
+	}
+}
+
+// TestServerConfigs: NATS's own reader takes the configurations for several
+// machines as they are written.
+func TestServerConfigs(t *testing.T) {
+	for _, hosts := range [][]string{{"mini.local"}, {"a.local", "b.local:5222", "10.0.0.7"}} {
+		made, err := natsinit.Init(filepath.Join(t.TempDir(), "nats"), natsinit.Options{Hosts: hosts})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, folder := range made.Brokers {
+			t.Chdir(folder)
+			o, err := server.ProcessConfigFile("nats.conf")
+			if err != nil {
+				t.Fatalf("%s: %v", folder, err)
+			}
+			if o.Host != "0.0.0.0" || o.TLSConfig == nil || o.SystemAccount == "" || len(o.TrustedOperators) != 1 ||
+				!strings.HasPrefix(o.ClientAdvertise, strings.Split(hosts[i], ":")[0]+":") {
+				t.Errorf("%s: listens on %s, is %s for others", folder, o.Host, o.ClientAdvertise)
+			}
+			if len(hosts) == 1 {
+				continue
+			}
+			if len(o.Routes) != len(hosts) || o.Cluster.TLSConfig == nil || o.Cluster.TLSConfig.ClientAuth != tls.RequireAndVerifyClientCert {
+				t.Errorf("%s: members %v, and they need not show a certificate", folder, o.Routes)
+			}
+		}
 	}
 }
 
