@@ -308,6 +308,12 @@ func queueFailureOf(err error) *failure {
 	switch {
 	case errors.Is(err, queue.ErrQueueFull):
 		return &failure{code: schemas.CodeQueueFull, message: "The queue holds as many jobs as it may. Send the request again later."}
+	case errors.Is(err, queue.ErrForbidden):
+		return &failure{
+			code: schemas.CodeQueueUnavailable,
+			message: "The broker does not permit this gateway what its release needs. Its operator brings the rights up to date with " +
+				"`semantic nats renew` and a restart of the brokers.",
+		}
 	case errors.Is(err, queue.ErrStorageFull):
 		return &failure{code: schemas.CodeStorageFull, message: "The broker's storage is full. Send the request again later."}
 	case errors.Is(err, queue.ErrTooLarge):
