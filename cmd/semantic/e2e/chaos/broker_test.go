@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"strconv"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -63,11 +64,15 @@ func (f *fleet) newBroker(t *testing.T) *process {
 	})
 }
 
+// portsTried keeps tests that run at once from the same port.
+var portsTried atomic.Int64
+
 // freePort is one that nobody listens on now, below those that the system hands
 // out by itself.
 func freePort(t *testing.T) int {
 	t.Helper()
-	for port := 20000 + os.Getpid()%10000; port < 32000; port++ {
+	for range 1000 {
+		port := 20000 + os.Getpid()%10000 + int(portsTried.Add(1))
 		if l, err := net.Listen("tcp", "127.0.0.1:"+strconv.Itoa(port)); err == nil {
 			_ = l.Close()
 			return port

@@ -55,6 +55,7 @@ func planned(t *testing.T) plan {
 // Random faults of every kind under a load of every kind: every stream says what
 // it has to, and every job ends once.
 func TestChaos(t *testing.T) {
+	t.Parallel() // it waits as much as it computes
 	p := planned(t)
 	b := newBook()
 	b.phase("start")

@@ -22,6 +22,7 @@ import (
 // whose steps have other company after a kill, only what was sent is certain.
 func TestRealModel(t *testing.T) {
 	enginetest.Native(t)
+	t.Parallel()
 	p := planned(t)
 	b := newBook()
 	worker := []string{"--ctx", "1024", "--parallel", "2", "--threads", "1"}
