@@ -228,9 +228,9 @@ func TestReconcileExpires(t *testing.T) {
 		t.Errorf("claimed %s, which has ended", d.JobID)
 	}
 	noClaim(t, c, 300*time.Millisecond)
-	if n := metric(t, registry, "semantic_queue_reconciled_total", "expired"); n != float64(len(jobs)) {
-		t.Errorf("counted %v, want %d", n, len(jobs))
-	}
+	eventually(t, "all are counted", func() bool {
+		return metric(t, registry, "semantic_queue_reconciled_total", "expired") == float64(len(jobs))
+	})
 	if pending, _, _ := inbox.Pending(); pending != 0 {
 		t.Error("somebody else's reply came to the inbox")
 	}
@@ -310,9 +310,9 @@ func TestReconcileUnknownModel(t *testing.T) {
 	if end, _ := ends(t, q, "", waits.JobID); end.Failed == nil || end.Failed.Code != schemas.CodeModelNotFound {
 		t.Errorf("end %+v", end)
 	}
-	if n := metric(t, registry, "semantic_queue_reconciled_total", "model_not_found"); n != 4 {
-		t.Errorf("counted %v", n)
-	}
+	eventually(t, "all four are counted", func() bool {
+		return metric(t, registry, "semantic_queue_reconciled_total", "model_not_found") == 4
+	})
 	noAnomalies(t, registry)
 }
 
@@ -333,9 +333,9 @@ func TestReconcileEndedStored(t *testing.T) {
 	add(t, d, started("w", "w-1", 1), done())
 	reconcile(t, q)
 	emptied(t, q)
-	if n := metric(t, registry, "semantic_queue_reconciled_total", "ended"); n != 1 {
-		t.Errorf("counted %v", n)
-	}
+	eventually(t, "all are counted", func() bool {
+		return metric(t, registry, "semantic_queue_reconciled_total", "ended") == 1
+	})
 	for _, n := range []int64{1, 2, 2} { // the end once more, as a claimer says it
 		m, err := inbox.NextMsgWithContext(within(t, 20*time.Second))
 		if err != nil {
@@ -409,12 +409,12 @@ func TestReconcileLost(t *testing.T) {
 			t.Errorf("end %+v", end)
 		}
 	}
-	if n := metric(t, registry, "semantic_queue_anomalies_total", "message_lost"); n != 1 {
-		t.Errorf("%v jobs lost", n)
-	}
-	if n := metric(t, registry, "semantic_queue_reconciled_total", "never_stored"); n != 1 {
-		t.Errorf("%v jobs never stored", n)
-	}
+	eventually(t, "all are counted", func() bool {
+		return metric(t, registry, "semantic_queue_anomalies_total", "message_lost") == 1
+	})
+	eventually(t, "all are counted", func() bool {
+		return metric(t, registry, "semantic_queue_reconciled_total", "never_stored") == 1
+	})
 	// The same job again is told of this end, and not stored.
 	again := submit(t, patiently, queue.Submission{JobID: only.JobID, Job: body("x")})
 	if !again.Attached {
