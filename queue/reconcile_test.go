@@ -310,9 +310,9 @@ func TestReconcileUnknownModel(t *testing.T) {
 	if end, _ := ends(t, q, "", waits.JobID); end.Failed == nil || end.Failed.Code != schemas.CodeModelNotFound {
 		t.Errorf("end %+v", end)
 	}
-	if n := metric(t, registry, "semantic_queue_reconciled_total", "model_not_found"); n != 4 {
-		t.Errorf("counted %v", n)
-	}
+	eventually(t, "all four are counted", func() bool {
+		return metric(t, registry, "semantic_queue_reconciled_total", "model_not_found") == 4
+	})
 	noAnomalies(t, registry)
 }
 
