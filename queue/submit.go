@@ -380,17 +380,23 @@ func (q *Queue) removeJob(ctx context.Context, owner, jobID string, l jobLog) {
 			}
 			class, sequence = address.Class, n
 		}
-		stream, err := q.stream(ctx, jobsStream(class))
-		if err != nil {
-			return err
-		}
-		if err := stream.DeleteMsg(ctx, sequence); err != nil && apiCode(err) != codeNoMessage && !errors.Is(err, jetstream.ErrMsgNotFound) {
-			return fmt.Errorf("queue: delete job: %w", err)
-		}
-		return nil
+		return q.deleteJob(ctx, class, sequence)
 	}()
 	q.recent.drop(owner, jobID)
 	if err != nil {
 		q.logOf(ctx, jobID).DebugContext(ctx, "ended job's message stays until it is claimed", slog.Any("error", err))
 	}
+}
+
+// deleteJob deletes a job's message; nil if it is there no more.
+func (q *Queue) deleteJob(ctx context.Context, class schemas.Class, sequence uint64) error {
+	stream, err := q.stream(ctx, jobsStream(class))
+	if err != nil {
+		return err
+	}
+	err = stream.DeleteMsg(ctx, sequence)
+	if err != nil && apiCode(err) != codeNoMessage && !errors.Is(err, jetstream.ErrMsgNotFound) {
+		return fmt.Errorf("queue: delete job: %w", err)
+	}
+	return nil
 }
