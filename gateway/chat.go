@@ -194,7 +194,7 @@ func (g *Gateway) serveJob(w http.ResponseWriter, r *http.Request, sub queue.Sub
 			// It may have been stored all the same.
 			_ = http.NewResponseController(w).Flush()
 			if keyed && x.onDisconnect != schemas.DisconnectKeep {
-				x.onDisconnect = schemas.DisconnectGrace // for the repeat
+				x.onDisconnect, x.uncertain = schemas.DisconnectGrace, sub.RequestHash // for the repeat
 			}
 			x.abandon(r.Context())
 		}

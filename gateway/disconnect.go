@@ -2,10 +2,12 @@ package gateway
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"strings"
 
+	"github.com/semantic-worker/semantic/queue"
 	"github.com/semantic-worker/semantic/schemas"
 )
 
@@ -101,10 +103,14 @@ func (x *exchange) grace(ctx context.Context) {
 	})
 	g.graces.Go(func() {
 		defer cancel()
+		mine := false
 		came, err := g.queue.AwaitReader(ctx, owner, job, g.config.ResumeGrace)
+		bounded, stop := context.WithTimeout(ctx, g.config.QueueTimeout)
+		defer stop()
 		if err == nil && !came {
-			bounded, stop := context.WithTimeout(ctx, g.config.QueueTimeout)
-			defer stop()
+			mine, err = x.announced(bounded)
+		}
+		if err == nil && mine {
 			err = g.queue.Cancel(bounded, owner, job, reasonDisconnected)
 		}
 		if err != nil && ctx.Err() == nil {
@@ -112,4 +118,22 @@ func (x *exchange) grace(ctx context.Context) {
 				keyError, err)
 		}
 	})
+}
+
+// announced reports whether the job is that of x's request. Under a key for which
+// nothing was stored there is none, and an end would only keep the key from its
+// repeat; or there is an earlier one, perhaps another client's.
+func (x *exchange) announced(ctx context.Context) (bool, error) {
+	if x.uncertain == "" {
+		return true, nil
+	}
+	state, err := x.g.queue.State(ctx, x.owner, x.job)
+	if errors.Is(err, queue.ErrNoJob) {
+		return false, nil
+	}
+	if err != nil || len(state.Events) == 0 {
+		return false, err
+	}
+	first := state.Events[0].Submitted
+	return first != nil && first.RequestHash == x.uncertain, nil
 }

@@ -38,6 +38,9 @@ type exchange struct {
 	owner, job string
 	// onDisconnect is what becomes of the job when its reader leaves.
 	onDisconnect schemas.OnDisconnect
+	// uncertain is the hash of a request under an Idempotency-Key whose Submit left
+	// open whether the job is stored; "" of every other.
+	uncertain string
 	// deadline is that of the job; 0 if it is not known.
 	deadline time.Duration
 	// storedAt is our own clock when the job was known to be stored; of a job that

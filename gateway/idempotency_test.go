@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -213,6 +214,41 @@ func TestIdempotencyAfterRefusal(t *testing.T) {
 			t.Errorf("got %s", got)
 		}
 	})
+}
+
+// TestIdempotencyWithoutBroker: a request of which nobody can say whether it is
+// stored ends no other job under its key, and keeps the key for its repeat.
+func TestIdempotencyWithoutBroker(t *testing.T) {
+	b := startBench(t, resumeGrace(50*time.Millisecond), shortQueueTimeout)
+	h := b.hold()
+	leave := b.inBackground(chatBody("", true), headerIdempotencyKey, "1", headerDurable, "true", headerRequestID, "gone")
+	job := <-h.started
+	leave()
+	b.endLine(t, "gone")
+	_ = b.do(http.MethodGet, "/v1/models", "") // so that the models are known in the outage
+	b.srv.Stop()
+	for _, key := range []string{"1", "2"} {
+		wantError(t, b.post(chatBody("", true), headerIdempotencyKey, key), schemas.CodeQueueUnavailable)
+	}
+	b.srv.Resume(t)
+	b.g.graces.Wait()
+	select {
+	case h.goOn <- struct{}{}:
+		b.wantEnd(job, schemas.EventDone)
+	case <-h.cancelled:
+		t.Error("another's request has cancelled the job")
+	}
+	ctx := b.context()
+	go func() {
+		select {
+		case <-h.started:
+			h.goOn <- struct{}{}
+		case <-ctx.Done():
+		}
+	}()
+	if got := text(t, newSSEReader(t, b.post(chatBody("", true), headerIdempotencyKey, "2").Body).rest()); got != "half whole" {
+		t.Errorf("text %q", got)
+	}
 }
 
 // forgetStream makes a stream anew, empty.

@@ -3,10 +3,13 @@ package queue_test
 import (
 	"context"
 	"errors"
+	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
 	"github.com/semantic-worker/semantic/queue"
+	"github.com/semantic-worker/semantic/queue/embedded"
 	"github.com/semantic-worker/semantic/queue/queuetest"
 	"github.com/semantic-worker/semantic/schemas"
 )
@@ -214,5 +217,43 @@ func TestControlJunk(t *testing.T) {
 	cancel()
 	if _, err := feed.Next(ctx); !errors.Is(err, context.Canceled) {
 		t.Errorf("error %v", err)
+	}
+}
+
+// TestCancelAfterLoss: a broker that comes back without a job gives its place to
+// another one, which must outlive a cancel of the first.
+func TestCancelAfterLoss(t *testing.T) {
+	store := t.TempDir()
+	srv := queuetest.Start(t, func(o *embedded.Options) { o.StoreDir = store })
+	q := queuetest.Open(t, srv, fast)
+	srv.Stop()
+	jobs, err := filepath.Glob(filepath.Join(store, "jetstream", "*", "streams", "JOBS_NORMAL"))
+	if err != nil || len(jobs) != 1 {
+		t.Fatalf("the stream's folders: %v, %v", jobs, err)
+	}
+	before := t.TempDir()
+	if err := os.CopyFS(before, os.DirFS(jobs[0])); err != nil {
+		t.Fatal(err)
+	}
+	srv.Resume(t)
+	eventually(t, "the connection is back", func() bool { return q.Healthy() == nil })
+	lost := submit(t, q, queue.Submission{Job: body("x")})
+	srv.Stop()
+	if err := os.RemoveAll(jobs[0]); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.CopyFS(jobs[0], os.DirFS(before)); err != nil {
+		t.Fatal(err)
+	}
+	srv.Resume(t)
+	other := submit(t, queuetest.Open(t, srv, fast), queue.Submission{Job: body("y")})
+	if other.Sequence != lost.Sequence {
+		t.Fatalf("the other job is at %d, the lost one was at %d", other.Sequence, lost.Sequence)
+	}
+	if err := q.Cancel(within(t, 20*time.Second), "", lost.JobID, "requested"); err != nil {
+		t.Fatal(err)
+	}
+	if queued, running := stored(t, q); queued+running != 1 {
+		t.Errorf("%d queued, %d running, want the other job", queued, running)
 	}
 }

@@ -2,6 +2,7 @@ package queue
 
 import (
 	"context"
+	"errors"
 	"time"
 )
 
@@ -19,4 +20,23 @@ func (q *Queue) ReconcileAlone(ctx context.Context) error {
 	}
 	newReconciler(q, nil).run(ctx)
 	return nil
+}
+
+// PassAgain makes passes of a reconciler that can remove nothing, until one would
+// have, and then one that can.
+func (q *Queue) PassAgain(ctx context.Context) error {
+	r := newReconciler(q, nil)
+	r.connection++
+	for {
+		_, err := r.pass(ctx)
+		if errors.Is(err, errReconnected) {
+			break
+		}
+		if err = errors.Join(err, sleep(ctx, q.config.ReconcileInterval)); err != nil {
+			return err
+		}
+	}
+	r.connection--
+	_, err := r.pass(ctx)
+	return err
 }

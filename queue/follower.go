@@ -33,6 +33,8 @@ type Follower struct {
 	// been returned in log.Entries[given:].
 	log   jobLog
 	given int
+	// connection is the one over which the last event of log was seen to be there.
+	connection uint64
 	// link state as of the last look: a change means the feed may have a hole.
 	changed <-chan struct{}
 	silence *time.Timer
@@ -66,6 +68,7 @@ func (q *Queue) Follow(ctx context.Context, owner, jobID string, after int64) (*
 		f.Close()
 		return nil, fmt.Errorf("%w: %s ends at event %d, the reader has %d", ErrLogRewound, jobID, f.log.n(), after)
 	}
+	f.connection = f.log.Connection
 	f.silence = time.NewTimer(q.config.FollowSilence)
 	return f, nil
 }
@@ -140,6 +143,9 @@ func (f *Follower) wait(ctx context.Context) error {
 // Anything else only tells that the log should be looked at: the feed's
 // headers prove nothing where others may publish to it.
 func (f *Follower) take(ctx context.Context, m *nats.Msg) error {
+	if f.connection != f.q.link.connection() {
+		return f.repair(ctx, repairReconnect)
+	}
 	sequence, err := strconv.ParseUint(last(m.Header.Values(headerSequence)), 10, 64)
 	if err != nil {
 		f.q.metrics.junk.Inc()
@@ -158,35 +164,53 @@ func (f *Follower) take(ctx context.Context, m *nats.Msg) error {
 	return nil
 }
 
+// repair reads on from the log. What is there is the continuation of what was read
+// only if that is there, too: over another connection this is seen first, and what
+// was read over yet another one is read again.
 func (f *Follower) repair(ctx context.Context, cause string) error {
-	before := f.log.Last
-	err := f.q.readLog(ctx, f.owner, f.jobID, &f.log)
-	if f.log.Last > before || cause == repairReconnect {
-		f.q.metrics.repairs.WithLabelValues(cause).Inc()
-	}
-	if err != nil || cause != repairReconnect {
+	before := f.log
+	for {
+		if err := f.checkRewound(ctx); err != nil {
+			return err
+		}
+		err := f.q.readLog(ctx, f.owner, f.jobID, &f.log)
+		same := f.log.Connection == f.connection
+		if !same {
+			f.log = before
+		}
+		if err == nil && !same {
+			continue
+		}
+		if f.log.Last > before.Last || cause == repairReconnect {
+			f.q.metrics.repairs.WithLabelValues(cause).Inc()
+		}
 		return err
 	}
-	return f.checkRewound(ctx)
 }
 
 // checkRewound looks, after a reconnect, whether the last event that was read
-// is still in the log: what is written instead must not be read as its
-// continuation.
+// is still in the log.
 func (f *Follower) checkRewound(ctx context.Context) error {
-	if len(f.log.Entries) == 0 {
+	connection := f.q.link.connection()
+	if connection == f.connection {
 		return nil
 	}
-	known := f.log.Entries[len(f.log.Entries)-1]
-	var held bool
-	err := f.q.retry(ctx, func(ctx context.Context) (err error) {
-		held, err = f.q.holds(ctx, f.jobID, known)
-		return err
-	})
-	if err == nil && !held {
-		err = fmt.Errorf("%w: event %d of %s is there no more", ErrLogRewound, known.Event.N, f.jobID)
+	if len(f.log.Entries) > 0 {
+		known := f.log.Entries[len(f.log.Entries)-1]
+		var held bool
+		err := f.q.retry(ctx, func(ctx context.Context) (err error) {
+			held, err = f.q.holds(ctx, f.jobID, known)
+			return err
+		})
+		if err == nil && !held {
+			err = fmt.Errorf("%w: event %d of %s is there no more", ErrLogRewound, known.Event.N, f.jobID)
+		}
+		if err != nil {
+			return err
+		}
 	}
-	return err
+	f.connection = connection
+	return nil
 }
 
 // Close ends the subscription; a Next that waits returns ErrClosed. Idempotent.

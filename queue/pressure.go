@@ -83,9 +83,15 @@ func (p *pressure) check(ctx context.Context, q *Queue, class schemas.Class, lar
 // that ending one does not mean reading through its flow.
 type recentTickets struct {
 	mu    sync.Mutex
-	byKey map[string]Ticket
+	byKey map[string]recentTicket
 	ring  []string
 	next  int
+}
+
+// recentTicket is where a job was stored over one connection: a broker that comes
+// back may have lost it, and given its place to another.
+type recentTicket struct {
+	sequence, connection uint64
 }
 
 // recentLimit is how many tickets are remembered; about 4 MB.
@@ -93,14 +99,15 @@ const recentLimit = 16384
 
 func ticketKey(owner, jobID string) string { return Slug(owner) + "." + jobID }
 
-func (r *recentTickets) put(t Ticket) {
+// put remembers a job that was stored over a connection, or a later one.
+func (r *recentTickets) put(t Ticket, connection uint64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.byKey == nil {
-		r.byKey = make(map[string]Ticket)
+		r.byKey = make(map[string]recentTicket)
 	}
 	key := ticketKey(t.Owner, t.JobID)
-	r.byKey[key] = t
+	r.byKey[key] = recentTicket{t.Sequence, connection}
 	if len(r.ring) < recentLimit {
 		r.ring = append(r.ring, key)
 		return
@@ -110,11 +117,12 @@ func (r *recentTickets) put(t Ticket) {
 	r.next = (r.next + 1) % recentLimit
 }
 
-func (r *recentTickets) get(owner, jobID string) (Ticket, bool) {
+// get is the place of a job that was stored over the connection.
+func (r *recentTickets) get(owner, jobID string, connection uint64) (sequence uint64, ok bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	t, ok := r.byKey[ticketKey(owner, jobID)]
-	return t, ok
+	return t.sequence, ok && t.connection == connection
 }
 
 func (r *recentTickets) drop(owner, jobID string) {

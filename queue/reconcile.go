@@ -170,6 +170,11 @@ func (r *reconciler) knows(model string) bool {
 	return known
 }
 
+// knowsStored reports whether all stored jobs were read once.
+func (r *reconciler) knowsStored() bool {
+	return !slices.ContainsFunc(r.classes, func(c *classIndex) bool { return !c.complete })
+}
+
 // brokerClock tells the time of the server that stamps the messages of a stream.
 type brokerClock struct{ server, local time.Time }
 

@@ -8,8 +8,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/nats-io/nats.go/jetstream"
-
 	"github.com/semantic-worker/semantic/schemas"
 )
 
@@ -174,17 +172,7 @@ func (c *classIndex) reply(ctx context.Context, job *storedJob, m storedMessage,
 func (c *classIndex) remove(ctx context.Context, job *storedJob, kind string) error {
 	q := c.r.q
 	q.metrics.reconciled.WithLabelValues(kind).Inc()
-	return c.r.drop(ctx, func(ctx context.Context) error {
-		stream, err := q.stream(ctx, jobsStream(c.class))
-		if err != nil {
-			return err
-		}
-		err = stream.DeleteMsg(ctx, job.sequence)
-		if err != nil && apiCode(err) != codeNoMessage && !errors.Is(err, jetstream.ErrMsgNotFound) {
-			return fmt.Errorf("queue: delete job: %w", err)
-		}
-		return nil
-	})
+	return c.r.drop(ctx, func(ctx context.Context) error { return q.deleteJob(ctx, c.class, job.sequence) })
 }
 
 // foreign reports whether a gateway took the id of the log for a job with another

@@ -32,10 +32,8 @@ type logAudit struct {
 
 // auditLogs does a part of an audit. It begins when every stored job is known.
 func (r *reconciler) auditLogs(ctx context.Context) error {
-	for _, c := range r.classes {
-		if !c.complete {
-			return nil
-		}
+	if !r.knowsStored() {
+		return nil
 	}
 	a := &r.audit
 	if a.began.IsZero() {

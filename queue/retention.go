@@ -2,6 +2,7 @@ package queue
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -25,7 +26,8 @@ const (
 //
 // As long as every log that it meets has ended, it purges the stream from its
 // beginning. The first one that goes on stays at the beginning; until that ends,
-// those after it are purged one by one.
+// those after it are purged one by one. A log whose job is still stored, and by that
+// not removed yet, is waited for: without it the message would be a new job.
 type retention struct {
 	// next is the first event that was not looked at. Before it there are only
 	// events of logs that go on.
@@ -50,8 +52,12 @@ type sweep struct {
 	singly int
 }
 
-// purgeOld purges logs whose end is older than the retention.
+// purgeOld purges logs whose end is older than the retention. It begins when every
+// stored job is known.
 func (r *reconciler) purgeOld(ctx context.Context) error {
+	if !r.knowsStored() {
+		return nil
+	}
 	info, clock, err := r.q.look(ctx, streamEvents)
 	if err != nil {
 		return err
@@ -63,16 +69,18 @@ func (r *reconciler) purgeOld(ctx context.Context) error {
 		pinned: info.State.FirstSeq < r.old.next,
 		singly: max(1, int(purgeRate*r.q.config.ReconcileInterval.Seconds())),
 	}
-	r.old.next = max(r.old.next, info.State.FirstSeq)
+	next := max(r.old.next, info.State.FirstSeq)
 	cutoff := clock.now().Add(-r.q.config.EventRetention)
 	if info.State.Msgs == 0 || info.State.FirstTime.After(cutoff) {
 		return nil
 	}
+	var failed error
 	limit := 1 // a look whether the next event is old
 	for range retentionPages {
-		list, more, err := r.eventPage(ctx, r.old.next, limit)
+		list, more, err := r.eventPage(ctx, next, limit)
 		if err != nil {
-			return err
+			failed = err
+			break
 		}
 		for i, m := range list {
 			if m.Time.After(cutoff) {
@@ -84,22 +92,24 @@ func (r *reconciler) purgeOld(ctx context.Context) error {
 			break
 		}
 		whole, err := r.sweepPage(ctx, &s, list, cutoff)
-		if err != nil {
-			return err
-		}
-		if !whole {
+		if err != nil || !whole {
+			failed = err
 			break
 		}
-		r.old.next = list[len(list)-1].Sequence + 1
+		next = list[len(list)-1].Sequence + 1
 		if limit = retentionPage; !more {
 			break
 		}
 	}
-	return r.purgeBeginning(ctx, s)
+	if err := r.purgeBeginning(ctx, s); err != nil {
+		return errors.Join(failed, err)
+	}
+	r.old.next = next // not before: what is passed over is never looked at again
+	return failed
 }
 
-// sweepPage looks at some old events; false where their logs are too many to be
-// purged in this pass.
+// sweepPage looks at some old events; false where they are to be looked at again,
+// because their logs are too many to be purged in this pass, or one is waited for.
 func (r *reconciler) sweepPage(ctx context.Context, s *sweep, page []storedMessage, cutoff time.Time) (whole bool, err error) {
 	ends, err := r.endedLogs(ctx, page, func(m storedMessage) bool { return endOf(m) && !m.Time.After(cutoff) })
 	if err != nil {
@@ -107,8 +117,13 @@ func (r *reconciler) sweepPage(ctx context.Context, s *sweep, page []storedMessa
 	}
 	var single []oldLog
 	seen := make(map[string]bool)
+	whole = true
 	for _, m := range page {
 		end := ends[m.Subject]
+		if end > 0 && r.logs[m.Subject] > 0 {
+			whole = false
+			break
+		}
 		s.pinned = s.pinned || end == 0
 		switch {
 		case !s.pinned:
@@ -121,9 +136,8 @@ func (r *reconciler) sweepPage(ctx context.Context, s *sweep, page []storedMessa
 			single = append(single, oldLog{subject: m.Subject, end: end})
 		}
 	}
-	whole = len(single) <= s.singly
-	if !whole {
-		single = single[:s.singly]
+	if len(single) > s.singly {
+		whole, single = false, single[:s.singly]
 	}
 	s.singly -= len(single)
 	return whole, r.purgeLogs(ctx, single, r.purgeTo)

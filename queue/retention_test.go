@@ -101,6 +101,47 @@ func TestRetention(t *testing.T) {
 	noAnomalies(t, registry)
 }
 
+// What could not be purged in one pass is purged in the next.
+func TestRetentionAfterFailure(t *testing.T) {
+	t.Parallel()
+	q := queuetest.Open(t, queuetest.Start(t), patient, func(o *queue.Options) { o.Config.EventRetention = time.Second })
+	d := claimed(t, q)
+	add(t, d, started("w", "w-1", 1), done())
+	if err := d.Ack(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := q.PassAgain(within(t, 20*time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	if log, err := q.Log(t.Context(), "", d.JobID); err != nil || len(log) > 0 {
+		t.Errorf("the log is still there: %d events, %v", len(log), err)
+	}
+}
+
+// The log of a job stays as long as the job's message: a claimer that meets one
+// without the other would run the job again.
+func TestRetentionOfStored(t *testing.T) {
+	t.Parallel()
+	q := queuetest.Open(t, queuetest.Start(t), patient, func(o *queue.Options) {
+		o.Config.EventRetention, o.Config.AckWait = time.Second, time.Second
+	})
+	serves(t, q, model)
+	d := claimed(t, q)
+	add(t, d, started("w", "w-1", 1), done()) // its worker dies before it acknowledges
+	reconcile(t, q)
+	eventually(t, "the job is removed", func() bool {
+		queued, running := stored(t, q)
+		if log, err := q.Log(t.Context(), "", d.JobID); err == nil && len(log) == 0 && queued+running > 0 {
+			t.Fatal("the log went before the job")
+		}
+		return queued+running == 0
+	})
+	eventually(t, "the log is forgotten", func() bool {
+		log, err := q.Log(t.Context(), "", d.JobID)
+		return err == nil && len(log) == 0
+	})
+}
+
 // lines collects what is logged.
 type lines struct {
 	mu   sync.Mutex

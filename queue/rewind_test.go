@@ -17,12 +17,15 @@ import (
 // have taken their places meanwhile; the job itself is claimed again and goes on
 // from what is left.
 func TestLogRewound(t *testing.T) {
-	for _, other := range []bool{false, true} {
-		name := "shorter"
-		if other {
-			name = "rewritten"
-		}
-		t.Run(name, func(t *testing.T) {
+	for _, test := range []struct {
+		name  string
+		other []schemas.Event // that another worker writes instead
+	}{
+		{"shorter", nil},
+		{"rewritten", []schemas.Event{started("w2", "w2-1", 2), delta("x")}},
+		{"rewritten and longer", []schemas.Event{started("w2", "w2-1", 2), delta("x"), delta("y")}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
 			store := t.TempDir()
 			srv := queuetest.Start(t, func(o *embedded.Options) { o.StoreDir = store })
 			q := queuetest.Open(t, srv, fast)
@@ -46,10 +49,10 @@ func TestLogRewound(t *testing.T) {
 				t.Fatal(err)
 			}
 			srv.Resume(t)
-			if other {
-				// f reads only within Next, so it meets a log that is as long as it knows.
+			if len(test.other) > 0 {
+				// f reads only within Next, so it meets a log that is as long as it knows, or longer.
 				again := claim(t, claimer(t, queuetest.Open(t, srv, fast), "w2"))
-				add(t, again, started("w2", "w2-1", 2), delta("x"))
+				add(t, again, test.other...)
 			}
 			if e, err := f.Next(within(t, 20*time.Second)); !errors.Is(err, queue.ErrLogRewound) {
 				t.Fatalf("read %+v, error %v; want ErrLogRewound", e, err)

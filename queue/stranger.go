@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
-	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -59,21 +58,14 @@ func (c *Claimer) failStranger(ctx context.Context, subject, jobID, owner string
 		if l.ended() {
 			return nil
 		}
-		data, err := schemas.EncodeEvent(schemas.Event{
-			Version: schemas.Version, Job: jobID, N: l.n() + 1, Type: schemas.EventFailed, Time: time.Now(),
+		_, _, err := c.q.appendEnd(ctx, subject, jobID, l, schemas.Event{
+			Type: schemas.EventFailed,
 			Failed: &schemas.Failed{
 				Code: schemas.CodeInvalidRequest, Param: "subject.owner",
 				Message: fmt.Sprintf("the owner token %q is not allowed: letters, digits, _ and - stand for themselves, "+
 					"every other byte is =XX in upper-case hex", owner),
 			},
 		})
-		if err != nil {
-			return err
-		}
-		_, err = c.q.appendEvent(ctx, subject, NewJobID(), l.end(), data)
-		if err == nil {
-			c.q.metrics.appends.WithLabelValues(string(schemas.EventFailed)).Inc()
-		}
 		if !errors.Is(err, ErrFenced) {
 			return err
 		}

@@ -1,7 +1,6 @@
 package queue
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -9,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -172,6 +172,7 @@ func (q *Queue) store(ctx context.Context, t *Ticket, s Submission, p payload) (
 			return fresh, err
 		}
 	}
+	connection := q.link.connection()
 	err = q.storeJob(ctx, t, s, p)
 	refused := errors.Is(err, ErrQueueFull) || errors.Is(err, ErrStorageFull)
 	switch {
@@ -180,7 +181,7 @@ func (q *Queue) store(ctx context.Context, t *Ticket, s Submission, p payload) (
 	case refused && fresh:
 		return fresh, errors.Join(err, q.forget(ctx, *t, p))
 	case err == nil:
-		q.recent.put(*t)
+		q.recent.put(*t, connection)
 	}
 	return fresh, err
 }
@@ -318,11 +319,16 @@ func (q *Queue) fullError(ctx context.Context, t Ticket, cause error) error {
 	return fmt.Errorf("%w: class %s holds %d of %d bytes: %w", ErrStorageFull, t.Class, s.Bytes, c.MaxBytes, cause)
 }
 
-// findJob looks for a job's message: among the last ones submitted here, by
-// the sequence in its id, else by reading its subject.
+// findJob looks for a job's message: where it was stored, if that was lately and
+// from here, else by reading its subject.
 func (q *Queue) findJob(ctx context.Context, t Ticket) (sequence uint64, found bool, err error) {
-	if known, ok := q.recent.get(t.Owner, t.JobID); ok {
-		return known.Sequence, true, nil
+	if sequence, ok := q.recent.get(t.Owner, t.JobID, q.link.connection()); ok {
+		err := q.retry(ctx, func(ctx context.Context) error {
+			m, there, err := q.leaderGet(ctx, jobsStream(t.Class), getRequest{Sequence: sequence})
+			found = there && m.Header.Get(schemas.HeaderJobID) == t.JobID
+			return err
+		})
+		return sequence, found, err
 	}
 	err = q.retry(ctx, func(ctx context.Context) error {
 		from, more := uint64(1), true
@@ -353,7 +359,8 @@ func (q *Queue) removeJob(ctx context.Context, owner, jobID string, l jobLog) {
 		var sequence uint64
 		if c, n, ok := parseSequenceID(jobID); ok {
 			m, found, err := q.leaderGet(ctx, jobsStream(c), getRequest{Sequence: n})
-			if err != nil || !found || !bytes.HasSuffix([]byte(m.Subject), []byte("."+Slug(owner))) {
+			if err != nil || !found || !strings.HasSuffix(m.Subject, "."+Slug(owner)) ||
+				deliveredID(m.Header.Get(schemas.HeaderJobID), c, n) != jobID {
 				return err
 			}
 			class, sequence = c, n
@@ -373,17 +380,23 @@ func (q *Queue) removeJob(ctx context.Context, owner, jobID string, l jobLog) {
 			}
 			class, sequence = address.Class, n
 		}
-		stream, err := q.stream(ctx, jobsStream(class))
-		if err != nil {
-			return err
-		}
-		if err := stream.DeleteMsg(ctx, sequence); err != nil && apiCode(err) != codeNoMessage && !errors.Is(err, jetstream.ErrMsgNotFound) {
-			return fmt.Errorf("queue: delete job: %w", err)
-		}
-		return nil
+		return q.deleteJob(ctx, class, sequence)
 	}()
 	q.recent.drop(owner, jobID)
 	if err != nil {
 		q.logOf(ctx, jobID).DebugContext(ctx, "ended job's message stays until it is claimed", slog.Any("error", err))
 	}
+}
+
+// deleteJob deletes a job's message; nil if it is there no more.
+func (q *Queue) deleteJob(ctx context.Context, class schemas.Class, sequence uint64) error {
+	stream, err := q.stream(ctx, jobsStream(class))
+	if err != nil {
+		return err
+	}
+	err = stream.DeleteMsg(ctx, sequence)
+	if err != nil && apiCode(err) != codeNoMessage && !errors.Is(err, jetstream.ErrMsgNotFound) {
+		return fmt.Errorf("queue: delete job: %w", err)
+	}
+	return nil
 }
