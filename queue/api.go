@@ -119,6 +119,13 @@ func (q *Queue) leaderGet(ctx context.Context, stream string, r getRequest) (sto
 	return m, true, nil
 }
 
+// Statuses of an answer: behind its last message, and where nobody answers. Others
+// say that there is no message.
+const (
+	endOfBatch   = "204"
+	noResponders = "503"
+)
+
 // Limits of one batch read, well under what a connection may have pending.
 const (
 	batchMessages = 1024
@@ -144,8 +151,9 @@ func (q *Queue) directGet(
 	if err != nil {
 		return from, false, fmt.Errorf("queue: %w", err)
 	}
-	inbox := q.nc.NewInbox()
-	sub, err := q.nc.SubscribeSync(inbox)
+	// Not a synchronous subscription, which takes a stored message for a status.
+	answers, inbox := make(chan *nats.Msg, max(r.Batch, len(r.MultiLast))+1), q.nc.NewInbox()
+	sub, err := q.nc.ChanSubscribe(inbox, answers)
 	if err != nil {
 		return from, false, fmt.Errorf("queue: read %s: %w", stream, err)
 	}
@@ -154,17 +162,19 @@ func (q *Queue) directGet(
 		return from, false, fmt.Errorf("queue: read %s: %w", stream, err)
 	}
 	for {
-		m, err := sub.NextMsgWithContext(ctx)
-		if err != nil {
-			return from, false, fmt.Errorf("queue: read %s: %w", stream, err)
+		var m *nats.Msg
+		select {
+		case m = <-answers:
+		case <-ctx.Done():
+			return from, false, fmt.Errorf("queue: read %s: %w", stream, ctx.Err())
 		}
-		switch m.Header.Get("Status") {
-		case "":
-		case "204": // end of batch
+		// A stored message has its place, also one that pretends to be a status.
+		if status := m.Header.Get("Status"); status != "" && m.Header.Get(headerSequence) == "" {
+			if status == noResponders {
+				return from, false, fmt.Errorf("queue: read %s: %w", stream, nats.ErrNoResponders)
+			}
 			pending, _ := strconv.ParseUint(m.Header.Get("Nats-Num-Pending"), 10, 64)
-			return from, pending > 0, nil
-		default: // 404, or a stored message that pretends to be a status
-			return from, false, nil
+			return from, status == endOfBatch && pending > 0, nil
 		}
 		got, err := directMessage(m)
 		if err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -163,11 +164,12 @@ func (l *link) refusable(ctx context.Context, timeout time.Duration) (context.Co
 }
 
 // refused takes a refusal by the server, which does not say to what request: if
-// there is only one under way, that is it.
+// there is only one under way, that is it, unless it was a message that nobody
+// waits for, as a reply or a bell.
 func (l *link) refused(err *ForbiddenError) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if len(l.attempts) != 1 {
+	if len(l.attempts) != 1 || !answered(err.Subject) {
 		return
 	}
 	for a := range l.attempts {
@@ -175,6 +177,12 @@ func (l *link) refused(err *ForbiddenError) {
 			a.refuse(err)
 		}
 	}
+}
+
+// answered reports whether what is published to a subject is answered: requests to
+// the server, messages that are stored there, and questions.
+func answered(subject string) bool {
+	return strings.HasPrefix(subject, "$") || strings.HasPrefix(subject, prefixDead) || strings.HasPrefix(subject, prefixReaders)
 }
 
 // forbidden is the refusal that ended an attempt, or nil.

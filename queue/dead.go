@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"crypto/sha256"
-	"encoding/base64"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -61,15 +60,7 @@ func (d *Delivery) keepBody(ctx context.Context, p *schemas.Parked) error {
 		return nil
 	}
 	p.Input = &schemas.InputRef{SHA256: bodyHash(body), Size: int64(len(body))}
-	name := deadInputName(p.Model, p.Owner, p.Job)
-	// A worker that died after this may have put it there, and workers may not
-	// replace what is there.
-	sum := sha256.Sum256(body)
-	info, err := d.q.findObject(ctx, storeDead, name)
-	if err != nil || info != nil && info.Digest == "SHA-256="+base64.URLEncoding.EncodeToString(sum[:]) {
-		return err
-	}
-	return d.q.putObject(ctx, storeDead, name, body)
+	return d.q.keepObject(ctx, storeDead, deadInputName(p.Model, p.Owner, p.Job), body)
 }
 
 // keepDead stores the entry, unless the job has one. What is there and is no entry

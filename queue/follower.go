@@ -88,6 +88,7 @@ func (f *Follower) Next(ctx context.Context) (schemas.Event, error) {
 				return event, nil
 			}
 		}
+		f.trim()
 		switch {
 		case f.log.ended():
 			return schemas.Event{}, io.EOF
@@ -100,12 +101,13 @@ func (f *Follower) Next(ctx context.Context) (schemas.Event, error) {
 	}
 }
 
-// trim forgets events that were returned; the last one stays, it is the anchor
+// trim forgets events that were given; the last one stays, it is the anchor
 // of what follows.
 func (f *Follower) trim() {
 	if f.given > 1 && f.given == len(f.log.Entries) {
-		f.log.Entries = f.log.Entries[f.given-1:]
-		f.given = 1
+		f.log.Entries[0] = f.log.Entries[f.given-1]
+		clear(f.log.Entries[1:])
+		f.log.Entries, f.given = f.log.Entries[:1], 1
 	}
 }
 

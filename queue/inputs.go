@@ -92,6 +92,17 @@ func (q *Queue) putObject(ctx context.Context, store, name string, data []byte) 
 	})
 }
 
+// keepObject stores an object, unless it is there: somebody may be reading it, and
+// workers may not replace what is there.
+func (q *Queue) keepObject(ctx context.Context, store, name string, data []byte) error {
+	sum := sha256.Sum256(data)
+	info, err := q.findObject(ctx, store, name)
+	if err != nil || info != nil && info.Digest == "SHA-256="+base64.URLEncoding.EncodeToString(sum[:]) {
+		return err
+	}
+	return q.putObject(ctx, store, name, data)
+}
+
 // objectInfo is what is read of an object's description.
 type objectInfo struct {
 	NUID    string `json:"nuid"`
@@ -222,7 +233,7 @@ func (q *Queue) removeInput(ctx context.Context, owner, jobID string) error {
 // storeJob publishes a job's message, after the object that it stands for.
 func (q *Queue) storeJob(ctx context.Context, t *Ticket, s Submission, p payload) error {
 	if p.large() {
-		if err := q.putObject(ctx, storeInputs, inputName(t.Owner, t.JobID), p.job); err != nil {
+		if err := q.keepObject(ctx, storeInputs, inputName(t.Owner, t.JobID), p.job); err != nil {
 			return err
 		}
 	}

@@ -158,6 +158,37 @@ func TestLargeJobAgain(t *testing.T) {
 	}
 }
 
+// TestLargeJobRepeated: a repeat that stores the job again leaves its object as it
+// is: a worker may be reading it.
+func TestLargeJobRepeated(t *testing.T) {
+	t.Parallel()
+	srv := queuetest.Start(t)
+	q := queuetest.Open(t, srv, thrifty)
+	s := queue.Submission{JobID: "big", Job: long(4 << 10)}
+	submit(t, q, s)
+	store := objects(t, srv, "inputs")
+	object := names(t, store)[0]
+	before, err := store.GetInfo(t.Context(), object)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, js := stranger(t, srv)
+	jobs, err := js.Stream(t.Context(), "JOBS_NORMAL")
+	if err == nil {
+		err = jobs.Purge(t.Context()) // as if the first submitter had died before it stored the job
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if ticket := submit(t, q, s); !ticket.Attached {
+		t.Error("not attached")
+	}
+	after, err := store.GetInfo(t.Context(), object)
+	if err != nil || after.NUID != before.NUID {
+		t.Errorf("the object is another one: %v, %v", after, err)
+	}
+}
+
 // TestLargeJobRefused: what was refused leaves nothing behind.
 func TestLargeJobRefused(t *testing.T) {
 	t.Parallel()

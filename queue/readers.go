@@ -21,6 +21,9 @@ import (
 // who asked takes it for a no.
 const readersBuffer = 1024
 
+// arrivalsBuffer is how many arrivals, and answers to others, wait to be looked at.
+const arrivalsBuffer = 16
+
 // Attendance says that a job is read, until Close.
 type Attendance struct {
 	sub  *nats.Subscription
@@ -118,7 +121,7 @@ func (q *Queue) AwaitReader(ctx context.Context, owner, jobID string, d time.Dur
 	if err != nil {
 		return false, err
 	}
-	arrived := make(chan *nats.Msg, 1)
+	arrived := make(chan *nats.Msg, arrivalsBuffer)
 	sub, err := q.nc.ChanSubscribe(arrivalsSubject(owner, jobID), arrived)
 	if err != nil {
 		return false, fmt.Errorf("%w: await reader: %w", ErrUnavailable, err)
@@ -130,12 +133,17 @@ func (q *Queue) AwaitReader(ctx context.Context, owner, jobID string, d time.Dur
 	if attended, err := q.Attended(ctx, owner, jobID); attended || err != nil {
 		return attended, err
 	}
-	select {
-	case <-arrived:
-		return true, nil
-	case <-timer.C:
-		return q.Attended(ctx, owner, jobID)
-	case <-ctx.Done():
-		return false, ctx.Err() //nolint:wrapcheck // the caller's own context
+	for {
+		select {
+		case m := <-arrived:
+			if len(m.Data) == 0 {
+				return true, nil
+			}
+			// The answer to another's question, perhaps of the reader who has just left.
+		case <-timer.C:
+			return q.Attended(ctx, owner, jobID)
+		case <-ctx.Done():
+			return false, ctx.Err() //nolint:wrapcheck // the caller's own context
+		}
 	}
 }

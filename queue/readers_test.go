@@ -3,6 +3,7 @@ package queue_test
 import (
 	"context"
 	"errors"
+	"sync"
 	"testing"
 	"time"
 
@@ -66,6 +67,25 @@ func TestAwaitReader(t *testing.T) {
 	if came, err := await(within(t, 20*time.Second), time.Millisecond); came || err != nil {
 		t.Errorf("nobody: %v, %v", came, err)
 	}
+	// What a reader that has left answers another is no arrival.
+	nc, _ := stranger(t, srv)
+	stop := make(chan struct{})
+	var asked sync.WaitGroup
+	asked.Go(func() {
+		for {
+			select {
+			case <-stop:
+				return
+			case <-time.After(time.Millisecond):
+				_ = nc.Publish("semantic.arrivals.local.j", []byte("_INBOX.another"))
+			}
+		}
+	})
+	if came, err := await(within(t, 20*time.Second), 200*time.Millisecond); came || err != nil {
+		t.Errorf("an answer to another: %v, %v", came, err)
+	}
+	close(stop)
+	asked.Wait()
 	// One that comes and goes at once was there all the same.
 	type result struct {
 		came bool

@@ -268,6 +268,29 @@ func TestReconcileExpiresRunning(t *testing.T) {
 	noAnomalies(t, registry)
 }
 
+// A job that pretends to be the end of an answer hides nothing that comes after it.
+func TestReconcileBehindStatus(t *testing.T) {
+	t.Parallel()
+	srv := queuetest.Start(t)
+	q := queuetest.Open(t, srv, patient, func(o *queue.Options) {
+		o.Config.DefaultDeadline[schemas.ClassNormal] = time.Second
+	})
+	_, js := stranger(t, srv)
+	serves(t, q, model)()
+	text := strings.Replace(string(encoded(t, body("x"))), `"v":1`, `"v":1,"deadline_ms":100`, 1)
+	for _, status := range []string{"404", "204", "503"} {
+		publish(t, js, queue.JobSubject(model, schemas.ClassNormal, 3, "eve"), nats.Header{"Status": {status}}, text)
+		empty := nats.Header{"Status": {status}, schemas.HeaderJobID: {"empty-" + status}}
+		publish(t, js, queue.JobSubject(model, schemas.ClassNormal, 3, "eve"), empty, "")
+	}
+	id := publish(t, js, queue.JobSubject(model, schemas.ClassNormal, 3, "ada"), nil, text)
+	reconcile(t, q)
+	if end, _ := ends(t, q, "ada", id); end.Expired == nil {
+		t.Errorf("end %+v", end)
+	}
+	emptied(t, q)
+}
+
 // A job of a model that nobody knows fails with the names of those that are; one of
 // a model that is known, expected or served waits.
 func TestReconcileUnknownModel(t *testing.T) {
