@@ -2,8 +2,10 @@ package gateway
 
 import (
 	"encoding/json"
+	"errors"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -102,4 +104,20 @@ func TestHealthWithoutBroker(t *testing.T) {
 	})
 	b.wantHealth("/health/startup", 503, "queue_unavailable ")
 	b.wantHealth("/health/live", 200, "")
+}
+
+func TestHealthWithFullDisk(t *testing.T) {
+	var full atomic.Bool
+	full.Store(true)
+	b := startBench(t, expectM, func(o *benchOptions) {
+		o.queue = append(o.queue, func(q *queue.Options) { q.DiskFull = full.Load })
+	})
+	b.wantHealth("/health/ready", 503, "storage_full ")
+	b.wantHealth("/health/startup", 503, "storage_full ")
+	b.wantHealth("/health/live", 200, "")
+	if _, err := b.q.Submit(b.context(), queue.Submission{}); !errors.Is(err, queue.ErrStorageFull) {
+		t.Errorf("a job for a full disk: %v", err)
+	}
+	full.Store(false)
+	b.wantHealth("/health/ready", 503, "no_worker ")
 }
