@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
-	"golang.org/x/sys/unix"
 )
 
 const (
@@ -94,8 +93,8 @@ func (s *Server) launch(ctx context.Context, options *server.Options) error {
 
 // free returns how many bytes may still be written in a folder.
 func free(dir string) (int64, error) {
-	var f unix.Statfs_t
-	if err := unix.Statfs(dir, &f); err != nil {
+	var f syscall.Statfs_t
+	if err := syscall.Statfs(dir, &f); err != nil {
 		return 0, fmt.Errorf("embedded NATS: free space of %s: %w", dir, err)
 	}
 	return int64(f.Bavail) * int64(f.Bsize), nil //nolint:unconvert // the types differ between platforms

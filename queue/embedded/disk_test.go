@@ -1,8 +1,10 @@
 package embedded
 
 import (
+	"context"
 	"fmt"
-	"sync/atomic"
+	"log/slog"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -13,21 +15,23 @@ import (
 // TestDiskFull: a server whose disk was full says so, and goes on by itself with
 // what it had stored, at the same address, once there is room.
 func TestDiskFull(t *testing.T) {
-	var room atomic.Int64
+	lines, room := make(lineChan, 1000), make(chan int64)
 	s, err := Start(t.Context(), Options{
-		Port: -1, StoreDir: t.TempDir(), MaxStore: 1 << 20,
-		free: func(string) (int64, error) { return room.Load(), nil },
+		Port: -1, StoreDir: t.TempDir(), MaxStore: 1 << 20, Logger: slog.New(lines),
+		free: func(string) (int64, error) { return <-room, nil },
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(s.Stop)
-	nc, err := nats.Connect("", nats.InProcessServer(s), nats.MaxReconnects(-1), nats.ReconnectWait(time.Millisecond))
+	back := make(chan bool, 1)
+	nc, err := nats.Connect("", nats.InProcessServer(s), nats.MaxReconnects(-1), nats.ReconnectWait(time.Millisecond),
+		nats.ReconnectHandler(func(*nats.Conn) { back <- true }))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer nc.Close()
-	js, err := nc.JetStream()
+	js, err := nc.JetStream(nats.MaxWait(time.Minute))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -39,39 +43,68 @@ func TestDiskFull(t *testing.T) {
 	}
 	url, first := s.ClientURL(), s.current()
 
-	s.log.Warnf("slow: %v", time.Second)
 	s.log.Errorf("%s", fmt.Sprintf("JetStream failed to store a msg on stream 'S': %v", syscall.ENOSPC))
-	wait(t, "the full disk is noticed", s.DiskFull)
-	room.Store(roomAgain - 1)
-	if first != s.current() {
-		t.Fatal("started again without room")
+	lines.wait(t, "is full")
+	if !s.DiskFull() {
+		t.Error("the disk is not full")
 	}
-	room.Store(roomAgain)
-	wait(t, "the server goes on", func() bool { return !s.DiskFull() })
+	room <- roomAgain - 1
+	room <- roomAgain
+	lines.wait(t, "has room again")
+	if s.DiskFull() {
+		t.Error("the disk is still full")
+	}
 	if first == s.current() || first.Running() || s.ClientURL() != url {
 		t.Errorf("the same server %v, the old one runs %v, at %s, was %s", first == s.current(), first.Running(), s.ClientURL(), url)
 	}
-	wait(t, "the client is back", func() bool {
-		m, err := js.GetMsg("S", 1, nats.MaxWait(time.Second))
-		return err == nil && string(m.Data) == "kept"
-	})
+	<-back
+	if m, err := js.GetMsg("S", 1); err != nil || string(m.Data) != "kept" {
+		t.Errorf("what was stored: %v, %v", m, err)
+	}
 	if _, err := js.Publish("s", []byte("more")); err != nil {
 		t.Error(err)
 	}
 
 	// Also a server that waits for room can be stopped.
-	room.Store(0)
 	s.log.Errorf("%v", syscall.ENOSPC)
-	wait(t, "the full disk is noticed", s.DiskFull)
+	lines.wait(t, "is full")
 	s.Stop()
 }
 
-func wait(t *testing.T, what string, done func() bool) {
+// TestFree: the disk of a folder has room, one that is not there is an error.
+func TestFree(t *testing.T) {
+	if n, err := free(t.TempDir()); err != nil || n <= 0 {
+		t.Errorf("free: %d, %v", n, err)
+	}
+	if _, err := free(t.TempDir() + "/none"); err == nil {
+		t.Error("free space of nothing")
+	}
+}
+
+// lineChan is a log whose lines can be waited for.
+type lineChan chan string
+
+func (lineChan) Enabled(context.Context, slog.Level) bool { return true }
+
+func (l lineChan) WithAttrs([]slog.Attr) slog.Handler { return l }
+
+func (l lineChan) WithGroup(string) slog.Handler { return l }
+
+func (l lineChan) Handle(_ context.Context, r slog.Record) error {
+	l <- r.Message
+	return nil
+}
+
+func (l lineChan) wait(t *testing.T, part string) {
 	t.Helper()
-	for deadline := time.Now().Add(time.Minute); !done(); {
-		if time.Now().After(deadline) {
-			t.Fatalf("not in time: %s", what)
+	for {
+		select {
+		case line := <-l:
+			if strings.Contains(line, part) {
+				return
+			}
+		case <-time.After(time.Minute):
+			t.Fatalf("the log does not say %q", part)
 		}
-		time.Sleep(time.Millisecond)
 	}
 }
