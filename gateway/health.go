@@ -58,6 +58,9 @@ func (g *Gateway) healthReady(w http.ResponseWriter, r *http.Request) {
 		because(reasonStopping, "the gateway is stopping")
 	}
 	workers, err := g.workers(r.Context())
+	if err == nil {
+		err = g.accepting(r.Context())
+	}
 	if err != nil {
 		because(queueReason(err), "%v", err)
 	} else {
@@ -92,6 +95,17 @@ func (g *Gateway) healthStartup(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	g.writeHealth(w, r, h)
+}
+
+// accepting asks whether the broker would store a job now: workers may be there
+// while it has no room for one.
+func (g *Gateway) accepting(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, g.config.QueueTimeout)
+	defer cancel()
+	if err := g.queue.Accepting(ctx, schemas.ClassNormal); err != nil {
+		return fmt.Errorf("no request would be stored: %w", err)
+	}
+	return nil
 }
 
 // queueReason is the code of what keeps the queue from being used.

@@ -121,3 +121,16 @@ func TestHealthWithFullDisk(t *testing.T) {
 	full.Store(false)
 	b.wantHealth("/health/ready", 503, "no_worker ")
 }
+
+// TestHealthNearTheLimit: who balances load hears that the queue takes nothing
+// more, though there are workers.
+func TestHealthNearTheLimit(t *testing.T) {
+	b := startBench(t, expectM, func(o *benchOptions) {
+		o.queue = append(o.queue, func(q *queue.Options) { q.Config.StorageHighWater = 1e-9 })
+	})
+	b.leaveWaiting(chatBody("first", false))
+	eventually(t, "readiness is storage_full", func() bool {
+		s, c := b.health("/health/ready")
+		return s == 503 && c == "storage_full "
+	})
+}
