@@ -2,11 +2,13 @@ package gateway
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"github.com/semantic-worker/semantic/queue"
 	"github.com/semantic-worker/semantic/schemas"
 )
 
@@ -31,6 +33,7 @@ type healthReason struct {
 const (
 	reasonStopping  = "shutting_down"
 	reasonQueueDown = "queue_unavailable"
+	reasonNoRoom    = "storage_full"
 	reasonNoWorker  = "no_worker"
 	reasonPoolFull  = "pool_full"
 	reasonLoading   = "model_loading"
@@ -55,8 +58,11 @@ func (g *Gateway) healthReady(w http.ResponseWriter, r *http.Request) {
 		because(reasonStopping, "the gateway is stopping")
 	}
 	workers, err := g.workers(r.Context())
+	if err == nil {
+		err = g.accepting(r.Context())
+	}
 	if err != nil {
-		because(reasonQueueDown, "%v", err)
+		because(queueReason(err), "%v", err)
 	} else {
 		taking, used := pool(workers)
 		h.Workers = taking
@@ -81,7 +87,7 @@ func (g *Gateway) healthStartup(w http.ResponseWriter, r *http.Request) {
 	h.Workers, _ = pool(workers)
 	if !g.started.Load() {
 		if err != nil {
-			h.Reasons = append(h.Reasons, healthReason{Code: reasonQueueDown, Message: err.Error()})
+			h.Reasons = append(h.Reasons, healthReason{Code: queueReason(err), Message: err.Error()})
 		} else {
 			h.Reasons = append(h.Reasons, healthReason{
 				Code: reasonLoading, Message: "no worker has announced itself yet; it does when its model is loaded",
@@ -89,6 +95,25 @@ func (g *Gateway) healthStartup(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	g.writeHealth(w, r, h)
+}
+
+// accepting asks whether the broker would store a job now: workers may be there
+// while it has no room for one.
+func (g *Gateway) accepting(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, g.config.QueueTimeout)
+	defer cancel()
+	if err := g.queue.Accepting(ctx, schemas.ClassNormal); err != nil {
+		return fmt.Errorf("no request would be stored: %w", err)
+	}
+	return nil
+}
+
+// queueReason is the code of what keeps the queue from being used.
+func queueReason(err error) string {
+	if errors.Is(err, queue.ErrStorageFull) {
+		return reasonNoRoom
+	}
+	return reasonQueueDown
 }
 
 func (g *Gateway) writeHealth(w http.ResponseWriter, r *http.Request, h health) {

@@ -2,8 +2,10 @@ package gateway
 
 import (
 	"encoding/json"
+	"errors"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -102,4 +104,33 @@ func TestHealthWithoutBroker(t *testing.T) {
 	})
 	b.wantHealth("/health/startup", 503, "queue_unavailable ")
 	b.wantHealth("/health/live", 200, "")
+}
+
+func TestHealthWithFullDisk(t *testing.T) {
+	var full atomic.Bool
+	full.Store(true)
+	b := startBench(t, expectM, func(o *benchOptions) {
+		o.queue = append(o.queue, func(q *queue.Options) { q.DiskFull = full.Load })
+	})
+	b.wantHealth("/health/ready", 503, "storage_full ")
+	b.wantHealth("/health/startup", 503, "storage_full ")
+	b.wantHealth("/health/live", 200, "")
+	if _, err := b.q.Submit(b.context(), queue.Submission{}); !errors.Is(err, queue.ErrStorageFull) {
+		t.Errorf("a job for a full disk: %v", err)
+	}
+	full.Store(false)
+	b.wantHealth("/health/ready", 503, "no_worker ")
+}
+
+// TestHealthNearTheLimit: who balances load hears that the queue takes nothing
+// more, though there are workers.
+func TestHealthNearTheLimit(t *testing.T) {
+	b := startBench(t, expectM, func(o *benchOptions) {
+		o.queue = append(o.queue, func(q *queue.Options) { q.Config.StorageHighWater = 1e-9 })
+	})
+	b.leaveWaiting(chatBody("first", false))
+	eventually(t, "readiness is storage_full", func() bool {
+		s, c := b.health("/health/ready")
+		return s == 503 && c == "storage_full "
+	})
 }

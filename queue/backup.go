@@ -155,7 +155,7 @@ func (m backupMeta) read(name string) (BackupStream, error) {
 // Restore brings a backup into this broker: every stream with its messages and
 // their sequences, with as many replicas as streams have here. A stream that is
 // there and empty gives way; one that has messages makes the whole restore
-// refuse (ErrConflict) before anything is changed. If it fails half-way, what it
+// refuse (ErrNotEmpty) before anything is changed. If it fails half-way, what it
 // had restored is removed. Other errors: ErrInvalid, ErrForbidden, ErrUnavailable.
 func (q *Queue) Restore(ctx context.Context, dir string) (list []BackupStream, err error) {
 	metas := make(map[string]backupMeta)
@@ -221,7 +221,7 @@ func (q *Queue) makeRoom(ctx context.Context, list []BackupStream) error {
 		}
 	}
 	if len(full) > 0 {
-		return fmt.Errorf("%w: these streams have messages here already: %s", ErrConflict, strings.Join(full, ", "))
+		return fmt.Errorf("%w: these streams have messages here already: %s", ErrNotEmpty, strings.Join(full, ", "))
 	}
 	for _, name := range there {
 		err := q.onceOn(ctx, apiPrefix+"STREAM.DELETE."+name, func(ctx context.Context) error {

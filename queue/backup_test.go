@@ -28,7 +28,7 @@ func TestBackupAndRestore(t *testing.T) {
 	if _, err := q.Backup(ctx, dir); !errors.Is(err, queue.ErrInvalid) {
 		t.Errorf("into a folder that is not empty: %v", err)
 	}
-	if _, err := q.Restore(ctx, dir); !errors.Is(err, queue.ErrConflict) {
+	if _, err := q.Restore(ctx, dir); !errors.Is(err, queue.ErrNotEmpty) {
 		t.Errorf("over what is there: %v", err)
 	}
 

@@ -35,6 +35,8 @@ var (
 	ErrTooLarge = errors.New("queue: job too large")
 	// ErrConflict: the job id is taken by a job with another body.
 	ErrConflict = errors.New("queue: job id in use with another body")
+	// ErrNotEmpty: a backup is not restored over messages.
+	ErrNotEmpty = errors.New("queue: not empty")
 	// ErrFenced: another writer owns the job's log now. Stop working on the
 	// job; whoever holds it goes on from the log.
 	ErrFenced = errors.New("queue: lost the job to another writer")

@@ -79,6 +79,16 @@ func (p *pressure) check(ctx context.Context, q *Queue, class schemas.Class, lar
 	return full
 }
 
+// Accepting returns nil if the broker would store a job of the class now, as far
+// as it can be known: [ErrStorageFull] near a limit, [ErrUnavailable] if the
+// broker does not answer within ctx, or [ErrClosed]. It asks at most once a second.
+func (q *Queue) Accepting(ctx context.Context, class schemas.Class) error {
+	if err := q.Healthy(); err != nil {
+		return err
+	}
+	return q.pressure.check(ctx, q, class, false)
+}
+
 // recentTickets remembers where the last jobs submitted here are stored, so
 // that ending one does not mean reading through its flow.
 type recentTickets struct {

@@ -46,6 +46,9 @@ type Options struct {
 	// Connection is told when the connection is lost (false) and restored, for
 	// people who wait. It must not block. Default: nobody.
 	Connection func(connected bool)
+	// DiskFull tells whether the disk of a sole broker in this process is full: the
+	// broker itself does not answer then. Default: not known.
+	DiskFull func() bool
 	// Config tunes the queue. The zero Config means [DefaultConfig].
 	Config Config
 }
@@ -61,6 +64,7 @@ type Queue struct {
 	js      jetstream.JetStream
 	link    *link
 
+	diskFull func() bool
 	streams  sync.Map // name → jetstream.Stream
 	registry *registry
 	keys     *keyCache
@@ -109,6 +113,9 @@ func Open(ctx context.Context, o Options) (*Queue, error) {
 	if o.Connection == nil {
 		o.Connection = func(bool) {}
 	}
+	if o.DiskFull == nil {
+		o.DiskFull = func() bool { return false }
+	}
 	if o.TracerProvider == nil {
 		o.TracerProvider = noop.NewTracerProvider()
 	}
@@ -116,6 +123,7 @@ func Open(ctx context.Context, o Options) (*Queue, error) {
 		config: o.Config, log: o.Logger, metrics: newMetrics(), link: newLink(),
 		tracer:       o.TracerProvider.Tracer("github.com/semantic-worker/semantic/queue"),
 		unregister:   func() {},
+		diskFull:     o.DiskFull,
 		disconnected: make(chan struct{}),
 		questions:    make(chan *nats.Msg, readersBuffer),
 	}
@@ -266,8 +274,13 @@ func (q *Queue) checkJetStream(ctx context.Context) error {
 func (q *Queue) Config() Config { return q.config }
 
 // Healthy returns nil while connected, else [ErrUnavailable] with the cause,
-// or [ErrClosed].
-func (q *Queue) Healthy() error { return q.link.health() }
+// [ErrClosed], or [ErrStorageFull] if the disk of the broker is known to be full.
+func (q *Queue) Healthy() error {
+	if q.diskFull() {
+		return fmt.Errorf("%w: the disk of the broker is full", ErrStorageFull)
+	}
+	return q.link.health()
+}
 
 // Close drains the connection: what was published is sent, subscriptions end,
 // every goroutine of the queue is joined. Close what was opened from it first.

@@ -127,7 +127,7 @@ func (q *Queue) Submit(ctx context.Context, s Submission) (Ticket, error) {
 }
 
 func (q *Queue) submit(ctx context.Context, s Submission) (Ticket, error) {
-	if err := q.link.health(); err != nil {
+	if err := q.Healthy(); err != nil {
 		return Ticket{}, err
 	}
 	t, p, err := q.newTicket(s)

@@ -65,7 +65,10 @@ func ValidJobID(id string) bool {
 func readable(v int) bool { return v >= 1 && v <= Version }
 
 func badVersion(v int) *FieldError {
-	return invalid("v", "must be 1 … %d, not %d", Version, v)
+	if v > Version {
+		return invalid("v", "must be at most %d, not %d", Version, v)
+	}
+	return invalid("v", "must be at least 1, not %d", v)
 }
 
 // checkText refuses what JSON could not carry unchanged.

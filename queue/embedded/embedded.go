@@ -8,6 +8,7 @@ import (
 	"net"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -44,6 +45,9 @@ type Options struct {
 	ConfigDir string
 	// Logger takes the server's own log. Default: discarded.
 	Logger *slog.Logger
+
+	// free measures the disk; tests have their own.
+	free func(dir string) (int64, error)
 }
 
 // server makes the server's own options.
@@ -63,10 +67,20 @@ func (o Options) server() (*server.Options, error) {
 
 // Server is a running NATS server. Safe for concurrent use.
 type Server struct {
-	nats    *server.Server
+	options Options
+	host    string
+	port    int
 	members int
 	lock    *storeLock
+	log     *serverLog
+	free    func(dir string) (int64, error)
+	full    atomic.Bool
+	mended  chan struct{}
+	cease   context.CancelFunc
 	stop    sync.Once
+
+	mu   sync.Mutex // guards nats
+	nats *server.Server
 }
 
 // Start starts a server and returns when it serves; the member of a cluster
@@ -104,33 +118,39 @@ func Start(ctx context.Context, o Options) (*Server, error) {
 		lock.release()
 		return nil, err
 	}
-	log := &serverLog{log: o.Logger, fatal: make(chan string, 1)}
-	ns, err := server.NewServer(options)
-	if err != nil {
-		lock.release()
-		return nil, fmt.Errorf("embedded NATS: %w", err)
+	s := &Server{
+		options: o, members: max(1, len(options.Routes)), lock: lock, free: o.free, mended: make(chan struct{}),
+		log: &serverLog{log: o.Logger, fatal: make(chan string, 1), noSpace: make(chan struct{}, 1)},
 	}
-	ns.SetLoggerV2(log, false, false, false)
-	s := &Server{nats: ns, members: max(1, len(options.Routes)), lock: lock}
-	if err := s.run(ctx, log); err != nil {
+	if s.free == nil {
+		s.free = free
+	}
+	lifetime, cease := context.WithCancel(context.WithoutCancel(ctx))
+	s.cease = cease
+	if err := s.launch(ctx, options); err != nil {
+		close(s.mended)
 		s.Stop()
 		return nil, err
 	}
+	if addr, ok := s.nats.Addr().(*net.TCPAddr); ok {
+		s.host, s.port = addr.IP.String(), addr.Port
+	}
+	go s.mend(lifetime)
 	return s, nil
 }
 
 // run starts the server and waits until it serves, reports a fatal error, or
 // ctx ends.
-func (s *Server) run(ctx context.Context, log *serverLog) error {
+func run(ctx context.Context, ns *server.Server, log *serverLog) error {
 	ready := make(chan bool, 1)
 	go func() {
-		s.nats.Start()
+		ns.Start()
 		for ctx.Err() == nil {
-			if s.nats.ReadyForConnections(100 * time.Millisecond) {
+			if ns.ReadyForConnections(100 * time.Millisecond) {
 				ready <- true
 				return
 			}
-			if !s.nats.Running() {
+			if !ns.Running() {
 				break
 			}
 		}
@@ -142,7 +162,7 @@ func (s *Server) run(ctx context.Context, log *serverLog) error {
 			return nil
 		}
 	case text := <-log.fatal:
-		s.nats.Shutdown()
+		ns.Shutdown()
 		<-ready
 		return errors.New("embedded NATS: " + text)
 	}
@@ -158,12 +178,12 @@ func (s *Server) run(ctx context.Context, log *serverLog) error {
 }
 
 // ClientURL is where clients connect.
-func (s *Server) ClientURL() string { return s.nats.ClientURL() }
+func (s *Server) ClientURL() string { return s.current().ClientURL() }
 
 // InProcessConn is a connection without a socket, as queue.Options.InProcess
 // wants it.
 func (s *Server) InProcessConn() (net.Conn, error) {
-	conn, err := s.nats.InProcessConn()
+	conn, err := s.current().InProcessConn()
 	if err != nil {
 		return nil, fmt.Errorf("embedded NATS: %w", err)
 	}
@@ -174,27 +194,28 @@ func (s *Server) InProcessConn() (net.Conn, error) {
 func (s *Server) Members() int { return s.members }
 
 // Host is the address it listens on.
-func (s *Server) Host() string {
-	if addr, ok := s.nats.Addr().(*net.TCPAddr); ok {
-		return addr.IP.String()
-	}
-	return ""
-}
+func (s *Server) Host() string { return s.host }
 
 // Port is the port it listens on.
-func (s *Server) Port() int {
-	if addr, ok := s.nats.Addr().(*net.TCPAddr); ok {
-		return addr.Port
-	}
-	return 0
+func (s *Server) Port() int { return s.port }
+
+// current is the server that runs; it is another one after the disk was full.
+func (s *Server) current() *server.Server {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.nats
 }
 
 // Stop stops the server, waits for it, and frees the store. Clients are
 // disconnected; what was acknowledged is on disk. Idempotent.
 func (s *Server) Stop() {
 	s.stop.Do(func() {
-		s.nats.Shutdown()
-		s.nats.WaitForShutdown()
+		s.cease()
+		<-s.mended
+		if ns := s.current(); ns != nil {
+			ns.Shutdown()
+			ns.WaitForShutdown()
+		}
 		s.lock.release()
 	})
 }

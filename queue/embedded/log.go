@@ -8,14 +8,20 @@ import (
 )
 
 // serverLog gives the server's log lines to slog. The server's notices are
-// details here, so they go out as debug. A fatal line is kept for Start.
+// details here, so they go out as debug. A fatal line is kept for Start,
+// a full disk for mend.
 type serverLog struct {
-	log   *slog.Logger
-	fatal chan string
+	log     *slog.Logger
+	fatal   chan string
+	noSpace chan struct{}
 }
 
 func (l *serverLog) write(level slog.Level, format string, args []any) {
-	l.log.Log(context.Background(), level, fmt.Sprintf(format, args...), slog.String("component", "nats-server"))
+	line := fmt.Sprintf(format, args...)
+	if level >= slog.LevelWarn {
+		l.sayNoSpace(line)
+	}
+	l.log.Log(context.Background(), level, line, slog.String("component", "nats-server"))
 }
 
 // Noticef implements server.Logger.

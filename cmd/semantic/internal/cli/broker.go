@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"log/slog"
 	"time"
@@ -129,6 +130,8 @@ func brokerHint(err error) error {
 		return withHint(err, "Nothing of semantic has used this NATS server yet: start a gateway or a worker with it, or give another --nats.")
 	case errors.As(err, new(*queue.TopologyError)):
 		return withHint(err, "`semantic nats migrate` shows every stream, and applies what can be applied.")
+	case errors.As(err, new(*tls.CertificateVerificationError)):
+		return withHint(err, "Say who signed its certificate with --nats-ca, or give --nats-creds: a file of `semantic nats init` says so, too.")
 	case errors.Is(err, queue.ErrUnavailable):
 		return withHint(err, "Is `semantic serve` (or a NATS server) running there? --nats names another one.")
 	}

@@ -141,7 +141,7 @@ func backupHint(err error) error {
 	switch {
 	case errors.Is(err, queue.ErrForbidden):
 		return withHint(err, "Give the credentials of an administrator with --nats-creds: admin.creds of `semantic nats init`.")
-	case errors.Is(err, queue.ErrConflict):
+	case errors.Is(err, queue.ErrNotEmpty):
 		return withHint(err, "Restore before gateways and workers use the server: into one that is new.")
 	case errors.Is(err, queue.ErrInvalid):
 		return usagef("%w", err)

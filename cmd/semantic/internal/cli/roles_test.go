@@ -34,7 +34,8 @@ func TestCommandsByRole(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 2*patience)
 	defer cancel()
 	server, isReady := b.whole(t, name)
-	url := isReady().HTTP
+	ready := isReady()
+	url := ready.HTTP
 	file := filepath.Join(t.TempDir(), "ready.json")
 	joined := start(t, (*exec.Cmd).Start, "worker", "--backend", "sim", "--model", "sim", "--sim-step", "5ms",
 		"--nats-creds", b.creds("worker-air"), "--data-dir", t.TempDir(), "--ready-file", file, "--log-level", "warn")
@@ -83,6 +84,9 @@ func TestCommandsByRole(t *testing.T) {
 		if code != c.code || !strings.Contains(string(output), c.want) || c.code == 0 && strings.Contains(string(output), "ermission") {
 			t.Errorf("%s: semantic %s: exit code %d:\n%s\nwant %d and %q", c.creds, c.command, code, output, c.code, c.want)
 		}
+	}
+	if _, errs, code := semantic(t, "ps", "--nats", ready.NATS); code != 1 || !strings.Contains(errs, "--nats-ca") {
+		t.Errorf("ps at a broker whose certificate nobody here knows: %d, %s", code, errs)
 	}
 	if code := joined.code(t); code != 0 {
 		t.Errorf("the drained worker ends with %d", code)

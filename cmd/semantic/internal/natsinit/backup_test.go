@@ -85,7 +85,7 @@ func TestStandaloneStoreIntoACluster(t *testing.T) {
 	if _, err := q.Backup(within(t), backup); !errors.Is(err, queue.ErrInvalid) {
 		t.Errorf("a second backup into the folder: %v", err)
 	}
-	if _, err := q.Restore(within(t), backup); !errors.Is(err, queue.ErrConflict) {
+	if _, err := q.Restore(within(t), backup); !errors.Is(err, queue.ErrNotEmpty) {
 		t.Errorf("restore where it came from: %v", err)
 	}
 	old.Stop()
