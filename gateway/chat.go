@@ -167,10 +167,9 @@ func (g *Gateway) serveJob(w http.ResponseWriter, r *http.Request, sub queue.Sub
 	// uncertain whether there is a job to cancel.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), g.config.QueueTimeout)
 	defer cancel()
-	token := ""
 	if sub.Owner == ownerLocal {
-		var err error
-		if token, err = g.ownerToken(ctx, sub.Owner, sub.JobID); err != nil {
+		// Before there is a job whose token could not be made.
+		if _, err := g.queue.Secret(ctx); err != nil {
 			refuse(w, r, queueFailure(err))
 			return
 		}
@@ -184,7 +183,13 @@ func (g *Gateway) serveJob(w http.ResponseWriter, r *http.Request, sub queue.Sub
 	}
 	w.Header().Set(headerJob, sub.JobID)
 	keyed := sub.RequestHash != ""
-	if token != "" && (err == nil || !keyed) {
+	if err == nil && sub.Owner == ownerLocal {
+		token, failed := g.ownerToken(ctx, sub.Owner, sub.JobID, ticket.SubmittedAt)
+		if failed != nil { // the broker went away in between
+			refuse(w, r, queueFailure(failed))
+			x.abandon(r.Context())
+			return
+		}
 		w.Header().Set(headerOwnerToken, token)
 	}
 	if err != nil {

@@ -65,7 +65,14 @@ func (g *Gateway) keyed(r *http.Request, sub *queue.Submission, key, model strin
 // repeated judges a Submit under a key that had been used before; nil if it is
 // the job's own client that repeats its request.
 func (g *Gateway) repeated(r *http.Request, owner, job string, err error) *failure {
-	mine, unknown := g.brings(r, owner, job)
+	mine, unknown := false, error(nil)
+	state, f := g.stateOf(r.Context(), owner, job)
+	switch {
+	case f == nil:
+		mine, unknown = g.brings(r, state)
+	case f.code != schemas.CodeJobNotFound: // forgotten just now, it is nobody's
+		return f
+	}
 	switch {
 	case unknown != nil:
 		return queueFailure(unknown)

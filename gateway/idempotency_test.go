@@ -286,3 +286,54 @@ func TestIdempotencyKeyIsChecked(t *testing.T) {
 		}
 	}
 }
+
+// TestTokenIsOfOneLog: a job is forgotten, and another client uses its key: the
+// id is the same, and the first client's token worth nothing.
+func TestTokenIsOfOneLog(t *testing.T) {
+	b := startBench(t, expectM, func(o *benchOptions) { o.Config.StatusHold = 0 })
+	ask := func() (job, token string) {
+		resp := b.post(chatBody("x", true), headerIdempotencyKey, "1")
+		return resp.Header.Get(headerJob), resp.Header.Get(headerOwnerToken)
+	}
+	first, old := ask()
+	if code := b.do(http.MethodGet, "/v1/jobs/"+first, "", headerOwnerToken, old).StatusCode; code != http.StatusOK {
+		t.Fatalf("its own client: %d", code)
+	}
+	if err := b.q.Cancel(b.context(), ownerLocal, first, "requested"); err != nil {
+		t.Fatal(err)
+	}
+	b.forget(first)
+	// Long after: the broker has forgotten the id of the first one's message, too.
+	b.srv.Restart(t)
+	eventually(t, "the broker is back", func() bool { return b.q.Healthy() == nil })
+	second, fresh := ask()
+	if second != first || fresh == old || fresh == "" {
+		t.Fatalf("job %s with token %q after %s with %q", second, fresh, first, old)
+	}
+	wantError(t, b.do(http.MethodGet, "/v1/jobs/"+first, "", headerOwnerToken, old), schemas.CodeJobNotFound)
+	wantError(t, b.do(http.MethodDelete, "/v1/jobs/"+first, "", headerOwnerToken, old), schemas.CodeJobNotFound)
+	if code := b.do(http.MethodGet, "/v1/jobs/"+first, "", headerOwnerToken, fresh).StatusCode; code != http.StatusOK {
+		t.Errorf("its own client: %d", code)
+	}
+}
+
+// forget purges a job's log, as the retention does.
+func (b *bench) forget(job string) {
+	b.t.Helper()
+	nc, err := nats.Connect(b.srv.ClientURL())
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	defer nc.Close()
+	js, err := jetstream.New(nc)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	events, err := js.Stream(b.context(), "EVENTS")
+	if err == nil {
+		err = events.Purge(b.context(), jetstream.WithPurgeSubject(queue.EventSubject(ownerLocal, job)))
+	}
+	if err != nil {
+		b.t.Fatal(err)
+	}
+}

@@ -9,6 +9,8 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strconv"
+	"time"
 
 	"github.com/semantic-worker/semantic/queue"
 	"github.com/semantic-worker/semantic/schemas"
@@ -43,19 +45,25 @@ func (g *Gateway) derive(ctx context.Context, purpose string, words ...string) (
 	return mac.Sum(nil), nil
 }
 
-// ownerToken is the token of a job.
-func (g *Gateway) ownerToken(ctx context.Context, owner, job string) (string, error) {
-	token, err := g.derive(ctx, purposeOwnerToken, owner, job)
+// ownerToken is the token of a job that was submitted at a time: another job under
+// the same Idempotency-Key, once this one is forgotten, has the same id and
+// another token.
+func (g *Gateway) ownerToken(ctx context.Context, owner, job string, submitted time.Time) (string, error) {
+	token, err := g.derive(ctx, purposeOwnerToken, owner, job, strconv.FormatInt(submitted.UnixNano(), 10))
 	return hex.EncodeToString(token), err
 }
 
 // brings reports whether a request shows that the job is its client's: by the key
 // that it came with, which made the owner, or by the job's token.
-func (g *Gateway) brings(r *http.Request, owner, job string) (bool, error) {
-	if owner != ownerLocal {
+func (g *Gateway) brings(r *http.Request, state queue.JobState) (bool, error) {
+	submitted := state.SubmittedAt()
+	switch {
+	case state.Owner != ownerLocal:
 		return true, nil
+	case submitted.IsZero():
+		return false, nil
 	}
-	want, err := g.ownerToken(r.Context(), owner, job)
+	want, err := g.ownerToken(r.Context(), state.Owner, state.JobID, submitted)
 	return err == nil && hmac.Equal([]byte(r.Header.Get(headerOwnerToken)), []byte(want)), err
 }
 
@@ -73,7 +81,11 @@ func (g *Gateway) jobOf(r *http.Request) (queue.JobState, *failure) {
 	if !queue.ValidJobID(job) {
 		return queue.JobState{}, noJob(job)
 	}
-	mine, err := g.brings(r, c.owner, job)
+	state, f := g.stateOf(r.Context(), c.owner, job)
+	if f != nil {
+		return queue.JobState{}, f
+	}
+	mine, err := g.brings(r, state)
 	if err != nil {
 		return queue.JobState{}, queueFailure(err)
 	}
@@ -81,9 +93,8 @@ func (g *Gateway) jobOf(r *http.Request) (queue.JobState, *failure) {
 		return queue.JobState{}, noJob(job)
 	}
 	c.job, c.log = job, c.log.With(keyJob, job)
-	state, f := g.stateOf(r.Context(), c.owner, job)
 	c.model, c.class = state.Model, state.Class
-	return state, f
+	return state, nil
 }
 
 func (g *Gateway) stateOf(ctx context.Context, owner, job string) (queue.JobState, *failure) {

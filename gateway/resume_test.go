@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"errors"
 	"io"
 	"math/rand/v2"
 	"net/http"
@@ -31,7 +32,14 @@ func (b *bench) events(job, token, after string, headers ...string) reply {
 // token is the owner token of a job of the owner "local".
 func (b *bench) token(job string) string {
 	b.t.Helper()
-	token, err := b.g.ownerToken(b.context(), ownerLocal, job)
+	state, err := b.q.State(b.context(), ownerLocal, job)
+	if errors.Is(err, queue.ErrNoJob) {
+		return "of no job"
+	}
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	token, err := b.g.ownerToken(b.context(), ownerLocal, job, state.SubmittedAt())
 	if err != nil {
 		b.t.Fatal(err)
 	}

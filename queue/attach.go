@@ -34,6 +34,7 @@ func (q *Queue) attach(ctx context.Context, t *Ticket, s Submission, p *payload)
 		return false, fmt.Errorf("%w: %s", ErrConflict, t.JobID)
 	}
 	t.Attached, t.StoredAt, t.Subject = true, l.Entries[0].Time, announced.Subject
+	t.SubmittedAt = l.Entries[0].Event.Time
 	address, err := parseJobSubject(t.Subject)
 	if err != nil {
 		return false, fmt.Errorf("%w: %s: %w", ErrConflict, t.JobID, err)

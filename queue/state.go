@@ -64,6 +64,14 @@ func (s JobState) N() int64 {
 	return s.Events[len(s.Events)-1].N
 }
 
+// SubmittedAt is as in [Ticket]; zero for a job that came without a gateway.
+func (s JobState) SubmittedAt() time.Time {
+	if len(s.Events) == 0 || s.Events[0].Submitted == nil {
+		return time.Time{}
+	}
+	return s.Events[0].Time
+}
+
 // End is the terminal event; nil if the job has not ended.
 func (s JobState) End() *schemas.Event {
 	if n := len(s.Events); n > 0 && s.Events[n-1].Type.Terminal() {

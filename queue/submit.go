@@ -52,6 +52,9 @@ type Ticket struct {
 	// StoredAt is when the job was stored: this machine's clock at the server's
 	// answer, or the server's clock for a job that was attached to.
 	StoredAt time.Time
+	// SubmittedAt is the time of the log's first event, by the clock of whoever wrote
+	// it: no two logs under one id have the same.
+	SubmittedAt time.Time
 	// Attached is set when the same job had been submitted before.
 	Attached bool
 }
@@ -226,8 +229,9 @@ func bodyHash(body []byte) string {
 
 // takeID appends the `submitted` event; false if the log has one already.
 func (q *Queue) takeID(ctx context.Context, t *Ticket, s Submission, hash string) (bool, error) {
+	t.SubmittedAt = time.Now()
 	data, err := schemas.EncodeEvent(schemas.Event{
-		Version: schemas.Version, Job: t.JobID, N: 1, Type: schemas.EventSubmitted, Time: time.Now(),
+		Version: schemas.Version, Job: t.JobID, N: 1, Type: schemas.EventSubmitted, Time: t.SubmittedAt,
 		Submitted: &schemas.Submitted{
 			BodyHash: hash, RequestHash: s.RequestHash, Subject: t.Subject, API: s.Job.API, Model: s.Job.Model,
 			ReplayOf: s.ReplayOf, DeadlineMS: q.Deadline(s.Job, t.Class).Milliseconds(),
