@@ -31,9 +31,11 @@ const knownFor = time.Second
 type catalogue struct {
 	queue   *queue.Queue
 	aliases []Alias
-	expect  []string
 
 	mu sync.Mutex
+	// expect are models that no worker has announced yet: once one has, it is known
+	// by that, and may be forgotten.
+	expect []string
 	// known is as of readAt; nil before the first reading.
 	known  map[string]struct{}
 	readAt time.Time
@@ -59,12 +61,13 @@ func (c *catalogue) list(ctx context.Context) ([]string, error) {
 		return nil, fmt.Errorf("read the known models: %w", err)
 	}
 	known := make(map[string]struct{})
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.expect = slices.DeleteFunc(c.expect, func(m string) bool { return slices.Contains(models, m) })
 	for _, m := range append(models, c.expect...) {
 		known[m] = struct{}{}
 	}
-	c.mu.Lock()
 	c.known, c.readAt = known, time.Now()
-	c.mu.Unlock()
 	return slices.Sorted(maps.Keys(known)), nil
 }
 

@@ -3,6 +3,7 @@ package gateway
 import (
 	"encoding/json"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 
@@ -120,5 +121,33 @@ func decode(t *testing.T, resp reply, into any) {
 	}
 	if err := json.NewDecoder(resp.Body).Decode(into); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// TestExpectedModel: what serve expects is known before a worker announces it, and
+// may be forgotten once one has.
+func TestExpectedModel(t *testing.T) {
+	b := startBench(t, expectM)
+	known := func() bool {
+		t.Helper()
+		names, err := b.g.models.list(b.context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return slices.Contains(names, "m")
+	}
+	if !known() {
+		t.Error("not known before a worker is there")
+	}
+	worker := b.announce(schemas.WorkerStatus{})
+	if !known() {
+		t.Error("not known while a worker serves it")
+	}
+	if err := worker.Close(b.context()); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "it is forgotten", func() bool { return b.q.ForgetModel(b.context(), "m") == nil })
+	if known() {
+		t.Error("known after it was forgotten")
 	}
 }

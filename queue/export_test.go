@@ -40,3 +40,12 @@ func (q *Queue) PassAgain(ctx context.Context) error {
 	_, err := r.pass(ctx)
 	return err
 }
+
+// KnownModels is what a reconciler with these expected models knows, at each pass.
+func KnownModels(q *Queue, expect ...string) func(ctx context.Context, model string) (bool, error) {
+	r := newReconciler(q, expect)
+	return func(ctx context.Context, model string) (bool, error) {
+		err := r.learnModels(ctx)
+		return r.knows(model), err
+	}
+}

@@ -53,6 +53,7 @@ func (q *Queue) Reconcile(ctx context.Context, expect []string) error {
 		defer q.metrics.leader.Set(0)
 		q.log.Info("reconciler: leading")
 		r.run(ctx)
+		expect = r.expect
 	})
 	return nil
 }
@@ -78,7 +79,7 @@ type reconciler struct {
 }
 
 func newReconciler(q *Queue, expect []string) *reconciler {
-	r := &reconciler{q: q, expect: expect}
+	r := &reconciler{q: q, expect: slices.Clone(expect)}
 	r.reset()
 	return r
 }
@@ -149,6 +150,8 @@ func (r *reconciler) learnModels(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	// One that was announced is known by that, and may be forgotten.
+	r.expect = slices.DeleteFunc(r.expect, func(m string) bool { return slices.Contains(known, m) })
 	known = append(known, r.expect...)
 	for _, e := range r.q.registry.live() {
 		known = append(known, e.status.Model)

@@ -339,6 +339,29 @@ func TestReconcileUnknownModel(t *testing.T) {
 	noAnomalies(t, registry)
 }
 
+// A model that is expected is known, until it was announced and then forgotten.
+func TestReconcileExpectedModel(t *testing.T) {
+	t.Parallel()
+	q := queuetest.Open(t, queuetest.Start(t))
+	knows := queue.KnownModels(q, "soon")
+	for _, step := range []struct {
+		what string
+		do   func()
+		want bool
+	}{
+		{"expected", func() {}, true},
+		{"announced", func() { serves(t, q, "soon")() }, true},
+		{"forgotten", func() {
+			eventually(t, "nobody serves it", func() bool { return q.ForgetModel(t.Context(), "soon") == nil })
+		}, false},
+	} {
+		step.do()
+		if got, err := knows(t.Context(), "soon"); err != nil || got != step.want {
+			t.Errorf("%s: known %v, %v; want %v", step.what, got, err, step.want)
+		}
+	}
+}
+
 // A worker died between a job's end and the acknowledgement, and none comes.
 func TestReconcileEndedStored(t *testing.T) {
 	t.Parallel()
