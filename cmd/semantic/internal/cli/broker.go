@@ -118,8 +118,8 @@ func brokerHint(err error) error {
 	case errors.Is(err, queue.ErrUnauthorized):
 		return withHint(err, "Give the server's token with --nats-token-file, or credentials with --nats-creds.")
 	case errors.Is(err, queue.ErrStorageFull):
-		return withHint(err, "The queue reserves about 5 GiB, and an embedded server takes at most three quarters of what is free where its data is: "+
-			"free 7 GiB there, or choose another --data-dir.")
+		return withHint(err, "The queue reserves about 5 GiB, and an embedded server takes at most three quarters of what is free "+
+			"where its data is: free 7 GiB there, or choose another --data-dir.")
 	case errors.Is(err, queue.ErrNoQuorum):
 		return withHint(err, "Of three members two must be awake and reach each other.")
 	case errors.Is(err, queue.ErrNoTopology) && errors.Is(err, queue.ErrForbidden):
