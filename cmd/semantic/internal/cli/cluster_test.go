@@ -372,7 +372,7 @@ func TestClusterLeaderKilled(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 2*patience)
 	defer cancel()
-	// A first answer waits for the workers.
+	b.awaitModel(ctx, t, "sim")
 	if a := ask(ctx, info.HTTP, "words=1 hello", nil); a.err != nil {
 		t.Fatal(a.err)
 	}
@@ -424,6 +424,24 @@ func TestClusterLeaderKilled(t *testing.T) {
 		}
 		t.Logf("leader of %s killed under %d streams: longest pause %v", stream, streams, longest.Round(time.Millisecond))
 		b.serve(t, victim)
+	}
+}
+
+// awaitModel waits until a worker has announced a model.
+func (b *brokers) awaitModel(ctx context.Context, t *testing.T, model string) {
+	t.Helper()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		models, err := b.queue.Models(ctx)
+		if err == nil && slices.Contains(models, model) {
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			t.Fatalf("no worker announces %s: %v", model, err)
+		}
 	}
 }
 
