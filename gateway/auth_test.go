@@ -1,12 +1,11 @@
 package gateway
 
 import (
+	"fmt"
 	"net/http"
 	"net/http/httptest"
-	"runtime"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/semantic-worker/semantic/queue/queuetest"
 )
@@ -64,17 +63,10 @@ func TestKeysWithoutRestart(t *testing.T) {
 		r := httptest.NewRequest(http.MethodGet, "/", nil)
 		r.Header.Set("Authorization", "Bearer "+key)
 		for i, ring := range rings {
-			got, err := "", error(nil)
-			for range 3000 { // until the news is there
-				if got, err = ring.owner(r); err != nil || got == want {
-					break
-				}
-				runtime.Gosched()
-				<-time.After(time.Millisecond)
-			}
-			if err != nil || got != want {
-				t.Fatalf("gateway %d: owner %q, error %v; want %q", i, got, err, want)
-			}
+			eventually(t, fmt.Sprintf("gateway %d knows %q as %q", i, key, want), func() bool {
+				got, err := ring.owner(r)
+				return err == nil && got == want
+			})
 		}
 	}
 	everywhere("none", ownerLocal)

@@ -42,13 +42,14 @@ func (d *drainRates) add(class schemas.Class, state jetstream.StreamState, at ti
 	if d.readings == nil {
 		d.readings = make(map[schemas.Class][]rateReading)
 	}
-	list := d.readings[class]
-	left := state.LastSeq - state.Msgs
-	if len(list) > 0 && (at.Sub(list[len(list)-1].at) < pressureAge/2 || left < list[len(list)-1].left) {
-		if left < list[len(list)-1].left {
-			d.readings[class] = []rateReading{{at, left}} // another stream than before
+	list, left := d.readings[class], state.LastSeq-state.Msgs
+	if len(list) > 0 {
+		switch last := list[len(list)-1]; {
+		case left < last.left: // another stream than before
+			list = nil
+		case at.Sub(last.at) < pressureAge/2:
+			return
 		}
-		return
 	}
 	list = append(list, rateReading{at, left})
 	for len(list) > 2 && at.Sub(list[1].at) >= rateWindow {

@@ -95,7 +95,10 @@ func (q *Queue) AddKey(ctx context.Context, name string) (string, error) {
 		if errors.Is(err, jetstream.ErrKeyExists) {
 			// Ours, where the answer to the first try was lost.
 			entry, err := kv.Get(ctx, keyPrefix+Slug(name))
-			if err == nil && strings.Contains(string(entry.Value()), hash) {
+			switch {
+			case err != nil:
+				return fmt.Errorf("queue: add key: %w", err)
+			case strings.Contains(string(entry.Value()), hash):
 				return nil
 			}
 			return fmt.Errorf("%w: %s", ErrKeyExists, name)
@@ -175,7 +178,7 @@ func (q *Queue) Keys(ctx context.Context) (keys []Key, required bool, err error)
 		keys = append(keys, k)
 	}
 	slices.SortFunc(keys, func(a, b Key) int { return cmp.Compare(a.Name, b.Name) })
-	return keys, q.keys.required, nil
+	return keys, q.keys.isRequired(), nil
 }
 
 // FindKey looks an API key up, and says whether one is needed. The zero Key if it
@@ -187,7 +190,7 @@ func (q *Queue) FindKey(ctx context.Context, key string) (found Key, required bo
 	}
 	q.keys.mu.Lock()
 	defer q.keys.mu.Unlock()
-	return q.keys.byHash[hashKey(key)], q.keys.required, nil
+	return q.keys.byHash[hashKey(key)], q.keys.isRequired(), nil
 }
 
 func hashKey(key string) string {
@@ -234,6 +237,10 @@ func newKeyCache(q *Queue) *keyCache {
 	}
 	return c
 }
+
+// isRequired reports whether a key is needed: where there is one, also if somebody
+// opened to all while it was being added. mu is held.
+func (c *keyCache) isRequired() bool { return c.required || len(c.byHash) > 0 }
 
 // await waits for the first filling, but not for a broker that is away.
 func (c *keyCache) await(ctx context.Context) error {

@@ -73,16 +73,12 @@ func (d *deadRun) command(cmd *cobra.Command, run func(ctx context.Context, job 
 	return cmd
 }
 
-// How long a command that looks at the queue waits for it, and one that moves a
-// large job.
-const (
-	brokerWait   = 10 * time.Second
-	transferWait = 2 * time.Minute
-)
+// transferWait is how long a command that moves a large job waits for the queue.
+const transferWait = 2 * time.Minute
 
 // jobs lists the dead jobs with the id; all if it is empty.
 func (d *deadRun) jobs(ctx context.Context, id string) ([]queue.DeadJob, error) {
-	bounded, cancel := context.WithTimeout(ctx, brokerWait)
+	bounded, cancel := context.WithTimeout(ctx, lookBound)
 	defer cancel()
 	list, err := d.queue.DeadJobs(bounded, id)
 	return list, brokerHint(err)
@@ -364,7 +360,7 @@ func newDeadDropCommand(a *app) *cobra.Command {
 		Long:    `Remove a request that was given up, and its evidence, for good.`,
 		Example: `  semantic dead drop 0b7e6f8d1c2a4b5d9e8f7a6b5c4d3e2f`,
 	}, func(ctx context.Context, j queue.DeadJob) error {
-		bounded, cancel := context.WithTimeout(ctx, brokerWait)
+		bounded, cancel := context.WithTimeout(ctx, lookBound)
 		defer cancel()
 		if err := d.queue.DropDead(bounded, j); err != nil {
 			return d.gone(j, err)

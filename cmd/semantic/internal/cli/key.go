@@ -47,12 +47,9 @@ func (k *keyRun) command(
 		if err != nil {
 			return err
 		}
-		if c.Source("log-level") == "default" {
-			k.app.Log = discardLog() // the terminal is for the answer
-		}
 		ctx, cancel := context.WithTimeout(cmd.Context(), lookBound)
 		defer cancel()
-		q, err := k.app.openQueue(ctx, c, "semantic key", nil)
+		q, err := k.app.observeQueue(ctx, c, "semantic key")
 		if err != nil {
 			return stopOr(ctx, err)
 		}
