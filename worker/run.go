@@ -45,6 +45,7 @@ type run struct {
 	deadline time.Duration // how long the job may wait and run, from StoredAt
 	usage    schemas.Usage // of what is in the log
 	open     bool          // the log says that this worker has the job; a death would be counted
+	started  bool          // start was said in the log
 	emitted  bool          // whether this attempt appended a token
 	quiet    bool          // no line about this claim's end
 	isolated bool          // this attempt began alone, as a suspect's
@@ -261,7 +262,15 @@ func (r *run) generate(ctx context.Context) outcome {
 	cost := task.promptTokens()
 	r.delivery.Charge(cost)
 	defer func() { r.delivery.Charge(-cost) }()
-	seed, submitted := r.seed(), time.Now()
+	seed := r.seed()
+	// A suspect that has the engine for itself may strike in its first step: what
+	// would prove it guilty is then in the log before.
+	if r.isolated && len(r.w.others(r)) == 0 {
+		if err := r.start(ctx, task, seed); err != nil {
+			return r.lost(ctx, err)
+		}
+	}
+	submitted := time.Now()
 	defer r.dropAll() // Whatever happens below, no cells are lost.
 	if err := r.submit(ctx, task, choices, seed); err != nil {
 		return r.notSubmitted(ctx, err)
@@ -276,6 +285,16 @@ func (r *run) generate(ctx context.Context) outcome {
 	r.enter(phaseStarted)
 	r.delivery.Charge(-choices[0].seq.Cached())
 	cost = 0
+	if !r.started {
+		if err := r.start(ctx, task, seed); err != nil {
+			return r.lost(ctx, err)
+		}
+	}
+	return r.stream(ctx, choices, submitted)
+}
+
+// start says in the log that this attempt begins.
+func (r *run) start(ctx context.Context, task *task, seed int64) error {
 	started := &schemas.Started{
 		Attempt:      r.history.attempts + 1,
 		Worker:       r.w.identity.ID,
@@ -286,17 +305,17 @@ func (r *run) generate(ctx context.Context) outcome {
 		Alone:        r.isolated,
 	}
 	if err := r.delivery.Append(ctx, schemas.Event{Type: schemas.EventStarted, Started: started}); err != nil {
-		return r.lost(ctx, err)
+		return err
 	}
-	r.open = true
+	r.open, r.started = true, true
 	r.usage.PromptTokens = started.PromptTokens
 	r.begun(started)
-	r.log.Info("started", keyAttempt, started.Attempt, "prompt_tokens", started.PromptTokens, "choices", len(choices),
+	r.log.Info("started", keyAttempt, started.Attempt, "prompt_tokens", started.PromptTokens, "choices", len(task.prompts)*task.each,
 		"replayed", r.history.tokens)
 	if r.history.tokens > 0 {
 		r.w.metrics.resumed.WithLabelValues(string(r.delivery.Class)).Inc()
 	}
-	return r.stream(ctx, choices, submitted)
+	return nil
 }
 
 // prepare says in the log of a job that was offered before that this worker
