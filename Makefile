@@ -21,7 +21,7 @@ CHAOS       := 20m
 CHAOS_KILLS := 1000
 export CHAOS_SEED
 
-.PHONY: help build install run test race lint cover bench bench-engine bench-queue soak chaos chaos-long e2e cross symbols generate check-generated testdeps clean
+.PHONY: help build install run test race lint cover bench bench-engine bench-queue soak chaos chaos-long observe e2e cross symbols generate check-generated testdeps clean
 
 help: ## Show this help
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -67,6 +67,9 @@ chaos: build testdeps ## Kill, stop, cut and fill everything under load (CHAOS_S
 
 chaos-long: build testdeps ## The same for an hour
 	CHAOS=1h CHAOS_JOBS=20000 deploy/scripts/chaos.sh
+
+observe: ## Start Prometheus against a running serve, with the alerts (URL= for another gateway)
+	deploy/observability/run.sh $(URL)
 
 cross: ## Build for every platform
 	@for p in darwin/arm64 darwin/amd64 linux/arm64 linux/amd64; do \
