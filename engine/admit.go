@@ -115,6 +115,7 @@ func (e *Engine) place(s, src *Sequence, cells int) bool {
 	case src != nil:
 		e.share(s, src, cells)
 	}
+	s.times.admitted(time.Now(), s.resident)
 	e.publish()
 	return true
 }
@@ -141,9 +142,6 @@ func (e *Engine) share(s, src *Sequence, cells int) {
 	e.loop.pool.share(s.slot, src.slot, cells)
 	s.resident = cells
 	e.loop.index.add(s)
-	if s.firstRow.IsZero() {
-		s.cached = cells
-	}
 }
 
 // setback notes that cells could not be brought back, and have to be computed.

@@ -175,7 +175,9 @@ func (e *Engine) Submit(ctx context.Context, r Request) (*Sequence, error) {
 	if finish != "" {
 		// It had come to its end before, and needs no place.
 		s.start()
-		last := s.last(finish, time.Now())
+		now := time.Now()
+		s.times.ended(now)
+		last := s.last(finish, now)
 		s.output.put(&last, s.released[s.replayed:])
 		return s, nil
 	}
@@ -222,14 +224,14 @@ func (e *Engine) check(r Request) error {
 func (e *Engine) sequence(ctx context.Context, r Request) *Sequence {
 	s := &Sequence{
 		engine: e, request: r,
-		submitted: time.Now(),
-		limit:     cmp.Or(r.MaxTokens, e.limits.Context-len(r.Prompt)),
-		started:   make(chan struct{}),
-		logger:    cmp.Or(r.Logger, e.logger).With("sequence_id", r.ID),
-		text:      newTextState(e.Vocabulary(), r.Stop, r.Special),
-		ends:      append(slices.Clip(e.ends), r.StopTokens...),
-		parent:    trace.SpanContextFromContext(ctx),
+		limit:   cmp.Or(r.MaxTokens, e.limits.Context-len(r.Prompt)),
+		started: make(chan struct{}),
+		logger:  cmp.Or(r.Logger, e.logger).With("sequence_id", r.ID),
+		text:    newTextState(e.Vocabulary(), r.Stop, r.Special),
+		ends:    append(slices.Clip(e.ends), r.StopTokens...),
+		parent:  trace.SpanContextFromContext(ctx),
 	}
+	s.times.Submitted, s.times.Prompt = time.Now(), len(r.Prompt)
 	s.alone.Store(r.Alone)
 	s.constraint = newConstraint(e.Vocabulary(), &s.request, e.trie)
 	s.output = output{
@@ -362,7 +364,7 @@ func (e *Engine) Snapshot() Snapshot {
 	snapshot.Requests = make([]RequestState, len(e.tracked))
 	for i, s := range e.tracked {
 		snapshot.Requests[i] = s.state
-		snapshot.Requests[i].Age = time.Since(s.submitted)
+		snapshot.Requests[i].Age = time.Since(s.times.Submitted)
 	}
 	return snapshot
 }

@@ -250,8 +250,7 @@ func (e *Engine) begin(plan *plan, now time.Time) {
 		s := e.loop.planned[span.sequence]
 		s.stepRows.Store(int32(span.count))
 		s.missed = 0
-		if s.firstRow.IsZero() {
-			s.firstRow = now
+		if s.times.stepped(now) {
 			e.metrics.began(s)
 			e.startSpan(s, "engine.prefill", now)
 			s.start()
@@ -266,11 +265,15 @@ func (e *Engine) settle(plan *plan) {
 	e.totals.Rows += int64(len(plan.rows))
 	e.totals.PrefillRows += int64(plan.kinds.prefill)
 	e.mu.Unlock()
+	now, tokens := time.Now(), 0
 	for _, span := range plan.spans {
-		e.advance(e.loop.planned[span.sequence], span.count)
+		s := e.loop.planned[span.sequence]
+		if phase := s.phase(); phase == PhasePrefill || phase == PhaseReplay {
+			s.times.read(now, span.count, phase == PhaseReplay)
+		}
+		e.advance(s, span.count)
 	}
 	e.admitFollowers()
-	now, tokens := time.Now(), 0
 	for _, span := range plan.spans {
 		if span.sample {
 			e.generate(e.loop.planned[span.sequence], span.first+span.count-1, now)
@@ -296,12 +299,11 @@ func (e *Engine) generate(s *Sequence, row int, now time.Time) {
 		e.fail(s, err)
 		return
 	}
-	if s.firstToken.IsZero() {
-		s.firstToken = now
-		e.startSpan(s, "engine.decode", now)
-	}
 	known := len(s.tokens)
 	finish := s.accept(next.token)
+	if _, again := s.times.token(now, len(s.generated())-len(s.request.Emitted)); !again {
+		e.startSpan(s, "engine.decode", now)
+	}
 	// What ends the sequence as a token is not output.
 	chosen := []choice{next}[:len(s.tokens)-known]
 	if finish == "" {
@@ -373,6 +375,7 @@ func (e *Engine) end(s *Sequence, now time.Time, err error) {
 	e.forget(s)
 	e.loop.waiting = slices.DeleteFunc(e.loop.waiting, func(o *Sequence) bool { return o == s })
 	e.endSpan(s, now)
+	s.times.ended(now)
 	s.start()
 
 	e.mu.Lock()

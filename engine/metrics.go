@@ -129,7 +129,7 @@ func (m *metrics) step(p *plan, took time.Duration) {
 }
 
 // began counts a sequence that has its first rows.
-func (m *metrics) began(s *Sequence) { m.cached.Add(float64(s.cached)) }
+func (m *metrics) began(s *Sequence) { m.cached.Add(float64(s.times.Cached)) }
 
 func (m *metrics) preempted(kept bool) {
 	by := byRecompute

@@ -28,9 +28,8 @@ type Sequence struct {
 	output output
 
 	// Fixed at Submit.
-	request   Request
-	arrival   uint64
-	submitted time.Time
+	request Request
+	arrival uint64
 	// ends are the tokens that end it.
 	ends []Token
 	// limit is how many tokens it may generate, Emitted included.
@@ -46,6 +45,7 @@ type Sequence struct {
 	alone atomic.Bool
 	// stepRows is how many rows of the running step are its own.
 	stepRows atomic.Int32
+	times    timeline
 
 	// The loop's own, from here on.
 
@@ -69,10 +69,9 @@ type Sequence struct {
 	keys    []blockKey
 	indexed int
 	// leader, if set, is reading what this one will share when the leader has
-	// leaderAt resident positions; cached is what it did not have to read at all.
+	// leaderAt resident positions.
 	leader   *Sequence
 	leaderAt int
-	cached   int
 	// kept is its state while it is preempted, if that was kept.
 	kept kept
 	// overtaken counts those of a better class that were admitted while it waited.
@@ -80,11 +79,7 @@ type Sequence struct {
 	// missed and wanted are the planner's.
 	missed, wanted int
 	// since is when its buffer was found full; zero when it is not.
-	since       time.Time
-	preemptions int
-	// firstRow and firstToken are the times of its first row in a step and of
-	// its first new token; zero until then.
-	firstRow, firstToken time.Time
+	since time.Time
 	// span is the running one: prefill, then decode.
 	span trace.Span
 
@@ -180,7 +175,7 @@ func (s *Sequence) report() {
 	s.state = RequestState{
 		ID: s.request.ID, Class: s.request.Class, Phase: s.phase(),
 		Prompt: len(s.request.Prompt), Generated: len(s.generated()), Resident: s.resident,
-		Cached: s.cached, KeptBytes: int64(len(s.kept.state)), Preemptions: s.preemptions,
+		Cached: s.times.Cached, KeptBytes: int64(len(s.kept.state)), Preemptions: s.times.Preemptions,
 	}
 	s.claim, s.firm = len(s.tokens)-s.resident, s.overtaken >= patience
 	if s.leader != nil && !s.admitted {
@@ -188,20 +183,12 @@ func (s *Sequence) report() {
 	}
 }
 
-// last is the chunk with which it ends by itself.
+// last is the chunk with which it ends by itself, now.
 func (s *Sequence) last(finish Finish, now time.Time) Chunk {
 	chunk := Chunk{
 		Finish:  finish,
-		Usage:   Usage{Prompt: len(s.request.Prompt), Completion: len(s.generated()), Cached: s.cached},
-		Timings: Timings{Waiting: now.Sub(s.submitted)},
-	}
-	if !s.firstRow.IsZero() {
-		chunk.Timings.Waiting = s.firstRow.Sub(s.submitted)
-		chunk.Timings.Prefill = now.Sub(s.firstRow)
-	}
-	if !s.firstToken.IsZero() {
-		chunk.Timings.Prefill = s.firstToken.Sub(s.firstRow)
-		chunk.Timings.Decode = now.Sub(s.firstToken)
+		Usage:   Usage{Prompt: len(s.request.Prompt), Completion: len(s.generated()), Cached: s.times.Cached},
+		Timings: s.times.timings(now),
 	}
 	return chunk
 }

@@ -40,7 +40,7 @@ func (e *Engine) preempt(s *Sequence) {
 	e.release(s)
 	s.kept = state
 	e.loop.spill.bytes += int64(len(state.state))
-	s.preemptions++
+	s.times.preempted(time.Now())
 	e.loop.waiting = insert(e.loop.waiting, s, compareWaiting)
 	if s.span != nil {
 		s.span.AddEvent("preempted")
