@@ -210,7 +210,8 @@ func (w *workerProcess) run(ctx context.Context) error {
 	}
 	info, limits := backend.Info(), backend.Limits()
 	loaded := a.Log.With(schemas.LogModel, info.Name, schemas.LogBackend, info.Backend, schemas.LogArchitecture, info.Architecture,
-		schemas.LogQuantisation, info.Quantisation, schemas.LogContext, limits.Context, schemas.LogCells, limits.Cells, schemas.LogParallel, limits.Sequences,
+		schemas.LogQuantisation, info.Quantisation, schemas.LogContext, limits.Context, schemas.LogCells, limits.Cells,
+		schemas.LogParallel, limits.Sequences,
 		schemas.LogTook, time.Since(began).Round(time.Millisecond))
 	if !w.supervised { // else `semantic serve` prints it
 		loaded = loaded.With(schemas.LogWhy, info.ContextReason)
