@@ -150,7 +150,7 @@ func (e *Engine) setback(s *Sequence, what string, err error) {
 		e.breakDown(err)
 		return
 	}
-	s.logger.Warn("cells are computed again", "call", what, "error", err)
+	s.logger.Warn("cells are computed again", keyCall, what, keyError, err)
 }
 
 // advance takes the next n tokens of a sequence as resident, in cells of its

@@ -226,7 +226,7 @@ func (e *Engine) sequence(ctx context.Context, r Request) *Sequence {
 		engine: e, request: r,
 		limit:   cmp.Or(r.MaxTokens, e.limits.Context-len(r.Prompt)),
 		started: make(chan struct{}),
-		logger:  cmp.Or(r.Logger, e.logger).With("sequence_id", r.ID),
+		logger:  cmp.Or(r.Logger, e.logger).With(keySequenceID, r.ID),
 		text:    newTextState(e.Vocabulary(), r.Stop, r.Special),
 		ends:    append(slices.Clip(e.ends), r.StopTokens...),
 		parent:  trace.SpanContextFromContext(ctx),

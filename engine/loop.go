@@ -314,7 +314,7 @@ func (e *Engine) generate(s *Sequence, row int, now time.Time) {
 	e.end(s, now, nil)
 	last := s.last(finish, now)
 	s.output.put(&last, s.released, chosen...)
-	s.logger.Debug("finished", "finish", finish, "tokens", len(s.generated()))
+	s.logger.Debug("finished", keyFinish, finish, keyTokens, len(s.generated()))
 }
 
 // rollBack drops what an interrupted step may have written.
@@ -339,7 +339,7 @@ func (e *Engine) breakDown(err error) {
 		return
 	}
 	e.loop.broken = true
-	e.logger.Error("backend failed", "error", err)
+	e.logger.Error("backend failed", keyError, err)
 	if !errors.Is(err, ErrBackend) {
 		err = fmt.Errorf("%w: %w", ErrBackend, err)
 	}
@@ -365,7 +365,7 @@ func (e *Engine) fail(s *Sequence, err error) {
 	}
 	e.end(s, time.Now(), err)
 	s.output.fail(err)
-	s.logger.Debug("ended", "error", err)
+	s.logger.Debug("ended", keyError, err)
 }
 
 // end takes a sequence out of the engine; err is nil if it ended by itself.

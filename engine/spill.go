@@ -46,7 +46,7 @@ func (e *Engine) preempt(s *Sequence) {
 		s.span.AddEvent("preempted")
 	}
 	e.metrics.preempted(state.state != nil)
-	s.logger.Debug("preempted", "tokens", len(s.tokens), "kept", len(state.state))
+	s.logger.Debug("preempted", keyTokens, len(s.tokens), keyKept, len(state.state))
 	e.mu.Lock()
 	e.totals.Preemptions++
 	e.mu.Unlock()
@@ -140,7 +140,7 @@ func (e *Engine) squeeze(err error) {
 		e.fail(last, err)
 		return
 	}
-	e.logger.Warn("the backend has less room than it counts", "cells_used", e.backend.CellsUsed(), "cells", e.limits.Cells)
+	e.logger.Warn("the backend has less room than it counts", keyCellsUsed, e.backend.CellsUsed(), keyCells, e.limits.Cells)
 	e.preempt(last)
 }
 
@@ -149,7 +149,7 @@ func (e *Engine) squeeze(err error) {
 func (e *Engine) refused(plan *plan, err error) {
 	if len(plan.spans) == 1 {
 		s := e.loop.planned[plan.spans[0].sequence]
-		s.logger.Error("rows refused", "error", err)
+		s.logger.Error("rows refused", keyError, err)
 		e.fail(s, err)
 		return
 	}

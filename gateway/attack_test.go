@@ -70,8 +70,8 @@ func TestDisconnectFreesTheJob(t *testing.T) {
 		leave()
 		<-ended
 		b.wantEnd(id, schemas.EventCancelled)
-		if line := b.endLine(t, "left-1"); line[keyStatus] != float64(statusClientClosedRequest) {
-			t.Errorf("logged status %v", line[keyStatus])
+		if line := b.endLine(t, "left-1"); line[schemas.LogStatus] != float64(statusClientClosedRequest) {
+			t.Errorf("logged status %v", line[schemas.LogStatus])
 		}
 		b.wantMetric(t, `semantic_request_total{code="499",route="/v1/chat/completions"} 1`)
 	})
@@ -294,7 +294,7 @@ func TestSlowHeadersAndBodies(t *testing.T) {
 		if err := conn.Close(); err != nil {
 			t.Fatal(err)
 		}
-		if line := b.endLine(t, "left-body"); line[keyStatus] != float64(statusClientClosedRequest) {
+		if line := b.endLine(t, "left-body"); line[schemas.LogStatus] != float64(statusClientClosedRequest) {
 			t.Errorf("logged %v", line)
 		}
 	})

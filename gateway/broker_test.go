@@ -58,7 +58,7 @@ func TestQueueClosedInMidStream(t *testing.T) {
 	if last := events[len(events)-1]; !strings.Contains(last.data, string(schemas.CodeQueueUnavailable)) {
 		t.Errorf("the stream ends with %+v", last)
 	}
-	if line := b.endLine(t, "closed-1"); line[keyError] == nil || line[keyCode] != string(schemas.CodeQueueUnavailable) {
+	if line := b.endLine(t, "closed-1"); line[schemas.LogError] == nil || line[schemas.LogCode] != string(schemas.CodeQueueUnavailable) {
 		t.Errorf("logged %v", line)
 	}
 }
@@ -74,7 +74,7 @@ func TestDeadlineWithoutBroker(t *testing.T) {
 	wantError(t, <-answer, schemas.CodeDeadlineExceeded)
 	warned := false
 	for _, line := range b.logs.lines(t) {
-		warned = warned || line[keyRequestID] == "away-1" && line["level"] == "WARN" && line[keyError] != nil
+		warned = warned || line[schemas.LogRequestID] == "away-1" && line["level"] == "WARN" && line[schemas.LogError] != nil
 	}
 	if !warned {
 		t.Error("nothing in the log about the end that could not be written")

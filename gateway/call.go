@@ -82,34 +82,34 @@ func (c *call) statusLabel(sent int) string { return strconv.Itoa(c.status(sent)
 // attrs are the request's attributes for its last log line.
 func (c *call) attrs(r *http.Request, sent int, took time.Duration) []slog.Attr {
 	attrs := []slog.Attr{
-		slog.String(keyMethod, shown(r.Method)),
-		slog.String(keyPath, shown(r.URL.Path)),
-		slog.String(keyRoute, c.route),
-		slog.Int(keyStatus, c.status(sent)),
-		slog.Duration(keyDuration, took),
-		slog.String(keyRemote, r.RemoteAddr),
+		slog.String(schemas.LogMethod, shown(r.Method)),
+		slog.String(schemas.LogPath, shown(r.URL.Path)),
+		slog.String(schemas.LogRoute, c.route),
+		slog.Int(schemas.LogStatus, c.status(sent)),
+		slog.Duration(schemas.LogDuration, took),
+		slog.String(schemas.LogRemote, r.RemoteAddr),
 	}
 	optional := func(key, value string) {
 		if value != "" {
 			attrs = append(attrs, slog.String(key, value))
 		}
 	}
-	optional(keyCode, string(c.code))
-	optional(keyOwner, c.owner)
-	optional(keyModel, c.model)
-	optional(keyAlias, c.alias)
-	optional(keyClass, string(c.class))
+	optional(schemas.LogCode, string(c.code))
+	optional(schemas.LogOwner, c.owner)
+	optional(schemas.LogModel, c.model)
+	optional(schemas.LogAlias, c.alias)
+	optional(schemas.LogClass, string(c.class))
 	if c.events > 0 {
-		attrs = append(attrs, slog.Int(keyEvents, c.events))
+		attrs = append(attrs, slog.Int(schemas.LogEvents, c.events))
 	}
 	if c.ttft > 0 {
-		attrs = append(attrs, slog.Duration(keyTTFT, c.ttft))
+		attrs = append(attrs, slog.Duration(schemas.LogTTFT, c.ttft))
 	}
 	if c.cause != nil {
-		attrs = append(attrs, slog.Any(keyError, c.cause))
+		attrs = append(attrs, slog.Any(schemas.LogError, c.cause))
 	}
 	if len(c.warnings) > 0 {
-		attrs = append(attrs, slog.Any(keyWarnings, c.warnings))
+		attrs = append(attrs, slog.Any(schemas.LogWarnings, c.warnings))
 	}
 	return attrs
 }

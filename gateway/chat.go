@@ -161,7 +161,7 @@ func (g *Gateway) serveJob(w http.ResponseWriter, r *http.Request, sub queue.Sub
 	c := callOf(r)
 	x := &exchange{g: g, call: c, owner: sub.Owner, job: sub.JobID, onDisconnect: sub.Job.API.OnDisconnect}
 	x.deadline = time.Duration(sub.Job.DeadlineMS) * time.Millisecond
-	c.job, c.log = sub.JobID, c.log.With(keyJob, sub.JobID)
+	c.job, c.log = sub.JobID, c.log.With(schemas.LogJobID, sub.JobID)
 
 	// Not on the request's context: a client that leaves now would leave it
 	// uncertain whether there is a job to cancel.

@@ -374,7 +374,7 @@ func TestUnknownFieldsWarn(t *testing.T) {
 		t.Errorf("warning %q", got)
 	}
 	line := b.endLine(t, "warned")
-	if got := line[keyWarnings]; got == nil || !strings.Contains(got.([]any)[0].(string), "new_thing") {
+	if got := line[schemas.LogWarnings]; got == nil || !strings.Contains(got.([]any)[0].(string), "new_thing") {
 		t.Errorf("logged %v", got)
 	}
 	if got := warningHeader([]string{strings.Repeat("x", 5000)}); len(got) > 1100 {

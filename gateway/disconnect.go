@@ -84,7 +84,7 @@ func (x *exchange) abandon(ctx context.Context) *failure {
 	}
 	if err != nil {
 		x.call.log.WarnContext(ctx, "a job whose client left could not be cancelled; it runs to its end or deadline",
-			keyError, err)
+			schemas.LogError, err)
 	}
 	return gone("is cancelled")
 }
@@ -115,7 +115,7 @@ func (x *exchange) grace(ctx context.Context) {
 		}
 		if err != nil && ctx.Err() == nil {
 			log.WarnContext(ctx, "a job whose client did not come back could not be cancelled; it runs to its end or deadline",
-				keyError, err)
+				schemas.LogError, err)
 		}
 	})
 }

@@ -263,7 +263,7 @@ func (y *expiry) fire(ctx context.Context) *failure {
 	defer cancel()
 	if err := x.g.queue.Expire(bounded, x.owner, x.job, x.deadline); err != nil {
 		x.call.log.WarnContext(ctx, "the end of an expired job could not be written; its worker or the next gateway will",
-			keyError, err)
+			schemas.LogError, err)
 		return deadlineExceeded(x.deadline, x.started)
 	}
 	y.timer.Reset(x.g.config.QueueTimeout)

@@ -15,6 +15,7 @@ import (
 	"go.opentelemetry.io/otel/trace/noop"
 
 	"github.com/semantic-worker/semantic/queue"
+	"github.com/semantic-worker/semantic/schemas"
 )
 
 // cutGrace is how much longer than its slowest bounded step a handler may take
@@ -122,7 +123,7 @@ func (g *Gateway) Refuse() { g.tracker.stop() }
 // The HTTP server is the caller's: shut it down afterwards.
 func (g *Gateway) Drain(ctx context.Context) {
 	if open := g.tracker.stop(); open > 0 {
-		g.log.InfoContext(ctx, "gateway: stopping, waiting for open requests", keyActive, open)
+		g.log.InfoContext(ctx, "gateway: stopping, waiting for open requests", schemas.LogActive, open)
 	}
 	if g.tracker.wait(ctx) {
 		g.graces.Wait()
@@ -146,10 +147,10 @@ func (g *Gateway) Drain(ctx context.Context) {
 func (g *Gateway) Cut(ctx context.Context) {
 	g.tracker.stop()
 	if cut := g.tracker.cutAll(); cut > 0 {
-		g.log.InfoContext(ctx, "gateway: requests are cut, their jobs go on", keyCut, cut)
+		g.log.InfoContext(ctx, "gateway: requests are cut, their jobs go on", schemas.LogCut, cut)
 	}
 	if !g.tracker.wait(ctx) {
-		g.log.ErrorContext(ctx, "gateway: handlers did not return", keyActive, g.tracker.stop())
+		g.log.ErrorContext(ctx, "gateway: handlers did not return", schemas.LogActive, g.tracker.stop())
 		return
 	}
 	g.graces.Wait()

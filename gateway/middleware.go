@@ -34,7 +34,7 @@ func (g *Gateway) identify(next http.Handler) http.Handler {
 		id := requestIDFrom(r.Header.Get(headerRequestID))
 		w.Header().Set(headerRequestID, id)
 		ctx := queue.WithRequestID(propagator.Extract(r.Context(), propagation.HeaderCarrier(r.Header)), id)
-		c := &call{id: id, log: g.log.With(keyRequestID, id), start: time.Now(), route: routeOther}
+		c := &call{id: id, log: g.log.With(schemas.LogRequestID, id), start: time.Now(), route: routeOther}
 		next.ServeHTTP(w, withCall(r.WithContext(ctx), c))
 	})
 }
@@ -105,7 +105,7 @@ func recovered(w http.ResponseWriter, r *http.Request) {
 	}
 	c := callOf(r)
 	c.log.ErrorContext(r.Context(), "a handler panicked",
-		keyPanic, fmt.Sprint(p), keyStack, string(debug.Stack()))
+		schemas.LogPanic, fmt.Sprint(p), schemas.LogStack, string(debug.Stack()))
 	c.code = schemas.CodeInternal
 	if rec, ok := w.(*recorder); ok && rec.status != 0 {
 		// Something was sent: only a broken connection is honest now.

@@ -94,8 +94,8 @@ func TestAliasAnswersAsTheRealModel(t *testing.T) {
 	if s := log[0].Submitted; s == nil || s.Model != "m" {
 		t.Errorf("submitted %+v", s)
 	}
-	if line := b.endLine(t, resp.Header.Get(headerRequestID)); line[keyModel] != "m" || line[keyAlias] != "gpt-4o" {
-		t.Errorf("logged model %v, alias %v", line[keyModel], line[keyAlias])
+	if line := b.endLine(t, resp.Header.Get(headerRequestID)); line[schemas.LogModel] != "m" || line[schemas.LogAlias] != "gpt-4o" {
+		t.Errorf("logged model %v, alias %v", line[schemas.LogModel], line[schemas.LogAlias])
 	}
 }
 

@@ -24,7 +24,7 @@ func (b *bench) endLine(t *testing.T, requestID string) map[string]any {
 	var found map[string]any
 	eventually(t, "the log line of "+requestID, func() bool {
 		for _, line := range b.logs.lines(t) {
-			if line[keyRequestID] == requestID && line["msg"] == "request" {
+			if line[schemas.LogRequestID] == requestID && line["msg"] == "request" {
 				found = line
 			}
 		}
@@ -80,14 +80,14 @@ func TestEndLine(t *testing.T) {
 	}
 	line := b.endLine(t, "line-1")
 	for key, want := range map[string]any{
-		keyMethod: "POST", keyRoute: "/v1/chat/completions", keyStatus: 200.0, keyJob: resp.Header.Get(headerJob),
-		keyOwner: ownerLocal, keyModel: "m", keyClass: "normal", "level": "INFO",
+		schemas.LogMethod: "POST", schemas.LogRoute: "/v1/chat/completions", schemas.LogStatus: 200.0,
+		schemas.LogJobID: resp.Header.Get(headerJob), schemas.LogOwner: ownerLocal, schemas.LogModel: "m", schemas.LogClass: "normal", "level": "INFO",
 	} {
 		if line[key] != want {
 			t.Errorf("%s: %v, want %v", key, line[key], want)
 		}
 	}
-	for _, key := range []string{keyDuration, keyTTFT, keyEvents, keyRemote} {
+	for _, key := range []string{schemas.LogDuration, schemas.LogTTFT, schemas.LogEvents, schemas.LogRemote} {
 		if line[key] == nil {
 			t.Errorf("no %s in %v", key, line)
 		}
@@ -167,7 +167,8 @@ func TestPanic(t *testing.T) {
 	}
 	stacks := 0
 	for _, line := range logs.lines(t) {
-		if line[keyPanic] == "boom" && strings.Contains(line[keyStack].(string), "TestPanic") && line[keyRequestID] != nil {
+		if line[schemas.LogPanic] == "boom" && line[schemas.LogRequestID] != nil &&
+			strings.Contains(line[schemas.LogStack].(string), "TestPanic") {
 			stacks++
 		}
 	}

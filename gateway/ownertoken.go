@@ -92,7 +92,7 @@ func (g *Gateway) jobOf(r *http.Request) (queue.JobState, *failure) {
 	if !mine {
 		return queue.JobState{}, noJob(job)
 	}
-	c.job, c.log = job, c.log.With(keyJob, job)
+	c.job, c.log = job, c.log.With(schemas.LogJobID, job)
 	c.model, c.class = state.Model, state.Class
 	return state, nil
 }

@@ -5,6 +5,8 @@ import (
 	"log/slog"
 
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/semantic-worker/semantic/schemas"
 )
 
 // admit makes a Delivery of a message, or nil if it must be left to its owner.
@@ -20,7 +22,7 @@ func (c *Claimer) admit(ctx context.Context, m jetstream.Msg, from string) (*Del
 	d.claimer = c
 	if d.impostor() {
 		d.logger.WarnContext(ctx, "another job was published under this id; dropped, the log is not about it",
-			slog.String("subject", m.Subject()))
+			slog.String(schemas.LogSubject, m.Subject()))
 		_ = m.Term() // if it gets lost, the message is offered again
 		return nil, nil
 	}

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"log/slog"
 	"time"
+
+	"github.com/semantic-worker/semantic/schemas"
 )
 
 // Ack removes the job from the queue and waits for the server to confirm. Only
@@ -30,7 +32,7 @@ func (d *Delivery) HandBack(ctx context.Context) error {
 	}
 	// The server rings for new jobs only.
 	if err := d.q.nc.Publish(wakeSubject(d.Model, d.Class, d.Flow, d.Owner), nil); err != nil {
-		d.logger.DebugContext(ctx, "bell not rung", slog.Any("error", err))
+		d.logger.DebugContext(ctx, "bell not rung", slog.Any(schemas.LogError, err))
 	}
 	return nil
 }

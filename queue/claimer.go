@@ -265,7 +265,7 @@ func (c *Claimer) try(ctx context.Context, l lane, chance chance, served func())
 	case err != nil:
 		// A consumer that was deleted, or a broker that went away: make it again.
 		delete(c.consumers, l)
-		c.q.log.Debug("fetch", slog.Any("error", err))
+		c.q.log.Debug("fetch", slog.Any(schemas.LogError, err))
 		c.missed(l, before)
 		return nil, nil
 	case m == nil:
@@ -326,7 +326,7 @@ func (c *Claimer) giveBack(ctx context.Context, m jetstream.Msg, cause error) {
 	if !errors.Is(cause, ErrClosed) && ctx.Err() == nil {
 		jobID, _ := claimedID(m) // fails for no message of a consumer
 		c.q.logOfMessage(ctx, m, jobID).WarnContext(ctx, "claimed job cannot be taken, handed back",
-			slog.String("subject", m.Subject()), slog.Any("error", cause))
+			slog.String(schemas.LogSubject, m.Subject()), slog.Any(schemas.LogError, cause))
 		_ = m.NakWithDelay(giveBackPause)
 		return
 	}

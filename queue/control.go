@@ -8,6 +8,8 @@ import (
 	"sync"
 
 	"github.com/nats-io/nats.go"
+
+	"github.com/semantic-worker/semantic/schemas"
 )
 
 // The kinds of control messages.
@@ -87,7 +89,7 @@ func (f *ControlFeed) Next(ctx context.Context) (ControlMessage, error) {
 		case m := <-f.messages:
 			var message ControlMessage
 			if err := json.Unmarshal(m.Data, &message); err != nil {
-				f.q.log.Warn("control message is not readable", slog.Any("error", err))
+				f.q.log.Warn("control message is not readable", slog.Any(schemas.LogError, err))
 				continue
 			}
 			if m.Subject == f.reports.Subject {
@@ -113,7 +115,7 @@ func (f *ControlFeed) Answer(m ControlMessage, r WorkerReport) {
 		err = f.q.nc.Publish(answerSubject(m.Answer), data)
 	}
 	if err != nil {
-		f.q.log.Debug("control message not answered", slog.Any("error", err))
+		f.q.log.Debug("control message not answered", slog.Any(schemas.LogError, err))
 	}
 }
 
@@ -134,7 +136,7 @@ func (q *Queue) tell(ctx context.Context, workerID string, m ControlMessage) {
 		err = q.nc.Publish(controlSubject(workerID), data)
 	}
 	if err != nil {
-		q.logOf(ctx, m.JobID).DebugContext(ctx, "control message not sent", slog.String("worker", workerID), slog.Any("error", err))
+		q.logOf(ctx, m.JobID).DebugContext(ctx, "control message not sent", slog.String(schemas.LogWorker, workerID), slog.Any(schemas.LogError, err))
 	}
 }
 

@@ -5,6 +5,8 @@ import (
 	"log/slog"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/semantic-worker/semantic/schemas"
 )
 
 // deadCollector exports how many dead jobs there are, read when it is scraped.
@@ -35,7 +37,7 @@ func (c *deadCollector) Collect(out chan<- prometheus.Metric) {
 		return err
 	})
 	if err != nil {
-		c.q.log.Debug("dead jobs not counted", slog.Any("error", err))
+		c.q.log.Debug("dead jobs not counted", slog.Any(schemas.LogError, err))
 		return
 	}
 	out <- prometheus.MustNewConstMetric(c.desc, prometheus.GaugeValue, float64(n))

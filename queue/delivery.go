@@ -99,7 +99,7 @@ func (q *Queue) newDelivery(ctx context.Context, m jetstream.Msg, o ClaimOptions
 		} else {
 			q.metrics.repliesRefused.Inc()
 			d.logger.WarnContext(ctx, "reply_to is not under the owner's inbox and is not used",
-				slog.String("owner", d.Owner), slog.String("reply_to", replyTo))
+				slog.String(schemas.LogOwner, d.Owner), slog.String(schemas.LogReplyTo, replyTo))
 		}
 	}
 	ctx, cancel := context.WithTimeout(ctx, q.config.AckWait/2)
@@ -307,7 +307,7 @@ func (d *Delivery) publishReply(sequence uint64, data []byte) {
 		return
 	}
 	if err := d.q.publishReply(d.ReplyTo, sequence, data); err != nil {
-		d.logger.Debug("reply not sent", slog.Any("error", err))
+		d.logger.Debug("reply not sent", slog.Any(schemas.LogError, err))
 	}
 }
 

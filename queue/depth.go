@@ -118,7 +118,7 @@ func (c *depthCollector) Collect(out chan<- prometheus.Metric) {
 	defer cancel()
 	depths, err := c.q.Depth(ctx)
 	if err != nil {
-		c.q.log.Debug("queue depth not read", slog.Any("error", err))
+		c.q.log.Debug("queue depth not read", slog.Any(schemas.LogError, err))
 		return
 	}
 	for _, d := range depths {

@@ -11,6 +11,8 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/semantic-worker/semantic/schemas"
 )
 
 // lease makes one of several processes the leader. It is a key of the bucket
@@ -92,7 +94,7 @@ func (l *lease) acquire(ctx context.Context) (term, bool) {
 			}
 		}
 		if err != nil && !errors.Is(err, ErrFenced) && ctx.Err() == nil {
-			l.q.log.Debug("lease not taken", slog.String("lease", l.name), slog.Any("error", err))
+			l.q.log.Debug("lease not taken", slog.String(schemas.LogLease, l.name), slog.Any(schemas.LogError, err))
 		}
 		if sleep(ctx, min(l.ttl/3, leasePoll)) != nil {
 			return term{}, false
@@ -135,7 +137,7 @@ func (l *lease) hold(ctx context.Context, t term, lead func(ctx context.Context)
 	}
 	<-done
 	if lost || time.Now().After(t.until) {
-		l.q.log.Warn("lease lost", slog.String("lease", l.name))
+		l.q.log.Warn("lease lost", slog.String(schemas.LogLease, l.name))
 		return
 	}
 	l.release(ctx, t)
@@ -169,7 +171,7 @@ func (l *lease) release(ctx context.Context, t term) {
 	defer cancel()
 	err := l.put(ctx, t.sequence, nil, nats.Header{"KV-Operation": {"DEL"}}, new(uint64))
 	if err != nil {
-		l.q.log.Debug("lease not given back", slog.String("lease", l.name), slog.Any("error", err))
+		l.q.log.Debug("lease not given back", slog.String(schemas.LogLease, l.name), slog.Any(schemas.LogError, err))
 	}
 }
 

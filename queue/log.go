@@ -126,7 +126,7 @@ func (q *Queue) accept(ctx context.Context, l *jobLog, jobID string, m storedMes
 		l.Newer = true
 	case err != nil, event.Job != jobID, event.N != l.n()+1, l.ended():
 		q.metrics.junk.Inc()
-		q.logOf(ctx, jobID).WarnContext(ctx, "entry in a job's log is no event of it", slog.Uint64("sequence", m.Sequence))
+		q.logOf(ctx, jobID).WarnContext(ctx, "entry in a job's log is no event of it", slog.Uint64(schemas.LogSequence, m.Sequence))
 	default:
 		l.Entries = append(l.Entries, logEntry{Sequence: m.Sequence, Event: event, Time: m.Time})
 	}

@@ -20,6 +20,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"go.opentelemetry.io/otel/trace"
 	"go.opentelemetry.io/otel/trace/noop"
+
+	"github.com/semantic-worker/semantic/schemas"
 )
 
 // Options are what [Open] needs.
@@ -174,7 +176,7 @@ func (q *Queue) connectOptions(o Options) ([]nats.Option, error) {
 		nats.ReconnectBufSize(-1),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
 			if q.link.set(false, err) && err != nil {
-				q.log.Warn("broker connection lost", slog.Any("error", err))
+				q.log.Warn("broker connection lost", slog.Any(schemas.LogError, err))
 				o.Connection(false)
 			}
 		}),
@@ -182,7 +184,7 @@ func (q *Queue) connectOptions(o Options) ([]nats.Option, error) {
 			q.refusals.forget()
 			q.link.reconnected()
 			q.metrics.reconnects.Inc()
-			q.log.Info("broker connection restored", slog.String("server", nc.ConnectedUrlRedacted()))
+			q.log.Info("broker connection restored", slog.String(schemas.LogServer, nc.ConnectedUrlRedacted()))
 			o.Connection(true)
 		}),
 		nats.ReconnectErrHandler(func(_ *nats.Conn, err error) { q.link.set(false, err) }),
@@ -195,7 +197,7 @@ func (q *Queue) connectOptions(o Options) ([]nats.Option, error) {
 			if subject, refused := q.refusals.note(err); refused {
 				q.link.refused(&ForbiddenError{Subject: subject})
 			}
-			q.log.Warn("broker", slog.Any("error", err))
+			q.log.Warn("broker", slog.Any(schemas.LogError, err))
 		}),
 	}
 	if o.InProcess != nil {

@@ -111,7 +111,7 @@ func (r *reconciler) run(ctx context.Context) {
 		if failing := err != nil; failing != r.failing {
 			r.failing = failing
 			if failing {
-				r.q.log.Warn("reconciler: a pass failed, and is repeated", slog.Any("error", err))
+				r.q.log.Warn("reconciler: a pass failed, and is repeated", slog.Any(schemas.LogError, err))
 			} else {
 				r.q.log.Info("reconciler: passes succeed again")
 			}

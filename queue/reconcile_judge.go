@@ -70,7 +70,7 @@ func (c *classIndex) judgeOnce(ctx context.Context, job *storedJob) (over bool, 
 		return false, nil
 	case l.foreign(m.Data):
 		q.logOf(ctx, jobID).WarnContext(ctx, "another job was published under this id; dropped, the log is not about it",
-			slog.String("subject", m.Subject))
+			slog.String(schemas.LogSubject, m.Subject))
 		return true, c.remove(ctx, job, foundImpostor)
 	case l.ended():
 		end := l.Entries[len(l.Entries)-1]
@@ -88,7 +88,7 @@ func (c *classIndex) judgeOnce(ctx context.Context, job *storedJob) (over bool, 
 		return false, err
 	}
 	q.logOf(ctx, jobID).InfoContext(ctx, "job ended by the reconciler",
-		slog.String("why", kind), slog.String("subject", m.Subject), slog.Time("stored_at", job.storedAt))
+		slog.String(schemas.LogWhy, kind), slog.String(schemas.LogSubject, m.Subject), slog.Time(schemas.LogStoredAt, job.storedAt))
 	c.reply(ctx, job, m, at, data)
 	if running := l.running(); running != nil {
 		owner, _ := Unslug(c.ownerToken(job))
@@ -164,7 +164,7 @@ func (c *classIndex) reply(ctx context.Context, job *storedJob, m storedMessage,
 		return
 	}
 	if err := q.publishReply(replyTo, sequence, data); err != nil {
-		q.logOf(ctx, jobID).DebugContext(ctx, "reply not sent", slog.Any("error", err))
+		q.logOf(ctx, jobID).DebugContext(ctx, "reply not sent", slog.Any(schemas.LogError, err))
 	}
 }
 

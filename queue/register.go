@@ -205,7 +205,7 @@ func (r *Registration) refresh(ctx context.Context) {
 		}
 		next := r.q.config.RegistryTTL / 3
 		if err := r.rewrite(ctx); err != nil && ctx.Err() == nil {
-			r.q.log.Warn("registry entry not refreshed", slog.Any("error", err))
+			r.q.log.Warn("registry entry not refreshed", slog.Any(schemas.LogError, err))
 			next = min(next, retryMost)
 		}
 		timer.Reset(next)

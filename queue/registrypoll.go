@@ -23,7 +23,7 @@ func (r *registry) poll(ctx context.Context) {
 		}
 		fresh, err := r.read(ctx, known)
 		if err != nil && ctx.Err() == nil {
-			r.q.log.Debug("registry not read", slog.Any("error", err))
+			r.q.log.Debug("registry not read", slog.Any(schemas.LogError, err))
 		}
 		if err == nil {
 			known = fresh

@@ -185,6 +185,6 @@ func (c *Claimer) ringFor(subject string, needs int, after time.Duration) {
 		headerNeeds: {strconv.Itoa(needs)}, headerAfter: {strconv.FormatInt(after.Milliseconds(), 10)},
 	}}
 	if err := c.q.nc.PublishMsg(bell); err != nil {
-		c.q.log.Debug("bell not rung", slog.Any("error", err))
+		c.q.log.Debug("bell not rung", slog.Any(schemas.LogError, err))
 	}
 }

@@ -54,12 +54,12 @@ func (r *reconciler) watchStorage(ctx context.Context) error {
 		switch {
 		case used >= mark && !r.alarm.high[name]:
 			r.alarm.high[name] = true
-			r.q.log.WarnContext(ctx, "a stream of the queue is nearly full", slog.String("stream", name),
-				slog.Uint64("bytes", info.State.Bytes), slog.Int64("limit", limit), slog.Float64("mark", mark))
+			r.q.log.WarnContext(ctx, "a stream of the queue is nearly full", slog.String(schemas.LogStream, name),
+				slog.Uint64(schemas.LogBytes, info.State.Bytes), slog.Int64(schemas.LogLimit, limit), slog.Float64(schemas.LogMark, mark))
 		case used < mark-alarmRest && r.alarm.high[name]:
 			delete(r.alarm.high, name)
-			r.q.log.InfoContext(ctx, "a stream of the queue has room again", slog.String("stream", name),
-				slog.Uint64("bytes", info.State.Bytes), slog.Int64("limit", limit))
+			r.q.log.InfoContext(ctx, "a stream of the queue has room again", slog.String(schemas.LogStream, name),
+				slog.Uint64(schemas.LogBytes, info.State.Bytes), slog.Int64(schemas.LogLimit, limit))
 		}
 	}
 	return nil
@@ -95,7 +95,7 @@ func (c *storageCollector) Collect(out chan<- prometheus.Metric) {
 	for _, name := range boundedStreams() {
 		info, _, err := c.q.look(ctx, name)
 		if err != nil {
-			c.q.log.Debug("storage not read", slog.String("stream", name), slog.Any("error", err))
+			c.q.log.Debug("storage not read", slog.String(schemas.LogStream, name), slog.Any(schemas.LogError, err))
 			return
 		}
 		out <- prometheus.MustNewConstMetric(c.used, prometheus.GaugeValue, float64(info.State.Bytes), name)

@@ -29,7 +29,7 @@ func (c *Claimer) endStranger(ctx context.Context, m jetstream.Msg) error {
 		return err
 	}
 	c.q.logOfMessage(ctx, m, jobID).Warn("job under an owner token that is not allowed, ended",
-		slog.String("subject", m.Subject()), slog.Any("error", err))
+		slog.String(schemas.LogSubject, m.Subject()), slog.Any(schemas.LogError, err))
 	_ = m.Term() // if it gets lost, the job is offered again and its log has its end
 	return nil
 }

@@ -388,7 +388,7 @@ func (q *Queue) removeJob(ctx context.Context, owner, jobID string, l jobLog) {
 	}()
 	q.recent.drop(owner, jobID)
 	if err != nil {
-		q.logOf(ctx, jobID).DebugContext(ctx, "ended job's message stays until it is claimed", slog.Any("error", err))
+		q.logOf(ctx, jobID).DebugContext(ctx, "ended job's message stays until it is claimed", slog.Any(schemas.LogError, err))
 	}
 }
 

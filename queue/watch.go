@@ -8,6 +8,8 @@ import (
 	"sync"
 
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/semantic-worker/semantic/schemas"
 )
 
 // bucketWatch keeps a cache of a key-value bucket up to date. Its goroutine
@@ -119,7 +121,7 @@ func (w *bucketWatch) run(ctx context.Context) {
 			pause = retryFirst
 		}
 		if err != nil && ctx.Err() == nil {
-			w.q.log.Debug("watch broke", slog.String("bucket", w.bucket), slog.Any("error", err))
+			w.q.log.Debug("watch broke", slog.String(schemas.LogBucket, w.bucket), slog.Any(schemas.LogError, err))
 			if sleep(ctx, pause) != nil {
 				return
 			}

@@ -27,7 +27,7 @@ func (w *Worker) claimLoop(ctx, jobs context.Context, claimer *queue.Claimer) {
 		case ctx.Err() != nil || errors.Is(err, queue.ErrClosed):
 			return
 		default:
-			w.log.Warn("claim refused; trying again", keyError, err, "delay", w.config.RetryDelay)
+			w.log.Warn("claim refused; trying again", schemas.LogError, err, schemas.LogDelay, w.config.RetryDelay)
 			if !pause(ctx, w.config.RetryDelay) {
 				return
 			}
@@ -83,7 +83,7 @@ func (w *Worker) take(jobs context.Context, delivery *queue.Delivery) {
 		err := r.delivery.Adopt(delivery)
 		w.mu.Unlock()
 		if err != nil {
-			r.log.Error("delivery not adopted", keyError, err)
+			r.log.Error("delivery not adopted", schemas.LogError, err)
 			return
 		}
 		w.metrics.adopted.WithLabelValues(string(delivery.Class)).Inc()

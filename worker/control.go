@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/semantic-worker/semantic/queue"
+	"github.com/semantic-worker/semantic/schemas"
 )
 
 // watchControl serves the messages of gateways and operators until the feed is
@@ -23,11 +24,11 @@ func (w *Worker) watchControl(ctx context.Context, feed *queue.ControlFeed) {
 		case queue.ControlDrain:
 			w.askedToDrain(feed, message)
 		default:
-			log := w.log.With(keyRequestID, "", keyJobID, message.JobID)
+			log := w.log.With(schemas.LogRequestID, "", schemas.LogJobID, message.JobID)
 			if r := w.find(message.Owner, message.JobID); r != nil {
 				log = r.log
 			}
-			log.Warn("control message of an unknown kind", "kind", message.Kind)
+			log.Warn("control message of an unknown kind", schemas.LogKind, message.Kind)
 		}
 	}
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/semantic-worker/semantic/engine"
 	"github.com/semantic-worker/semantic/queue"
+	"github.com/semantic-worker/semantic/schemas"
 )
 
 // reportInterval is how often a drain says what it waits for.
@@ -123,7 +124,7 @@ func (w *Worker) untilLimit(drained <-chan struct{}, what string) {
 // reportDrained says what became of the sequences; each run says it of its job.
 func (w *Worker) reportDrained(d engine.Drained) {
 	if len(d.Finished)+len(d.Unfinished) > 0 {
-		w.log.Info("the engine is drained", "finished", len(d.Finished), "unfinished", len(d.Unfinished))
+		w.log.Info("the engine is drained", schemas.LogFinished, len(d.Finished), schemas.LogUnfinished, len(d.Unfinished))
 	}
 }
 
@@ -155,6 +156,6 @@ func (w *Worker) reportRunning(what string) {
 	}
 	w.mu.Unlock()
 	if len(ids) > 0 {
-		w.log.Info(what, keyRunning, len(ids), "jobs", ids, "timeout", w.drainLeft().Round(time.Millisecond))
+		w.log.Info(what, schemas.LogRunning, len(ids), schemas.LogJobs, ids, schemas.LogTimeout, w.drainLeft().Round(time.Millisecond))
 	}
 }

@@ -27,11 +27,11 @@ func (r *run) giveUp(ctx context.Context, code schemas.Code, failure string) out
 	switch {
 	case errors.Is(err, queue.ErrStorageFull), errors.Is(err, queue.ErrTooLarge):
 		failed.Message = told + " It is not tried again, and there is no room for it among the dead jobs."
-		r.log.Error("no room among the dead jobs: only the log has the evidence, as long as it lives", keyError, err)
+		r.log.Error("no room among the dead jobs: only the log has the evidence, as long as it lives", schemas.LogError, err)
 	case err != nil:
 		return r.lost(ctx, err)
 	}
-	r.log.Error("job given up: workers died on it", "code", string(code), "why", failed.Message)
+	r.log.Error("job given up: workers died on it", schemas.LogCode, string(code), schemas.LogWhy, failed.Message)
 	return r.end(ctx, outcomeFailed, schemas.Event{Type: schemas.EventFailed, Failed: &failed})
 }
 

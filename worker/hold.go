@@ -40,7 +40,7 @@ func (r *run) hold(ctx context.Context, cause error) outcome {
 	r.enter(phaseEnding)
 	delay := holdDelay(r.w.config, r.delivery.Deliveries, r.left())
 	if r.w.told.first(r.delivery.Key()) {
-		r.log.Warn("for another worker: this one cannot serve the job", keyError, cause, "delay", delay)
+		r.log.Warn("for another worker: this one cannot serve the job", schemas.LogError, cause, schemas.LogDelay, delay)
 	}
 	if r.history.untouched() {
 		if err := r.requeue(ctx, reasonUnsupported); err != nil {
@@ -70,7 +70,7 @@ func (r *run) passOn(ctx context.Context, cause error) (outcome, bool) {
 	}
 	r.quiet = true
 	if r.w.told.first(r.delivery.Key()) {
-		r.log.Info("for another worker: the job needs a longer context", "needs", needs, "context", length.Context)
+		r.log.Info("for another worker: the job needs a longer context", schemas.LogNeeds, needs, schemas.LogContext, length.Context)
 	}
 	if r.history.untouched() || r.open {
 		if err := r.requeue(ctx, reasonContext); err != nil {

@@ -1,5 +1,7 @@
 package worker
 
+import "github.com/semantic-worker/semantic/schemas"
+
 // isolate makes the job, which may have killed a worker, the only one that is
 // worked on here: nothing is claimed beside it from its claim on (place), so there
 // is one such job at most; it waits until those that were claimed before are in the
@@ -9,7 +11,7 @@ func (r *run) isolate() {
 	r.isolated = true
 	r.w.metrics.isolated.WithLabelValues(string(r.delivery.Class)).Inc()
 	others := r.w.others(r)
-	r.log.Info("a worker may have died on the job: it runs alone", "others", len(others))
+	r.log.Info("a worker may have died on the job: it runs alone", schemas.LogOthers, len(others))
 	for _, other := range others {
 		select {
 		case <-other.planned:

@@ -32,7 +32,7 @@ func (r *run) end(ctx context.Context, result outcome, event schemas.Event) outc
 // claimer sees the end and acknowledges.
 func (r *run) acknowledge(ctx context.Context, result outcome) outcome {
 	if err := r.delivery.Ack(ctx); err != nil {
-		r.log.Warn("not acknowledged; the next claimer will", keyError, err)
+		r.log.Warn("not acknowledged; the next claimer will", schemas.LogError, err)
 	}
 	return result
 }
@@ -67,7 +67,7 @@ func (r *run) interrupted(ctx context.Context, err error) outcome {
 	case errors.Is(err, engine.ErrSlowConsumer):
 		// The broker took no events for long. That is not the job's fault: it goes
 		// on from the log, here or elsewhere.
-		r.log.Warn("the log took no more tokens for too long: handing the job back", keyError, err)
+		r.log.Warn("the log took no more tokens for too long: handing the job back", schemas.LogError, err)
 		if cause := r.stopCause(); cause != nil {
 			return r.conclude(ctx, cause)
 		}
@@ -79,7 +79,7 @@ func (r *run) interrupted(ctx context.Context, err error) outcome {
 		if r.delivery.Guilt().With(r.isolated, r.emitted).Condemned(r.w.config.MaxAttempts) {
 			return r.giveUp(ctx, schemas.CodeEngineFailed, err.Error())
 		}
-		r.log.Error("the engine failed under the job", keyError, err)
+		r.log.Error("the engine failed under the job", schemas.LogError, err)
 		return r.handBack(ctx)
 	case ctx.Err() != nil:
 		return outcomeAbandoned
@@ -164,7 +164,7 @@ func (r *run) handedBack(give func() error) outcome {
 	r.enter(phaseEnding)
 	r.w.forget(r)
 	if err := give(); err != nil {
-		r.log.Warn("not handed back; offered again after the acknowledgement wait", keyError, err)
+		r.log.Warn("not handed back; offered again after the acknowledgement wait", schemas.LogError, err)
 		return outcomeAbandoned
 	}
 	return outcomeHandedBack
@@ -186,7 +186,7 @@ func (r *run) lost(ctx context.Context, err error) outcome {
 	case errors.Is(err, queue.ErrStorageFull) && r.open:
 		return r.outlast(ctx, err)
 	default:
-		r.log.Warn("event not logged; the job is left to another claim", keyError, err)
+		r.log.Warn("event not logged; the job is left to another claim", schemas.LogError, err)
 		return outcomeAbandoned
 	}
 }
@@ -195,7 +195,7 @@ func (r *run) lost(ctx context.Context, err error) outcome {
 // as the log says that this worker has it, and the worker lives, nobody else
 // takes it. The engine has it no more.
 func (r *run) outlast(ctx context.Context, err error) outcome {
-	r.log.Warn("the log is full: the job is handed back as soon as it takes that", keyError, err)
+	r.log.Warn("the log is full: the job is handed back as soon as it takes that", schemas.LogError, err)
 	r.dropAll()
 	retry := time.NewTicker(r.w.config.RetryDelay)
 	defer retry.Stop()

@@ -59,7 +59,7 @@ func (r *run) refuse(ctx context.Context, err error) outcome {
 	case errors.Is(err, engine.ErrBackend):
 		failed.Code = schemas.CodeEngineFailed
 	}
-	r.log.Warn("job failed", "code", string(failed.Code), "param", failed.Param, keyError, err)
+	r.log.Warn("job failed", schemas.LogCode, string(failed.Code), schemas.LogParam, failed.Param, schemas.LogError, err)
 	return r.end(ctx, outcomeFailed, schemas.Event{Type: schemas.EventFailed, Failed: failed})
 }
 

@@ -71,7 +71,7 @@ func newRun(w *Worker, d *queue.Delivery) *run {
 	return &run{
 		w:        w,
 		delivery: d,
-		log:      w.log.With(keyRequestID, d.RequestID, keyJobID, d.JobID, keyClass, d.Class),
+		log:      w.log.With(schemas.LogRequestID, d.RequestID, schemas.LogJobID, d.JobID, schemas.LogClass, d.Class),
 		number:   w.claims.Add(1),
 		claimed:  time.Now(),
 		named:    named,
@@ -144,7 +144,7 @@ func (r *run) serve(ctx context.Context) {
 	beating, rest := context.WithCancel(ctx)
 	heart.Go(func() {
 		if err := r.delivery.KeepAlive(beating); err != nil && beating.Err() == nil {
-			r.log.Warn("heartbeats ended", keyError, err)
+			r.log.Warn("heartbeats ended", schemas.LogError, err)
 		}
 	})
 	result := r.handle(ctx)
@@ -153,8 +153,8 @@ func (r *run) serve(ctx context.Context) {
 	heart.Wait()
 	r.w.metrics.ended(r.delivery.Class, result)
 	if !r.quiet {
-		r.log.Info("claim ended", keyOutcome, string(result), "tokens", r.usage.CompletionTokens,
-			"duration", time.Since(r.claimed).Round(time.Millisecond))
+		r.log.Info("claim ended", schemas.LogOutcome, string(result), schemas.LogTokens, r.usage.CompletionTokens,
+			schemas.LogDuration, time.Since(r.claimed).Round(time.Millisecond))
 	}
 	endSpan(span, result)
 }
@@ -178,7 +178,7 @@ func (r *run) handle(ctx context.Context) outcome {
 	}
 	unfit := r.unfit(bad)
 	if unfit == nil {
-		r.log.Info("claimed", keyOwner, r.delivery.Owner, "attempts", r.history.attempts, "tokens", r.history.tokens)
+		r.log.Info("claimed", schemas.LogOwner, r.delivery.Owner, schemas.LogAttempts, r.history.attempts, schemas.LogTokens, r.history.tokens)
 	}
 	if r.history.ended {
 		return r.acknowledge(ctx, outcomeEnded)
@@ -310,8 +310,8 @@ func (r *run) start(ctx context.Context, task *task, seed int64) error {
 	r.open, r.started = true, true
 	r.usage.PromptTokens = started.PromptTokens
 	r.begun(started)
-	r.log.Info("started", keyAttempt, started.Attempt, "prompt_tokens", started.PromptTokens, "choices", len(task.prompts)*task.each,
-		"replayed", r.history.tokens)
+	r.log.Info("started", schemas.LogAttempt, started.Attempt, schemas.LogPromptTokens, started.PromptTokens, schemas.LogChoices, len(task.prompts)*task.each,
+		schemas.LogReplayed, r.history.tokens)
 	if r.history.tokens > 0 {
 		r.w.metrics.resumed.WithLabelValues(string(r.delivery.Class)).Inc()
 	}

@@ -143,7 +143,7 @@ func New(o Options) (*Worker, error) {
 		sooner:     make(chan struct{}, 1),
 		runs:       make(map[string]*run),
 	}
-	w.log = o.Logger.With(keyWorker, o.Identity.ID, keyModel, w.model.Name)
+	w.log = o.Logger.With(schemas.LogWorker, o.Identity.ID, schemas.LogModel, w.model.Name)
 	var err error
 	w.metrics, err = newMetrics(o.Registerer, w.model.Name, w.activeAgents)
 	if err != nil {
@@ -201,8 +201,8 @@ func (w *Worker) Run(ctx context.Context) error {
 	defer stopClaiming()
 	var claims sync.WaitGroup
 	claims.Go(func() { w.claimLoop(claiming, jobs, claimer) })
-	w.log.Info("worker is ready", keyIncarnation, w.identity.Incarnation, keyFingerprint, w.model.Fingerprint,
-		"backend", w.model.Backend, "context", w.engine.Limits().Context, "places", w.engine.Limits().Sequences)
+	w.log.Info("worker is ready", schemas.LogIncarnation, w.identity.Incarnation, schemas.LogFingerprint, w.model.Fingerprint,
+		schemas.LogBackend, w.model.Backend, schemas.LogContext, w.engine.Limits().Context, schemas.LogPlaces, w.engine.Limits().Sequences)
 	close(w.ready)
 
 	var cause error
@@ -300,7 +300,7 @@ func (w *Worker) announce(ctx context.Context, registration *queue.Registration)
 	ctx, cancel := context.WithTimeout(ctx, w.config.FlushTimeout)
 	defer cancel()
 	if err := registration.Update(ctx, w.status()); err != nil && ctx.Err() == nil {
-		w.log.Warn("registry entry not refreshed", keyError, err)
+		w.log.Warn("registry entry not refreshed", schemas.LogError, err)
 	}
 }
 
@@ -309,7 +309,7 @@ func (w *Worker) leave(ctx context.Context, registration *queue.Registration) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), w.config.FlushTimeout)
 	defer cancel()
 	if err := registration.Close(ctx); err != nil {
-		w.log.Warn("registry entry not removed", keyError, err)
+		w.log.Warn("registry entry not removed", schemas.LogError, err)
 	}
 }
 

@@ -297,7 +297,7 @@ func (l *logs) emit(line string) {
 	// Its debug level has a line for every tensor.
 	if l.logger != nil && l.level > binding.LogLevelDebug {
 		// A failure is also returned as an error, so it is not logged as one here.
-		l.logger.Debug("llama.cpp", "text", line, "level_native", int(l.level))
+		l.logger.Debug("llama.cpp", keyText, line, keyNativeLevel, int(l.level))
 	}
 }
 

@@ -55,7 +55,7 @@ func (b *Backend) stepEnds() {
 	if threads != before {
 		b.setThreads(threads)
 		_, _ = t.spare() // what was before does not count
-		t.log.Debug("threads changed", "threads", threads, "before", before, "most", t.g.most, "wait", t.g.wait)
+		t.log.Debug("threads changed", keyThreads, threads, keyBefore, before, keyMost, t.g.most, keyWait, t.g.wait)
 	}
 }
 

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
+
+	"github.com/semantic-worker/semantic/schemas"
 )
 
 const (
@@ -40,7 +42,7 @@ func (s *Server) mend(ctx context.Context) {
 		}
 		s.full.Store(true)
 		s.log.log.ErrorContext(ctx, "the disk of the queue's store is full: nothing is stored until there is room",
-			slog.String("dir", s.options.StoreDir), slog.Int("needs_bytes", roomAgain))
+			slog.String(schemas.LogDir, s.options.StoreDir), slog.Int(schemas.LogNeedsBytes, roomAgain))
 		for again := false; !again; again = s.startedAgain(ctx) {
 			select {
 			case <-ctx.Done():
@@ -73,7 +75,7 @@ func (s *Server) startedAgain(ctx context.Context) bool {
 		err = s.launch(ctx, options)
 	}
 	if err != nil && ctx.Err() == nil {
-		s.log.log.ErrorContext(ctx, "the NATS server does not start again", slog.Any("error", err))
+		s.log.log.ErrorContext(ctx, "the NATS server does not start again", slog.Any(schemas.LogError, err))
 	}
 	return err == nil
 }

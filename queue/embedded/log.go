@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+
+	"github.com/semantic-worker/semantic/schemas"
 )
 
 // serverLog gives the server's log lines to slog. The server's notices are
@@ -21,7 +23,7 @@ func (l *serverLog) write(level slog.Level, format string, args []any) {
 	if level >= slog.LevelWarn {
 		l.sayNoSpace(line)
 	}
-	l.log.Log(context.Background(), level, line, slog.String("component", "nats-server"))
+	l.log.Log(context.Background(), level, line, slog.String(schemas.LogComponent, "nats-server"))
 }
 
 // Noticef implements server.Logger.

@@ -11,6 +11,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/semantic-worker/semantic/schemas"
 )
 
 // Linger is how long the machine is kept awake after the work is done, so that
@@ -76,7 +78,7 @@ func (k *Keeper) start() {
 	// A Ctrl-C at the terminal is not for it: this process may go on for a while.
 	child.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := child.Start(); err != nil {
-		k.o.Logger.Warn("the machine may go to sleep while jobs run", slog.Any("error", err))
+		k.o.Logger.Warn("the machine may go to sleep while jobs run", slog.Any(schemas.LogError, err))
 		return
 	}
 	k.child = child
@@ -86,7 +88,7 @@ func (k *Keeper) start() {
 		defer k.mu.Unlock()
 		if k.child == child { // nobody stopped it
 			k.child = nil
-			k.o.Logger.Warn("the machine may go to sleep while jobs run: what kept it awake has ended", slog.Any("error", err))
+			k.o.Logger.Warn("the machine may go to sleep while jobs run: what kept it awake has ended", slog.Any(schemas.LogError, err))
 		}
 	})
 }

@@ -20,6 +20,7 @@ import (
 	"github.com/semantic-worker/semantic/cmd/semantic/internal/telemetry"
 	"github.com/semantic-worker/semantic/gateway"
 	"github.com/semantic-worker/semantic/queue"
+	"github.com/semantic-worker/semantic/schemas"
 )
 
 // gatewayFlags are the settings of the HTTP side.
@@ -62,7 +63,7 @@ func (a *app) runGateway(ctx context.Context, c *config.Loaded, readyFile string
 	if err := checkReadyFile(readyFile); err != nil {
 		return err
 	}
-	a.Log = a.Log.With("role", "gateway")
+	a.Log = a.Log.With(schemas.LogRole, "gateway")
 	down := teardown{log: a.Log}
 	defer func() { down.run(ctx) }()
 	front, err := a.listenHTTP(ctx, c)
@@ -94,7 +95,7 @@ func (a *app) runGateway(ctx context.Context, c *config.Loaded, readyFile string
 		return err
 	}
 	if err := a.printf("semantic %s gateway: %s, queue %s\n", a.Release, front.url(), config.MaskURL(broker)); err != nil {
-		a.Log.Warn("cannot say where the gateway is", "error", err)
+		a.Log.Warn("cannot say where the gateway is", schemas.LogError, err)
 	}
 	a.writeReadyFile(readyFile, readyInfo{HTTP: front.url(), NATS: config.MaskURL(broker)})
 	select {
@@ -102,7 +103,7 @@ func (a *app) runGateway(ctx context.Context, c *config.Loaded, readyFile string
 	case err := <-front.failed:
 		return err
 	}
-	a.Log.Info("stopping", "why", context.Cause(ctx), "drain_timeout", c.DrainTimeout)
+	a.Log.Info("stopping", schemas.LogWhy, context.Cause(ctx), schemas.LogDrainTimeout, c.DrainTimeout)
 	a.notef("Stopping: open streams get up to %s to end. Interrupt again to end at once.\n", c.DrainTimeout)
 	soft, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.DrainTimeout)
 	defer cancel()
@@ -191,7 +192,7 @@ func (f *front) serve(ctx context.Context, q *queue.Queue, r prometheus.Register
 	}()
 	cut := f.cut
 	f.app.lastWords.Store(&cut)
-	f.app.Log.Info("gateway listening", "url", f.url(), "auth", len(f.keys) > 0)
+	f.app.Log.Info("gateway listening", schemas.LogURL, f.url(), schemas.LogAuth, len(f.keys) > 0)
 	f.checkAliases(ctx, q, expect)
 	return nil
 }
@@ -204,7 +205,7 @@ func (f *front) checkAliases(ctx context.Context, q *queue.Queue, expect []strin
 	}
 	known, err := q.Models(ctx)
 	if err != nil {
-		f.app.Log.Warn("cannot check the aliases", "error", err)
+		f.app.Log.Warn("cannot check the aliases", schemas.LogError, err)
 		return
 	}
 	known = append(known, expect...)
@@ -213,7 +214,7 @@ func (f *front) checkAliases(ctx context.Context, q *queue.Queue, expect []strin
 	for _, alias := range f.config.Aliases {
 		if !slices.Contains(known, alias.Model) {
 			f.app.Log.Warn("an alias leads to a model that no worker has announced",
-				"alias", alias.Pattern, "model", alias.Model, "known", known)
+				schemas.LogAlias, alias.Pattern, schemas.LogModel, alias.Model, schemas.LogKnown, known)
 		}
 	}
 }

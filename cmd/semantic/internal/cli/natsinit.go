@@ -14,6 +14,7 @@ import (
 	"github.com/semantic-worker/semantic/cmd/semantic/internal/natsinit"
 	"github.com/semantic-worker/semantic/queue"
 	"github.com/semantic-worker/semantic/queue/embedded"
+	"github.com/semantic-worker/semantic/schemas"
 )
 
 func newNATSInitCommand(a *app) *cobra.Command {
@@ -196,7 +197,7 @@ the folder of this machine that ` + "`semantic nats init`" + ` made.`,
 			if err != nil {
 				return err
 			}
-			a.Log = a.Log.With("role", "broker")
+			a.Log = a.Log.With(schemas.LogRole, "broker")
 			down := teardown{log: a.Log}
 			defer func() { down.run(cmd.Context()) }()
 			return a.serveNATS(cmd.Context(), c, readyFile, &down)

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/semantic-worker/semantic/schemas"
 )
 
 // readyInfo is what --ready-file holds: what the command knows of it.
@@ -82,7 +84,7 @@ func (a *app) writeReadyFile(path string, info readyInfo) {
 		err = replaceFile(path, append(text, '\n'))
 	}
 	if err != nil {
-		a.Log.Error("cannot write the --ready-file", "error", err)
+		a.Log.Error("cannot write the --ready-file", schemas.LogError, err)
 	}
 }
 

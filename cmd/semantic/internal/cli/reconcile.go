@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/semantic-worker/semantic/queue"
+	"github.com/semantic-worker/semantic/schemas"
 )
 
 // reconcile looks after what nobody else ends, as long as this gateway lives and is
@@ -14,7 +15,7 @@ func (a *app) reconcile(ctx context.Context, q *queue.Queue, expect []string, do
 	go func() {
 		defer close(stopped)
 		if err := q.Reconcile(ctx, expect); err != nil {
-			a.Log.Error("jobs that nobody ends, and old logs, are left to other gateways", "error", err)
+			a.Log.Error("jobs that nobody ends, and old logs, are left to other gateways", schemas.LogError, err)
 		}
 	}()
 	down.add("stop reconciling", closeBound, func(context.Context) error {

@@ -20,6 +20,7 @@ import (
 	"github.com/semantic-worker/semantic/cmd/semantic/internal/home"
 	"github.com/semantic-worker/semantic/cmd/semantic/internal/telemetry"
 	"github.com/semantic-worker/semantic/engine"
+	"github.com/semantic-worker/semantic/schemas"
 )
 
 // Options is what the outside gives the command line.
@@ -171,7 +172,7 @@ func (a *app) setUp(cmd *cobra.Command) {
 	}
 	a.Log = telemetry.NewLogger(a.Err, options)
 	if a.loadedErr == nil && len(a.loaded.UnknownEnv) > 0 {
-		a.Log.Warn("unknown SEMANTIC_ variables in the environment are ignored", "variables", a.loaded.UnknownEnv)
+		a.Log.Warn("unknown SEMANTIC_ variables in the environment are ignored", schemas.LogVariables, a.loaded.UnknownEnv)
 	}
 }
 

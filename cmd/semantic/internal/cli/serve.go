@@ -71,7 +71,7 @@ that you trust.`,
 			if err != nil {
 				return err
 			}
-			a.Log = a.Log.With("role", "serve")
+			a.Log = a.Log.With(schemas.LogRole, "serve")
 			s := &serveProcess{app: a, config: c, down: teardown{log: a.Log}, readyFile: readyFile, began: time.Now()}
 			return s.run(cmd.Context())
 		},
@@ -247,7 +247,7 @@ func workerHint(err error) error {
 // goes on with the streams, the worker finishes or hands back what runs.
 func (s *serveProcess) drain(ctx context.Context, stopWorker context.CancelFunc, gone <-chan error) {
 	began := time.Now()
-	s.app.Log.Info("stopping", "why", context.Cause(ctx), "drain_timeout", s.config.DrainTimeout)
+	s.app.Log.Info("stopping", schemas.LogWhy, context.Cause(ctx), schemas.LogDrainTimeout, s.config.DrainTimeout)
 	after := context.WithoutCancel(ctx)
 	soft, cut := context.WithCancel(after)
 	defer cut()
@@ -262,7 +262,7 @@ func (s *serveProcess) drain(ctx context.Context, stopWorker context.CancelFunc,
 		case err := <-gone:
 			over = true
 			if err != nil {
-				s.app.Log.Error("the worker ended before it was asked to", "error", err)
+				s.app.Log.Error("the worker ended before it was asked to", schemas.LogError, err)
 			}
 		case <-reminder.C:
 			left := max(s.config.DrainTimeout-time.Since(began), 0).Round(time.Second)
@@ -277,7 +277,7 @@ func (s *serveProcess) drain(ctx context.Context, stopWorker context.CancelFunc,
 		cut()
 		<-drained
 	}
-	s.app.Log.Info("stopped serving", "took", time.Since(began).Round(time.Millisecond))
+	s.app.Log.Info("stopped serving", schemas.LogTook, time.Since(began).Round(time.Millisecond))
 	s.sayKept(after)
 }
 
@@ -356,7 +356,7 @@ func (s *serveProcess) onMessage(m supervisor.Message) {
 		s.workerID.Store(&m.Ready.ID)
 		s.metrics.Set(s.metricsAddr, "worker", m.Ready.ID)
 		if s.announced {
-			s.app.Log.Info("worker is back", "worker", m.Ready.ID)
+			s.app.Log.Info("worker is back", schemas.LogWorker, m.Ready.ID)
 			return
 		}
 		s.announced = true
@@ -365,7 +365,7 @@ func (s *serveProcess) onMessage(m supervisor.Message) {
 		s.app.notef("The worker was drained, and is not started again: requests wait for other workers. " +
 			"Restart the server to have one here.\n")
 	case m.Failed != nil && s.announced: // else the command ends with it
-		s.app.Log.Error("worker failed", "error", m.Failed.Message)
+		s.app.Log.Error("worker failed", schemas.LogError, m.Failed.Message)
 	}
 }
 
@@ -381,7 +381,7 @@ func (s *serveProcess) announce(w *schemas.WorkerStatus) {
 	err := s.app.printf("semantic %s is ready after %s.\n\n%s",
 		s.app.Release, time.Since(s.began).Round(10*time.Millisecond), readyText(url, s.natsURL(), s.dataDir, w))
 	if err != nil {
-		s.app.Log.Warn("cannot say that the server is ready", "error", err)
+		s.app.Log.Warn("cannot say that the server is ready", schemas.LogError, err)
 	}
 	s.app.writeReadyFile(s.readyFile, readyInfo{HTTP: url, NATS: s.natsURL(), Model: w.Model, Worker: w.ID})
 }

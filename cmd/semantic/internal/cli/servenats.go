@@ -11,6 +11,7 @@ import (
 	"github.com/semantic-worker/semantic/cmd/semantic/internal/natsinit"
 	"github.com/semantic-worker/semantic/queue"
 	"github.com/semantic-worker/semantic/queue/embedded"
+	"github.com/semantic-worker/semantic/schemas"
 )
 
 const (
@@ -55,7 +56,7 @@ func (a *app) embeddedOptions(c *config.Loaded, dataDir, token string) embedded.
 	return embedded.Options{
 		Host: c.NATSHost, Port: natsPort(c.NATSPort), Token: token, ConfigDir: c.Cluster,
 		StoreDir: filepath.Join(dataDir, "jetstream"), SyncInterval: c.SyncInterval, SyncAlways: c.Sync == "always",
-		Logger: a.Log.With("part", "nats"),
+		Logger: a.Log.With(schemas.LogPart, "nats"),
 	}
 }
 

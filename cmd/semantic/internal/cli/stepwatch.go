@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/semantic-worker/semantic/engine"
+	"github.com/semantic-worker/semantic/schemas"
 )
 
 // looksToHang is how many looks in a row find an engine with work and without
@@ -46,7 +47,7 @@ func watchSteps(ctx context.Context, log *slog.Logger, e *engine.Engine, timeout
 				continue
 			}
 			log.Error("the model hangs: no step ends; ending this process, so that its requests go on elsewhere",
-				"step_timeout", timeout, "setting", "step-timeout")
+				schemas.LogStepTimeout, timeout, schemas.LogSetting, "step-timeout")
 			// Not exit: that would run C++ destructors, which may wait for what hangs.
 			_ = syscall.Kill(syscall.Getpid(), syscall.SIGKILL)
 		}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"log/slog"
 	"time"
+
+	"github.com/semantic-worker/semantic/schemas"
 )
 
 // teardown undoes what a command acquired, last in, first out. Each step has a
@@ -41,10 +43,10 @@ func (s teardownStep) run(ctx context.Context, log *slog.Logger) {
 	select {
 	case err := <-done:
 		if err != nil {
-			log.Warn("stop: a step ended with an error", "step", s.name, "error", err)
+			log.Warn("stop: a step ended with an error", schemas.LogStep, s.name, schemas.LogError, err)
 		}
 	case <-bounded.Done():
 		// The process is about to end; its last word is which step hung.
-		log.Error("stop: a step did not end in time", "step", s.name, "bound", s.bound)
+		log.Error("stop: a step did not end in time", schemas.LogStep, s.name, schemas.LogBound, s.bound)
 	}
 }

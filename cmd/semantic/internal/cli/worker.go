@@ -19,6 +19,7 @@ import (
 	"github.com/semantic-worker/semantic/cmd/semantic/internal/telemetry"
 	"github.com/semantic-worker/semantic/engine"
 	"github.com/semantic-worker/semantic/queue"
+	"github.com/semantic-worker/semantic/schemas"
 	"github.com/semantic-worker/semantic/worker"
 )
 
@@ -158,7 +159,7 @@ func (w *workerProcess) run(ctx context.Context) error {
 	if err := checkReadyFile(w.readyFile); err != nil {
 		return err
 	}
-	a.Log = a.Log.With("role", "worker")
+	a.Log = a.Log.With(schemas.LogRole, "worker")
 	down := teardown{log: a.Log}
 	defer func() { down.run(ctx) }()
 
@@ -208,11 +209,12 @@ func (w *workerProcess) run(ctx context.Context) error {
 		backend = a.Backend(backend)
 	}
 	info, limits := backend.Info(), backend.Limits()
-	loaded := a.Log.With("model", info.Name, "backend", info.Backend, "architecture", info.Architecture,
-		"quantisation", info.Quantisation, "context", limits.Context, "cells", limits.Cells, "parallel", limits.Sequences,
-		"took", time.Since(began).Round(time.Millisecond))
+	loaded := a.Log.With(schemas.LogModel, info.Name, schemas.LogBackend, info.Backend, schemas.LogArchitecture, info.Architecture,
+		schemas.LogQuantisation, info.Quantisation, schemas.LogContext, limits.Context, schemas.LogCells, limits.Cells,
+		schemas.LogParallel, limits.Sequences,
+		schemas.LogTook, time.Since(began).Round(time.Millisecond))
 	if !w.supervised { // else `semantic serve` prints it
-		loaded = loaded.With("why", info.ContextReason)
+		loaded = loaded.With(schemas.LogWhy, info.ContextReason)
 	}
 	loaded.Info("model loaded")
 	e, err := engine.New(engine.Options{Backend: backend, Logger: a.Log, Registerer: registry, Config: engineConfig(c)})
@@ -247,7 +249,7 @@ func (w *workerProcess) run(ctx context.Context) error {
 	close(over)
 	<-watching
 	if err == nil && ctx.Err() == nil {
-		a.Log.Info("drained, as it was asked to; this process ends", "worker", place.id)
+		a.Log.Info("drained, as it was asked to; this process ends", schemas.LogWorker, place.id)
 		w.say(supervisor.Message{Drained: true})
 	}
 	if errors.Is(err, worker.ErrEngineLost) {
@@ -313,7 +315,7 @@ func (w *workerProcess) serveMetrics(ctx context.Context, c *config.Loaded, g pr
 	if w.supervised { // its address concerns nobody but the supervisor
 		level = slog.LevelDebug
 	}
-	w.app.Log.Log(ctx, level, "serving metrics", "url", "http://"+l.Addr().String()+"/metrics")
+	w.app.Log.Log(ctx, level, "serving metrics", schemas.LogURL, "http://"+l.Addr().String()+"/metrics")
 	return nil
 }
 

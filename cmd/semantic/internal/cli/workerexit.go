@@ -27,6 +27,6 @@ func (s *serveProcess) onExit(ctx context.Context, e supervisor.Exit) {
 	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), reportBound)
 	defer cancel()
 	if err := s.queue.ReportExit(bounded, worker.ID, worker.Incarnation, exit); err != nil {
-		s.app.Log.Warn("how the worker ended is not kept in the queue", "error", err)
+		s.app.Log.Warn("how the worker ended is not kept in the queue", schemas.LogError, err)
 	}
 }

@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/semantic-worker/semantic/schemas"
 )
 
 // maxMessage bounds a message line in bytes; a longer one ends the reading of
@@ -81,7 +83,7 @@ func New(o Options) (*Supervisor, error) {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	return &Supervisor{o: o, log: log.With("child", o.Name), metrics: newMetrics(o.Registerer)}, nil
+	return &Supervisor{o: o, log: log.With(schemas.LogChild, o.Name), metrics: newMetrics(o.Registerer)}, nil
 }
 
 // Run keeps a child running until ctx ends; then it stops the child (SIGTERM,
@@ -122,7 +124,7 @@ func (s *Supervisor) Run(ctx context.Context) error {
 		if end.readyFor >= s.o.Config.StableAfter {
 			backoff = s.o.Config.FirstBackoff
 		}
-		s.log.Error("child died; starting it again", "status", end.status, "backoff", backoff)
+		s.log.Error("child died; starting it again", schemas.LogStatus, end.status, schemas.LogBackoff, backoff)
 		pause := time.NewTimer(backoff)
 		select {
 		case <-ctx.Done():
@@ -175,7 +177,7 @@ func (s *Supervisor) runOnce(ctx context.Context) (ending, error) {
 	if err != nil {
 		return ending{}, fmt.Errorf("start the %s: %w", s.o.Name, err)
 	}
-	s.log.Debug("child started", "pid", cmd.Process.Pid)
+	s.log.Debug("child started", schemas.LogPID, cmd.Process.Pid)
 
 	listener := &listener{on: s.o.OnMessage, log: s.log, alive: make(chan struct{}, 1)}
 	heard := make(chan struct{})
@@ -233,7 +235,7 @@ func (s *Supervisor) await(
 			defer timer.Stop()
 			limit = timer.C
 		case <-limit:
-			s.log.Error("child does not stop; killing it", "pid", child.Pid, "stop_timeout", s.o.Config.StopTimeout)
+			s.log.Error("child does not stop; killing it", schemas.LogPID, child.Pid, schemas.LogStopTimeout, s.o.Config.StopTimeout)
 			kill(child)
 		case <-listener.alive:
 			unanswered = 0
@@ -242,7 +244,7 @@ func (s *Supervisor) await(
 				continue // nobody would hear the answer
 			}
 			if unanswered == pingsToHang {
-				s.log.Error("child gives no sign of life; killing it", "pid", child.Pid, "hang_timeout", s.o.Config.HangTimeout)
+				s.log.Error("child gives no sign of life; killing it", schemas.LogPID, child.Pid, schemas.LogHangTimeout, s.o.Config.HangTimeout)
 				kill(child)
 				ticks, hung = nil, true
 				continue
@@ -279,7 +281,7 @@ func (l *listener) listen(r io.Reader) {
 	for lines.Scan() {
 		var m Message
 		if err := json.Unmarshal(lines.Bytes(), &m); err != nil {
-			l.log.Warn("child wrote something else than a message", "line", lines.Text())
+			l.log.Warn("child wrote something else than a message", schemas.LogLine, lines.Text())
 			continue
 		}
 		if m.Alive {

@@ -17,6 +17,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/semantic-worker/semantic/cmd/semantic/internal/telemetry"
+	"github.com/semantic-worker/semantic/schemas"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -36,7 +37,7 @@ func TestLogFormats(t *testing.T) {
 		var out bytes.Buffer
 		log := telemetry.NewLogger(&out, c.options)
 		log.Debug("not this")
-		log.Warn("this", "request_id", "r1")
+		log.Warn("this", schemas.LogRequestID, "r1")
 		line := out.String()
 		if strings.Count(line, "\n") != 1 || !strings.Contains(line, "r1") {
 			t.Errorf("%s: %q", c.name, line)
@@ -52,7 +53,7 @@ func TestLogFormats(t *testing.T) {
 
 func TestDurationsHaveAUnit(t *testing.T) {
 	var out bytes.Buffer
-	telemetry.NewLogger(&out, telemetry.LogOptions{Format: telemetry.LogJSON}).Info("x", "took", 1500*time.Millisecond)
+	telemetry.NewLogger(&out, telemetry.LogOptions{Format: telemetry.LogJSON}).Info("x", schemas.LogTook, 1500*time.Millisecond)
 	if !strings.Contains(out.String(), `"took_seconds":1.5`) {
 		t.Errorf("got %s", out.String())
 	}
