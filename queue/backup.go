@@ -187,8 +187,11 @@ func (q *Queue) Restore(ctx context.Context, dir string) (list []BackupStream, e
 	for i, s := range list {
 		if err := q.restoreStream(ctx, dir, s.Stream, metas[s.Stream]); err != nil {
 			err = fmt.Errorf("queue: restore %s: %w", s.Stream, err)
+			// Also where it was interrupted: half a backup is none.
+			bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), q.config.SubmitTimeout)
+			defer cancel()
 			for _, done := range list[:i] {
-				err = errors.Join(err, q.js.DeleteStream(ctx, done.Stream))
+				err = errors.Join(err, q.js.DeleteStream(bounded, done.Stream))
 			}
 			return nil, err
 		}

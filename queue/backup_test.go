@@ -1,9 +1,11 @@
 package queue_test
 
 import (
+	"context"
 	"errors"
 	"os"
 	"path/filepath"
+	"syscall"
 	"testing"
 	"time"
 
@@ -81,5 +83,41 @@ func TestBackupAndRestore(t *testing.T) {
 	defer func() { _ = third.Close(t.Context()) }()
 	if _, err := third.Restore(ctx, dir); err == nil {
 		t.Error("a damaged backup was restored")
+	}
+
+	// So is what was restored before somebody interrupted it: the stream that is
+	// read last never comes.
+	again := filepath.Join(t.TempDir(), "again")
+	if list, err = there.Backup(ctx, again); err != nil || len(list) < 3 {
+		t.Fatalf("backup: %+v, %v", list, err)
+	}
+	endless := filepath.Join(again, list[len(list)-1].Stream+".snapshot")
+	if err := os.Remove(endless); err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Mkfifo(endless, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	interrupted, interrupt := context.WithCancel(ctx)
+	defer interrupt()
+	restored := make(chan error, 1)
+	go func() {
+		_, err := third.Restore(interrupted, again)
+		restored <- err
+	}()
+	fifo, err := os.OpenFile(endless, os.O_WRONLY, 0) // opens once it is read
+	if err != nil {
+		t.Fatal(err)
+	}
+	interrupt()
+	if err := fifo.Close(); err != nil {
+		t.Error(err)
+	}
+	if err := <-restored; err == nil {
+		t.Error("an interrupted restore succeeded")
+	}
+	left, err := third.Backup(ctx, filepath.Join(t.TempDir(), "left"))
+	if err == nil && len(left) > 0 {
+		t.Errorf("left of an interrupted restore: %+v", left)
 	}
 }

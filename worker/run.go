@@ -310,8 +310,8 @@ func (r *run) start(ctx context.Context, task *task, seed int64) error {
 	r.open, r.started = true, true
 	r.usage.PromptTokens = started.PromptTokens
 	r.begun(started)
-	r.log.Info("started", schemas.LogAttempt, started.Attempt, schemas.LogPromptTokens, started.PromptTokens, schemas.LogChoices, len(task.prompts)*task.each,
-		schemas.LogReplayed, r.history.tokens)
+	r.log.Info("started", schemas.LogAttempt, started.Attempt, schemas.LogPromptTokens, started.PromptTokens,
+		schemas.LogChoices, len(task.prompts)*task.each, schemas.LogReplayed, r.history.tokens)
 	if r.history.tokens > 0 {
 		r.w.metrics.resumed.WithLabelValues(string(r.delivery.Class)).Inc()
 	}

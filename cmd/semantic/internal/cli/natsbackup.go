@@ -3,6 +3,8 @@ package cli
 import (
 	"context"
 	"errors"
+	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -67,6 +69,9 @@ func (a *app) backupSource(ctx context.Context, c *config.Loaded, stopped bool, 
 	dataDir, err := a.dataDir(c)
 	if err != nil {
 		return nil, err
+	}
+	if _, err := os.Stat(filepath.Join(dataDir, storeName)); err != nil {
+		return nil, usagef("--data-dir: no server's store is there: %w", err)
 	}
 	lock, err := lockDataDir(dataDir)
 	if err != nil {

@@ -17,6 +17,8 @@ import (
 const (
 	// natsStopBound is how long the embedded server takes at most to stop.
 	natsStopBound = 20 * time.Second
+	// storeName is the folder of the queue's store, in the data directory.
+	storeName = "jetstream"
 	// clusterTry bounds one try to use a cluster, clusterPause is between two.
 	clusterTry   = 10 * time.Second
 	clusterPause = time.Second
@@ -55,7 +57,7 @@ func (s *serveProcess) openBroker(ctx context.Context, token string) error {
 func (a *app) embeddedOptions(c *config.Loaded, dataDir, token string) embedded.Options {
 	return embedded.Options{
 		Host: c.NATSHost, Port: natsPort(c.NATSPort), Token: token, ConfigDir: c.Cluster,
-		StoreDir: filepath.Join(dataDir, "jetstream"), SyncInterval: c.SyncInterval, SyncAlways: c.Sync == "always",
+		StoreDir: filepath.Join(dataDir, storeName), SyncInterval: c.SyncInterval, SyncAlways: c.Sync == "always",
 		Logger: a.Log.With(schemas.LogPart, "nats"),
 	}
 }
