@@ -62,6 +62,9 @@ type app struct {
 	// Log is set up from --log-level and --log-format before RunE; it writes to
 	// Err.
 	Log *slog.Logger
+	// Level is the least level of everything that the process logs, its libraries
+	// included. It may be changed at any time, by any goroutine.
+	Level *slog.LevelVar
 
 	// loaded is what config returns.
 	loaded    *config.Loaded
@@ -93,7 +96,7 @@ func Run(ctx context.Context, arguments []string, o Options) int {
 	if a.KeepAwake = o.KeepAwake; a.KeepAwake == "" {
 		a.KeepAwake = awake.System()
 	}
-	a.Log = slog.New(slog.DiscardHandler)
+	a.Log, a.Level = slog.New(slog.DiscardHandler), new(slog.LevelVar)
 
 	cmdCtx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -163,11 +166,11 @@ func (a *app) setUp(cmd *cobra.Command) {
 	a.loaded, a.loadedErr = config.Load(config.LoadOptions{
 		File: file, DefaultFile: config.DefaultFile(a.Getenv), Environ: a.Environ(), Flags: cmd.Flags(),
 	})
-	options := telemetry.LogOptions{Terminal: terminal(a.Err), NoColor: a.Getenv("NO_COLOR") != ""}
+	options := telemetry.LogOptions{Level: a.Level, Terminal: terminal(a.Err), NoColor: a.Getenv("NO_COLOR") != ""}
 	if a.loadedErr == nil {
 		options.Format = telemetry.LogFormat(a.loaded.LogFormat)
 		if level, err := telemetry.ParseLevel(a.loaded.LogLevel); err == nil {
-			options.Level = level
+			a.Level.Set(level)
 		}
 	}
 	a.Log = telemetry.NewLogger(a.Err, options)
