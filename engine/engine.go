@@ -15,7 +15,6 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"go.opentelemetry.io/otel/trace"
-	"go.opentelemetry.io/otel/trace/noop"
 
 	"github.com/semantic-worker/semantic/engine/grammar"
 )
@@ -27,8 +26,9 @@ type Options struct {
 	Logger *slog.Logger
 	// Registerer gets the engine's metrics until Close; nil means none.
 	Registerer prometheus.Registerer
-	// TracerProvider gets a prefill and a decode span per sequence, children of
-	// the span in Submit's context; nil means none.
+	// TracerProvider gets a span per step that reads prompts, linked to the spans
+	// in whose contexts Submit was called; nil means none. When what happened to a
+	// sequence is in its Timeline.
 	TracerProvider trace.TracerProvider
 	// Config; the zero value means DefaultConfig.
 	Config Config
@@ -43,7 +43,7 @@ type Engine struct {
 	config  Config
 	logger  *slog.Logger
 	metrics *metrics
-	tracer  trace.Tracer
+	tracer  trace.Tracer // nil means none
 	// ends are the vocabulary's ends of generation; tries its arrangements for
 	// grammars, without and with the text of control tokens, made when first
 	// asked for.
@@ -119,15 +119,13 @@ func build(opts Options) (*Engine, error) {
 	if l := e.limits; l.Cells < 2 || l.Context < 2 || l.Context > l.Cells || l.Batch < 1 || l.Sequences < 1 {
 		return nil, fmt.Errorf("%w: limits %+v of the backend and the configuration leave no room", ErrInvalid, l)
 	}
-	var provider trace.TracerProvider = noop.NewTracerProvider()
-	if opts.TracerProvider != nil {
-		provider = opts.TracerProvider
-	}
 	e.ends = endsOfGeneration(e.Vocabulary())
 	for i := range e.tries {
 		e.tries[i] = sync.OnceValue(func() *grammar.Trie { return newTrie(e.Vocabulary(), i == 1) })
 	}
-	e.tracer = provider.Tracer("github.com/semantic-worker/semantic/engine")
+	if opts.TracerProvider != nil {
+		e.tracer = opts.TracerProvider.Tracer("github.com/semantic-worker/semantic/engine")
+	}
 	e.totals.Cells = e.limits.Cells
 	e.loop.init(e.limits, config)
 	e.root = rootKey(e.info.Fingerprint)

@@ -15,6 +15,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/semantic-worker/semantic/engine"
 	"github.com/semantic-worker/semantic/engine/sim"
@@ -292,30 +293,55 @@ func TestMetrics(t *testing.T) {
 	}
 }
 
-func TestSpans(t *testing.T) {
+// A step that reads prompts is of all whose rows were in it: it is linked to them,
+// and the child of none. There are none of steps that only decode.
+func TestStepsAreLinked(t *testing.T) {
 	recorder := tracetest.NewSpanRecorder()
 	provider := sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(recorder))
-	e, err := engine.New(engine.Options{Backend: simulate(t, sim.Options{}), TracerProvider: provider})
+	g := newGate()
+	e, err := engine.New(engine.Options{
+		Backend: simulate(t, sim.Options{DecodeStep: time.Second, Clock: g}), TracerProvider: provider,
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, parent := provider.Tracer("test").Start(t.Context(), "job")
-	s, err := e.Submit(ctx, engine.Request{ID: "a", Prompt: ask(t, e, "a", 5)})
-	if err != nil {
-		t.Fatal(err)
+	parents := make(map[trace.SpanID]string)
+	request := func(id string, sampled bool) *engine.Sequence {
+		ctx := t.Context()
+		if sampled {
+			var span trace.Span
+			ctx, span = provider.Tracer("test").Start(ctx, id)
+			parents[span.SpanContext().SpanID()] = id
+		}
+		s, err := e.Submit(ctx, engine.Request{ID: id, Prompt: ask(t, e, id, 5)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
 	}
-	mustCollect(t, s)
+	running := []*engine.Sequence{request("first", true)}
+	<-g.entered
+	running = append(running, request("second", true), request("third", true), request("not traced", false))
+	defer g.open()()
+	for _, s := range running {
+		mustCollect(t, s)
+	}
 	if err := e.Close(); err != nil {
 		t.Error(err)
 	}
-	var names []string
+	linked := make(map[string]int)
+	shared := false
 	for _, span := range recorder.Ended() {
-		names = append(names, span.Name())
-		if span.Parent().SpanID() != parent.SpanContext().SpanID() {
-			t.Errorf("%s is no child of the job's span", span.Name())
+		if span.Name() != "engine.step" || span.Parent().IsValid() {
+			t.Errorf("span %s, child of %v", span.Name(), span.Parent().SpanID())
 		}
+		for _, link := range span.Links() {
+			linked[parents[link.SpanContext.SpanID()]]++
+		}
+		shared = shared || len(span.Links()) > 1
 	}
-	if want := []string{"engine.prefill", "engine.decode"}; !slices.Equal(names, want) {
-		t.Errorf("spans %v, want %v", names, want)
+	// The first one decodes while the others are read.
+	if len(linked) != 3 || linked["first"] != 2 || linked["second"] != 1 || linked["third"] != 1 || !shared {
+		t.Errorf("steps are linked to %v, shared: %v", linked, shared)
 	}
 }

@@ -219,6 +219,7 @@ func (e *Engine) timed(plan *plan) {
 		took := time.Since(began)
 		e.loop.pace.observe(plan.kinds, stepQuantum(e.limits.Batch), took)
 		e.metrics.step(plan, took)
+		e.traceStep(plan, began, took)
 	}
 }
 
@@ -252,7 +253,6 @@ func (e *Engine) begin(plan *plan, now time.Time) {
 		s.missed = 0
 		if s.times.stepped(now) {
 			e.metrics.began(s)
-			e.startSpan(s, "engine.prefill", now)
 			s.start()
 		}
 	}
@@ -301,9 +301,7 @@ func (e *Engine) generate(s *Sequence, row int, now time.Time) {
 	}
 	known := len(s.tokens)
 	finish := s.accept(next.token)
-	if _, again := s.times.token(now, len(s.generated())-len(s.request.Emitted)); !again {
-		e.startSpan(s, "engine.decode", now)
-	}
+	s.times.token(now, len(s.generated())-len(s.request.Emitted))
 	// What ends the sequence as a token is not output.
 	chosen := []choice{next}[:len(s.tokens)-known]
 	if finish == "" {
@@ -360,9 +358,6 @@ func (e *Engine) failAll(err error) {
 
 // fail ends a sequence with an error.
 func (e *Engine) fail(s *Sequence, err error) {
-	if s.span != nil {
-		s.span.RecordError(err)
-	}
 	e.end(s, time.Now(), err)
 	s.output.fail(err)
 	s.logger.Debug("ended", keyError, err)
@@ -374,7 +369,6 @@ func (e *Engine) end(s *Sequence, now time.Time, err error) {
 	e.release(s)
 	e.forget(s)
 	e.loop.waiting = slices.DeleteFunc(e.loop.waiting, func(o *Sequence) bool { return o == s })
-	e.endSpan(s, now)
 	s.times.ended(now)
 	s.start()
 

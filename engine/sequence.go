@@ -35,7 +35,7 @@ type Sequence struct {
 	// limit is how many tokens it may generate, Emitted included.
 	limit  int
 	logger *slog.Logger
-	// parent is the parent of its spans.
+	// parent is the span that Submit was called in: steps are linked to it.
 	parent trace.SpanContext
 
 	started     chan struct{}
@@ -80,8 +80,6 @@ type Sequence struct {
 	missed, wanted int
 	// since is when its buffer was found full; zero when it is not.
 	since time.Time
-	// span is the running one: prefill, then decode.
-	span trace.Span
 
 	// state is what others may know, under Engine.mu.
 	state RequestState

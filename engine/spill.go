@@ -42,9 +42,6 @@ func (e *Engine) preempt(s *Sequence) {
 	e.loop.spill.bytes += int64(len(state.state))
 	s.times.preempted(time.Now())
 	e.loop.waiting = insert(e.loop.waiting, s, compareWaiting)
-	if s.span != nil {
-		s.span.AddEvent("preempted")
-	}
 	e.metrics.preempted(state.state != nil)
 	s.logger.Debug("preempted", keyTokens, len(s.tokens), keyKept, len(state.state))
 	e.mu.Lock()

@@ -121,7 +121,7 @@ func (q *Queue) appendEnd(ctx context.Context, subject, jobID string, l jobLog, 
 	if err != nil {
 		return 0, nil, err
 	}
-	at, err := q.appendEvent(ctx, subject, NewJobID(), l.end(), data)
+	at, err := q.appendEvent(ctx, e.Type, subject, NewJobID(), l.end(), data)
 	if err != nil {
 		return 0, nil, err
 	}

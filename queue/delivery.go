@@ -13,6 +13,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/semantic-worker/semantic/schemas"
 )
@@ -26,8 +27,8 @@ type Delivery struct {
 	JobID, Owner, Model string
 	Class               schemas.Class
 	Flow                int
-	// RequestID and TraceParent are from the message's headers; may be empty.
-	RequestID, TraceParent string
+	// RequestID is from the message's header; may be empty.
+	RequestID string
 	// ReplyTo is where events are also published; empty where the job names
 	// none, or one that is not allowed.
 	ReplyTo string
@@ -37,6 +38,8 @@ type Delivery struct {
 	Sequence uint64
 	// Deliveries is how often the server has offered the job, this time included.
 	Deliveries uint64
+	// ClaimedAt is when the message came here, by this machine's clock.
+	ClaimedAt time.Time
 
 	q       *Queue
 	claimer *Claimer
@@ -44,6 +47,7 @@ type Delivery struct {
 	o       ClaimOptions
 	body    []byte
 	log     jobLog // as read at the claim
+	trace   trace.SpanContext
 
 	// jobMu guards what is decoded of body; held while the job is fetched.
 	jobMu   sync.Mutex
@@ -87,11 +91,11 @@ func (q *Queue) newDelivery(ctx context.Context, m jetstream.Msg, o ClaimOptions
 	d := &Delivery{
 		JobID: deliveredID(header.Get(schemas.HeaderJobID), address.Class, meta.Sequence.Stream),
 		Owner: address.Owner, Model: address.Model, Class: address.Class, Flow: address.Flow,
-		RequestID: header.Get(schemas.HeaderRequestID), TraceParent: header.Get(schemas.HeaderTraceParent),
+		RequestID: header.Get(schemas.HeaderRequestID), trace: traceOf(header), ClaimedAt: time.Now(),
 		StoredAt: meta.Timestamp, Sequence: meta.Sequence.Stream, Deliveries: meta.NumDelivered,
 		q: q, o: o, body: m.Data(), lost: make(chan struct{}), messages: []jetstream.Msg{m}, writer: NewJobID(),
 	}
-	ctx = WithRequestID(ctx, d.RequestID)
+	ctx = trace.ContextWithRemoteSpanContext(WithRequestID(ctx, d.RequestID), d.trace)
 	d.logger = q.logOf(ctx, d.JobID)
 	if replyTo := header.Get(schemas.HeaderReplyTo); replyTo != "" {
 		if replyAllowed(replyTo, d.Owner, q.config.ReplyPrefixes) {
@@ -211,7 +215,7 @@ func (d *Delivery) Append(ctx context.Context, e schemas.Event) error {
 		}
 		mark := d.writer + "." + strconv.FormatInt(e.N, 10)
 		before := d.at.after
-		at, err := d.q.appendEvent(ctx, EventSubject(d.Owner, d.JobID), mark, d.at, data)
+		at, err := d.q.appendEvent(ctx, e.Type, EventSubject(d.Owner, d.JobID), mark, d.at, data)
 		switch {
 		case err == nil:
 			d.stored(at.after, e, at.connection)

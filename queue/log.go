@@ -10,6 +10,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/semantic-worker/semantic/schemas"
 )
@@ -30,6 +31,8 @@ type logEntry struct {
 	Sequence uint64
 	Event    schemas.Event
 	Time     time.Time
+	// Trace is that of the span that wrote it, where it was read and has one.
+	Trace trace.SpanContext
 }
 
 // jobLog is a job's log as far as it was read. Entries that are no event of
@@ -128,7 +131,7 @@ func (q *Queue) accept(ctx context.Context, l *jobLog, jobID string, m storedMes
 		q.metrics.junk.Inc()
 		q.logOf(ctx, jobID).WarnContext(ctx, "entry in a job's log is no event of it", slog.Uint64(schemas.LogSequence, m.Sequence))
 	default:
-		l.Entries = append(l.Entries, logEntry{Sequence: m.Sequence, Event: event, Time: m.Time})
+		l.Entries = append(l.Entries, logEntry{Sequence: m.Sequence, Event: event, Time: m.Time, Trace: traceOf(m.Header)})
 	}
 }
 
@@ -216,14 +219,17 @@ func (q *Queue) holds(ctx context.Context, jobID string, known logEntry) (bool, 
 	return err == nil && event.Job == jobID && event.N == known.Event.N && event.Time.Equal(known.Event.Time), nil
 }
 
-// appendEvent stores data as the event at a place of the subject.
+// appendEvent stores data as the event at a place of the subject, with the trace
+// context of ctx unless it is a delta.
 // ErrFenced if another came before, or if what is before is there no more. It
 // returns the place with the event's own sequence; its last event is for the
 // caller to fill in. When the answer is lost it tries again:
 // the fence lets the event in once, and the writer's mark tells whether a
 // refusal is due to our own first try. If ctx ends meanwhile the error is
 // ErrUnavailable and it is not known whether the event was stored.
-func (q *Queue) appendEvent(ctx context.Context, subject, mark string, at logEnd, data []byte) (logEnd, error) {
+func (q *Queue) appendEvent(
+	ctx context.Context, kind schemas.EventType, subject, mark string, at logEnd, data []byte,
+) (logEnd, error) {
 	uncertain := false
 	start := time.Now()
 	err := q.retryOn(ctx, subject, func(ctx context.Context) error {
@@ -238,14 +244,15 @@ func (q *Queue) appendEvent(ctx context.Context, subject, mark string, at logEnd
 			}
 		}
 		at.connection = now
-		ack, err := q.js.PublishMsg(ctx, &nats.Msg{
-			Subject: subject, Data: data,
-			Header: nats.Header{
-				jetstream.ExpectedStreamHeader:      {streamEvents},
-				jetstream.ExpectedLastSubjSeqHeader: {strconv.FormatUint(at.after, 10)},
-				headerWriter:                        {mark},
-			},
-		}, jetstream.WithRetryAttempts(0))
+		header := nats.Header{
+			jetstream.ExpectedStreamHeader:      {streamEvents},
+			jetstream.ExpectedLastSubjSeqHeader: {strconv.FormatUint(at.after, 10)},
+			headerWriter:                        {mark},
+		}
+		if kind != schemas.EventDelta {
+			carryTrace(ctx, header)
+		}
+		ack, err := q.js.PublishMsg(ctx, &nats.Msg{Subject: subject, Data: data, Header: header}, jetstream.WithRetryAttempts(0))
 		switch {
 		case err == nil:
 			at.after = ack.Sequence

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 
 	"github.com/nats-io/nats.go/jetstream"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/semantic-worker/semantic/schemas"
 )
@@ -21,10 +22,16 @@ func WithRequestID(ctx context.Context, id string) context.Context {
 // logOf is the logger for lines about one job.
 func (q *Queue) logOf(ctx context.Context, jobID string) *slog.Logger {
 	id, _ := ctx.Value(requestKey{}).(string)
-	return q.log.With(slog.String(schemas.LogRequestID, id), slog.String(schemas.LogJobID, jobID))
+	log := q.log.With(slog.String(schemas.LogRequestID, id), slog.String(schemas.LogJobID, jobID))
+	if s := trace.SpanContextFromContext(ctx); s.HasTraceID() {
+		log = log.With(slog.String(schemas.LogTraceID, s.TraceID().String()))
+	}
+	return log
 }
 
 // logOfMessage is the logger for lines about a claimed message.
 func (q *Queue) logOfMessage(ctx context.Context, m jetstream.Msg, jobID string) *slog.Logger {
-	return q.logOf(WithRequestID(ctx, m.Headers().Get(schemas.HeaderRequestID)), jobID)
+	header := m.Headers()
+	ctx = trace.ContextWithRemoteSpanContext(WithRequestID(ctx, header.Get(schemas.HeaderRequestID)), traceOf(header))
+	return q.logOf(ctx, jobID)
 }

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
+
 	"github.com/semantic-worker/semantic/schemas"
 )
 
@@ -54,6 +56,9 @@ type JobState struct {
 	Usage *schemas.Usage
 	// Events is the whole log. Its last event is the job's end, if it ended.
 	Events []schemas.Event
+	// Trace is that of the span that wrote the log's first event; not valid where
+	// it was not traced.
+	Trace trace.SpanContext
 }
 
 // N is the number of the last event of the log, 0 if there is none yet.
@@ -105,8 +110,11 @@ func (q *Queue) State(ctx context.Context, owner, jobID string) (JobState, error
 	if !stored && len(l.Entries) == 0 {
 		return JobState{}, fmt.Errorf("%w: %s", ErrNoJob, jobID)
 	}
-	if len(l.Entries) > 0 && l.Entries[0].Event.Submitted != nil {
-		s.StoredAt = l.Entries[0].Time
+	if len(l.Entries) > 0 {
+		s.Trace = l.Entries[0].Trace
+		if l.Entries[0].Event.Submitted != nil {
+			s.StoredAt = l.Entries[0].Time
+		}
 	}
 	for _, e := range s.Events {
 		s.apply(e)

@@ -146,7 +146,7 @@ func TestTrace(t *testing.T) {
 		t.Fatalf("spans %+v", stubs)
 	}
 	own := stubs[0].SpanContext
-	if want := "00-" + own.TraceID().String() + "-" + own.SpanID().String() + "-01"; d.TraceParent != want {
-		t.Errorf("traceparent %q, want %q", d.TraceParent, want)
+	if got := d.Trace(); got.TraceID() != own.TraceID() || got.SpanID() != own.SpanID() || !got.IsSampled() || !got.IsRemote() {
+		t.Errorf("the job carries %+v, want %+v", got, own)
 	}
 }

@@ -13,9 +13,6 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
-	"go.opentelemetry.io/otel/attribute"
-	"go.opentelemetry.io/otel/codes"
-	"go.opentelemetry.io/otel/trace"
 
 	"github.com/semantic-worker/semantic/schemas"
 )
@@ -109,12 +106,11 @@ func (c Config) longestDeadline() time.Duration {
 // which the job may have been stored; submitting it again with the same id is
 // safe.
 func (q *Queue) Submit(ctx context.Context, s Submission) (Ticket, error) {
-	ctx, span := q.tracer.Start(ctx, "queue.submit", trace.WithSpanKind(trace.SpanKindProducer),
-		trace.WithAttributes(attribute.String("semantic.model", s.Job.Model), attribute.String("semantic.class", string(s.Class))))
-	defer span.End()
 	if s.Class == "" {
 		s.Class = schemas.ClassNormal
 	}
+	ctx, span := q.startSubmit(ctx, s)
+	defer span.End()
 	t, err := q.submit(ctx, s)
 	class := s.Class
 	if !slices.Contains(schemas.Classes(), class) {
@@ -122,10 +118,10 @@ func (q *Queue) Submit(ctx context.Context, s Submission) (Ticket, error) {
 	}
 	q.metrics.submitted.WithLabelValues(string(class), outcome(t, err)).Inc()
 	if err != nil {
-		span.SetStatus(codes.Error, err.Error())
+		failSubmit(span, err)
 		return Ticket{}, err
 	}
-	span.SetAttributes(attribute.String("semantic.job", t.JobID))
+	endSubmit(span, t)
 	return t, nil
 }
 
@@ -240,7 +236,7 @@ func (q *Queue) takeID(ctx context.Context, t *Ticket, s Submission, hash string
 	if err != nil {
 		return false, err
 	}
-	_, err = q.appendEvent(ctx, EventSubject(t.Owner, t.JobID), NewJobID(), logEnd{}, data)
+	_, err = q.appendEvent(ctx, schemas.EventSubmitted, EventSubject(t.Owner, t.JobID), NewJobID(), logEnd{}, data)
 	switch {
 	case errors.Is(err, ErrFenced):
 		return false, nil

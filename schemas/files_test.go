@@ -230,7 +230,7 @@ func TestAsyncAPI(t *testing.T) {
 	}
 	headers, _ := lookup(doc, "components", "messages", "job", "headers", "properties").(map[string]any)
 	for _, h := range []string{
-		schemas.HeaderJobID, schemas.HeaderReplyTo, schemas.HeaderRequestID, schemas.HeaderTraceParent,
+		schemas.HeaderJobID, schemas.HeaderReplyTo, schemas.HeaderRequestID, schemas.HeaderTraceParent, schemas.HeaderTraceState,
 	} {
 		if headers[h] == nil {
 			t.Errorf("the header %s is not described", h)

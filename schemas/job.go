@@ -290,6 +290,9 @@ const (
 	HeaderReplyTo = "Semantic-Reply-To"
 	// HeaderRequestID goes on every log line of the request in every process.
 	HeaderRequestID = "Semantic-Request-Id"
-	// HeaderTraceParent carries the W3C trace context.
+	// HeaderTraceParent carries the W3C trace context. Events but deltas have it
+	// too, of the span that wrote them.
 	HeaderTraceParent = "traceparent"
+	// HeaderTraceState carries what tracing systems add to the trace context.
+	HeaderTraceState = "tracestate"
 )

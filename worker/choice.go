@@ -35,6 +35,8 @@ type choice struct {
 	resume chan struct{}
 	// last has the usage and the timings of the end.
 	last engine.Chunk
+	// traced: there are spans of it until its first token; over: of all of it.
+	traced, over bool
 }
 
 // choices are a job's that have not ended in the log, with what the earlier

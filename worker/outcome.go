@@ -25,6 +25,7 @@ func (r *run) end(ctx context.Context, result outcome, event schemas.Event) outc
 	if err := r.delivery.Append(ctx, event); err != nil {
 		return r.lost(ctx, err)
 	}
+	r.trace.concluded(event)
 	return r.acknowledge(ctx, result)
 }
 

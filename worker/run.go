@@ -36,6 +36,7 @@ type run struct {
 	log      *slog.Logger
 	number   uint64 // counts the worker's claims
 	claimed  time.Time
+	trace    claimTrace
 	named    string // the agent, as the job names it; set at the claim
 	agent    string // the same for the agents gauge; the flow where the job names none
 
@@ -46,9 +47,12 @@ type run struct {
 	usage    schemas.Usage // of what is in the log
 	open     bool          // the log says that this worker has the job; a death would be counted
 	started  bool          // start was said in the log
-	emitted  bool          // whether this attempt appended a token
-	quiet    bool          // no line about this claim's end
-	isolated bool          // this attempt began alone, as a suspect's
+	// firstToken is from the storing of the job to its first token in the log, where
+	// this attempt has that.
+	firstToken time.Duration
+	emitted    bool // whether this attempt appended a token
+	quiet      bool // no line about this claim's end
+	isolated   bool // this attempt began alone, as a suspect's
 
 	// planned is closed once the job is no longer in phaseClaimed, or has gone.
 	planned chan struct{}
@@ -68,10 +72,15 @@ func newRun(w *Worker, d *queue.Delivery) *run {
 	if named != "" {
 		agent = d.Owner + "/" + named
 	}
+	spans, log := w.startTrace(d), w.log
+	if s := spans.job.SpanContext(); s.HasTraceID() {
+		log = log.With(schemas.LogTraceID, s.TraceID().String())
+	}
 	return &run{
 		w:        w,
 		delivery: d,
-		log:      w.log.With(schemas.LogRequestID, d.RequestID, schemas.LogJobID, d.JobID, schemas.LogClass, d.Class),
+		trace:    spans,
+		log:      log.With(schemas.LogRequestID, d.RequestID, schemas.LogJobID, d.JobID, schemas.LogClass, d.Class),
 		number:   w.claims.Add(1),
 		claimed:  time.Now(),
 		named:    named,
@@ -139,7 +148,7 @@ func (r *run) enter(p phase) {
 // serve takes the job to its end, or gives it back. ctx is that of all writes:
 // when it ends, the job is left as it is.
 func (r *run) serve(ctx context.Context) {
-	ctx, span := r.w.startSpan(ctx, r.delivery)
+	ctx = r.trace.context(ctx)
 	var heart sync.WaitGroup
 	beating, rest := context.WithCancel(ctx)
 	heart.Go(func() {
@@ -156,7 +165,7 @@ func (r *run) serve(ctx context.Context) {
 		r.log.Info("claim ended", schemas.LogOutcome, string(result), schemas.LogTokens, r.usage.CompletionTokens,
 			schemas.LogDuration, time.Since(r.claimed).Round(time.Millisecond))
 	}
-	endSpan(span, result)
+	r.trace.end(result, r.usage, r.attempt(), r.firstToken)
 }
 
 // handle is the state machine of the package comment.
@@ -171,6 +180,7 @@ func (r *run) handle(ctx context.Context) outcome {
 		bad = lost
 	}
 	r.job = job
+	r.trace.asked(job)
 	r.deadline = r.w.queue.Deadline(job, r.delivery.Class)
 	if usage := r.history.usage(); usage != nil {
 		r.usage = *usage
@@ -271,10 +281,12 @@ func (r *run) generate(ctx context.Context) outcome {
 		}
 	}
 	submitted := time.Now()
+	defer r.traceRest(ctx, choices)
 	defer r.dropAll() // Whatever happens below, no cells are lost.
 	if err := r.submit(ctx, task, choices, seed); err != nil {
 		return r.notSubmitted(ctx, err)
 	}
+	r.trace.submitted(task, choices)
 	r.enter(phaseSubmitted)
 
 	// The engine begins with the first of them.
@@ -293,10 +305,20 @@ func (r *run) generate(ctx context.Context) outcome {
 	return r.stream(ctx, choices, submitted)
 }
 
+// traceRest makes the spans of what did not come to an end here.
+func (r *run) traceRest(ctx context.Context, choices []*choice) {
+	for _, c := range choices {
+		r.trace.ended(ctx, c, engine.ErrCancelled)
+	}
+}
+
+// attempt is the number of this attempt, or that it would have.
+func (r *run) attempt() int { return r.history.attempts + 1 }
+
 // start says in the log that this attempt begins.
 func (r *run) start(ctx context.Context, task *task, seed int64) error {
 	started := &schemas.Started{
-		Attempt:      r.history.attempts + 1,
+		Attempt:      r.attempt(),
 		Worker:       r.w.identity.ID,
 		Incarnation:  r.w.identity.Incarnation,
 		Fingerprint:  r.w.model.Fingerprint,

@@ -32,9 +32,11 @@ func (r *run) stream(ctx context.Context, choices []*choice, submitted time.Time
 			r.enter(phaseEnding)
 			return outcomeAbandoned
 		}
+		r.trace.began(ctx, got.choice)
 		switch {
 		case got.err != nil:
 			running--
+			r.trace.ended(ctx, got.choice, got.err)
 			if failure == nil {
 				failure = got.err
 				r.dropAll()
@@ -51,6 +53,7 @@ func (r *run) stream(ctx context.Context, choices []*choice, submitted time.Time
 		if chunk.Finish != "" {
 			running--
 			c.last = chunk
+			r.trace.ended(ctx, c, nil)
 			if running == 0 && failure == nil {
 				return r.done(ctx, choices, c, outputs, submitted)
 			}
@@ -88,7 +91,8 @@ func (r *run) logged(tokens int) {
 	r.usage.CompletionTokens += tokens
 	r.generated(tokens)
 	if !r.emitted && r.history.tokens == 0 {
-		r.w.metrics.observeFirstToken(r.delivery.Class, time.Since(r.delivery.StoredAt))
+		r.firstToken = time.Since(r.delivery.StoredAt)
+		r.w.metrics.observeFirstToken(r.delivery.Class, r.firstToken)
 	}
 	r.emitted = true
 	r.together()

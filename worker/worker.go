@@ -46,8 +46,8 @@ type Options struct {
 	Logger *slog.Logger
 	// Registerer gets the worker's metrics until Run returns; nil means none.
 	Registerer prometheus.Registerer
-	// TracerProvider gets one span per claim, a child of the job's traceparent;
-	// nil means none.
+	// TracerProvider gets the spans of each claim, children of the job's
+	// traceparent; nil means none.
 	TracerProvider trace.TracerProvider
 	// Working, where it is set, is called as each job begins, and what it returns as
 	// that job ends: a laptop is kept from sleeping meanwhile. Neither may block; they
