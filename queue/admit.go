@@ -3,6 +3,7 @@ package queue
 import (
 	"context"
 	"log/slog"
+	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -35,6 +36,9 @@ func (c *Claimer) admit(ctx context.Context, m jetstream.Msg, from string) (*Del
 	c.q.metrics.claims.WithLabelValues(class, from).Inc()
 	if d.Deliveries > 1 {
 		c.q.metrics.redeliveries.WithLabelValues(class).Inc()
+	} else {
+		waited := c.q.skew.brokerNow(time.Now()).Sub(d.StoredAt)
+		c.q.metrics.waitSeconds.WithLabelValues(d.Model, class).Observe(max(waited, 0).Seconds())
 	}
 	d.repeatLast()
 	return d, nil

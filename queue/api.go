@@ -219,10 +219,12 @@ func (q *Queue) streamState(ctx context.Context, name, filter string) (*jetstrea
 	if filter != "" {
 		opts = append(opts, jetstream.WithSubjectFilter(filter))
 	}
+	asked := time.Now()
 	info, err := stream.Info(ctx, opts...)
 	if err != nil {
 		return nil, fmt.Errorf("queue: info of %s: %w", name, err)
 	}
+	q.skew.add(info.TimeStamp, asked, time.Now())
 	return info, nil
 }
 

@@ -109,13 +109,15 @@ func (q *Queue) pauseForEnd(ctx context.Context, stirred <-chan *nats.Msg, d tim
 }
 
 func (q *Queue) appendTerminal(ctx context.Context, owner, jobID string, l jobLog, e schemas.Event) error {
-	_, _, err := q.appendEnd(ctx, EventSubject(owner, jobID), jobID, l, e)
+	_, _, err := q.appendEnd(ctx, EventSubject(owner, jobID), jobID, l.class(jobID), l, e)
 	return err
 }
 
 // appendEnd appends the end to a log that was read to its end, and returns where it
-// is and what was stored.
-func (q *Queue) appendEnd(ctx context.Context, subject, jobID string, l jobLog, e schemas.Event) (uint64, []byte, error) {
+// is and what was stored. class is "" where it is not known.
+func (q *Queue) appendEnd(
+	ctx context.Context, subject, jobID string, class schemas.Class, l jobLog, e schemas.Event,
+) (uint64, []byte, error) {
 	e.Version, e.Job, e.N, e.Time = schemas.Version, jobID, l.n()+1, time.Now()
 	data, err := schemas.EncodeEvent(e)
 	if err != nil {
@@ -126,5 +128,6 @@ func (q *Queue) appendEnd(ctx context.Context, subject, jobID string, l jobLog, 
 		return 0, nil, err
 	}
 	q.metrics.appends.WithLabelValues(string(e.Type)).Inc()
+	q.metrics.ended(class, e, l.attempts(), l.running() != nil)
 	return at.after, data, nil
 }

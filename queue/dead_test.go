@@ -223,7 +223,7 @@ func TestReplay(t *testing.T) {
 	t.Parallel()
 	registry := prometheus.NewRegistry()
 	srv := queuetest.Start(t)
-	q := queuetest.Open(t, srv, fast, func(o *queue.Options) { o.Registerer = registry })
+	q := queuetest.Open(t, srv, fast, func(o *queue.Options) { o.Registerer, o.Overview = registry, registry })
 	job := body("poison")
 	job.DeadlineMS = 60_000
 	old := submit(t, q, queue.Submission{Owner: "ann", Class: schemas.ClassBatch, RequestID: "req-1", Job: job})

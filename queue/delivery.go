@@ -73,6 +73,9 @@ type Delivery struct {
 	at       logEnd // of the next event
 	n        int64  // number of the last event
 	ended    bool
+	// attempts is the number of the last one; running says that nothing took it back.
+	attempts int
+	running  bool
 	// uncertain is set when it is not known whether the last append landed.
 	uncertain bool
 }
@@ -112,6 +115,7 @@ func (q *Queue) newDelivery(ctx context.Context, m jetstream.Msg, o ClaimOptions
 		return nil, err
 	}
 	d.at, d.n, d.ended = d.log.end(), d.log.n(), d.log.ended()
+	d.attempts, d.running = d.log.attempts(), d.log.running() != nil
 	return d, nil
 }
 
@@ -300,6 +304,15 @@ func (d *Delivery) stored(sequence uint64, e schemas.Event, connection uint64) {
 	d.at = logEnd{after: sequence, known: logEntry{Sequence: sequence, Event: e}, connection: connection}
 	d.n, d.ended, d.uncertain = e.N, e.Type.Terminal(), false
 	d.q.metrics.appends.WithLabelValues(string(e.Type)).Inc()
+	switch {
+	case e.Started != nil:
+		d.attempts, d.running = e.Started.Attempt, true
+	case e.Requeued != nil:
+		d.running = false
+		d.q.metrics.requeued(d.Class, e.Requeued.Reason)
+	case d.ended:
+		d.q.metrics.ended(d.Class, e, d.attempts, d.running)
+	}
 }
 
 func (d *Delivery) lose() { d.lostOnce.Do(func() { close(d.lost) }) }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"time"
+
+	"github.com/semantic-worker/semantic/schemas"
 )
 
 // HomeOf is the worker whose the jobs of a flow are, as this queue sees it.
@@ -48,4 +50,19 @@ func KnownModels(q *Queue, expect ...string) func(ctx context.Context, model str
 		err := r.learnModels(ctx)
 		return r.knows(model), err
 	}
+}
+
+// JobsStream is the name of a class's stream.
+func JobsStream(class schemas.Class) string { return jobsStream(class) }
+
+// SkewOf is the skew after readings: what the broker said, when it was asked, and
+// when the answer came, from some time on.
+func SkewOf(readings ...[3]time.Duration) time.Duration {
+	var c clockSkew
+	zero := time.Unix(1_000_000, 0)
+	for _, r := range readings {
+		c.add(zero.Add(r[0]), zero.Add(r[1]), zero.Add(r[2]))
+	}
+	ahead, _ := c.read()
+	return ahead
 }

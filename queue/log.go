@@ -100,6 +100,27 @@ func (l jobLog) running() *schemas.Started {
 	return nil
 }
 
+// attempts is the number of the last attempt, 0 if none began.
+func (l jobLog) attempts() int {
+	for i := len(l.Entries) - 1; i >= 0; i-- {
+		if started := l.Entries[i].Event.Started; started != nil {
+			return started.Attempt
+		}
+	}
+	return 0
+}
+
+// class is the job's, "" where neither its log nor its id says it.
+func (l jobLog) class(jobID string) schemas.Class {
+	if len(l.Entries) > 0 && l.Entries[0].Event.Submitted != nil {
+		if address, err := parseJobSubject(l.Entries[0].Event.Submitted.Subject); err == nil {
+			return address.Class
+		}
+	}
+	class, _, _ := parseSequenceID(jobID)
+	return class
+}
+
 // usage adds up what the job has used so far; nil if it never started.
 func (l jobLog) usage() *schemas.Usage {
 	var u *schemas.Usage

@@ -3,6 +3,7 @@ package queue
 import (
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -18,6 +19,10 @@ const (
 
 // metrics are always counted, and exported if there is a registerer.
 type metrics struct {
+	waitSeconds    *prometheus.HistogramVec
+	requeues       *prometheus.CounterVec
+	attempts       prometheus.Histogram
+	missed         *prometheus.CounterVec
 	submitted      *prometheus.CounterVec
 	claims         *prometheus.CounterVec
 	redeliveries   *prometheus.CounterVec
@@ -65,18 +70,26 @@ func newMetrics() *metrics {
 		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: "semantic_queue_" + name, Help: help}, labels)
 	}
 	m := &metrics{
-		submitted:    vector("submitted_total", "Jobs offered to the queue, by what became of them.", "class", "outcome"),
-		claims:       vector("claims_total", "Jobs claimed, by why they were this worker's to claim.", "class", "from"),
+		waitSeconds: prometheus.NewHistogramVec(histogram("wait_seconds",
+			"Time from the storing of a job to its first claim, by the broker's clock. Workers observe it; more than their steps take means too few of them.",
+			[]float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800}), []string{"model", "class"}),
+		requeues: vector("requeues_total", "Jobs that a worker gave back unharmed, by its reason.", "class", "reason"),
+		attempts: prometheus.NewHistogram(histogram("attempts",
+			"Attempts that a job had begun by its end, observed by who ends it: 0 if none did, more than 1 if a worker died or gave it back.",
+			[]float64{0, 1, 2, 3, 5, 10})),
+		missed: vector("deadline_missed_total",
+			"Jobs that ended because their deadline had passed, by whether they were waiting or running then.", "class", "phase"),
+		submitted: vector("submitted_total", "Jobs offered to the queue, by what became of them.", "class", "outcome"),
+		claims: vector("claims_total",
+			"Jobs claimed, by why they were this worker's to claim: home, or home_busy, home_draining, home_gone, home_small.", "class", "from"),
 		redeliveries: vector("redeliveries_total", "Claims of jobs that had been offered before.", "class"),
-		doorbells:    counter("doorbells_total", "Bells heard by claimers."),
+		doorbells:    counter("doorbells_total", "Bells heard by claimers: jobs stored, or handed back, for their models."),
 		appends:      vector("appends_total", "Events accepted into a log.", "type"),
-		appendSeconds: prometheus.NewHistogram(prometheus.HistogramOpts{
-			Name: "semantic_queue_append_seconds", Help: "Time of an accepted append, in seconds.",
-			Buckets: prometheus.ExponentialBuckets(0.00005, 2.5, 14),
-		}),
+		appendSeconds: prometheus.NewHistogram(histogram("append_seconds",
+			"Time of an accepted append to the event log, repeats included.", prometheus.ExponentialBuckets(0.00005, 2.5, 14))),
 		fenced:         counter("fenced_appends_total", "Appends refused because another writer owns the log."),
 		uncertain:      counter("uncertain_publishes_total", "Publishes whose answer was lost, settled by reading back or trying again."),
-		repairs:        vector("follower_repairs_total", "Reads of a log to repair a live feed.", "cause"),
+		repairs:        vector("follower_repairs_total", "Reads of a log because its live feed had a gap, was silent, or came back.", "cause"),
 		junk:           counter("junk_events_total", "Entries in logs or live feeds that are no event of their job."),
 		repliesRefused: counter("replies_refused_total", "Jobs whose reply_to is not under their owner's inbox."),
 		reconnects:     counter("reconnects_total", "Times the broker connection was restored."),
@@ -85,10 +98,28 @@ func newMetrics() *metrics {
 		leader: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "semantic_queue_leader", Help: "Whether this process looks after the jobs that nobody else ends: 1 in one of all gateways.",
 		}),
-		reconciled: vector("reconciled_total", "Jobs that the leader ended, or whose messages it removed, by why.", "kind"),
-		anomalies:  vector("anomalies_total", "Jobs found in a state that must not be, and ended.", "kind"),
-		purged:     counter("logs_purged_total", "Logs of ended jobs that were forgotten."),
+		reconciled: vector("reconciled_total",
+			"What the leader did: expired and model_not_found are jobs that it ended, never_stored those whose gateway died before it had "+
+				"stored them; ended are messages removed because their jobs had their end, impostor because another body has the id.", "kind"),
+		anomalies: vector("anomalies_total",
+			"Jobs found in a state that must not be, and ended: message_lost had begun, or waited, and its message is gone.", "kind"),
+		purged: counter("logs_purged_total", "Logs of ended jobs that were forgotten, the retention after their end."),
 	}
+	m.preset()
+	return m
+}
+
+// histogram has classic buckets, and a native histogram for who scrapes those.
+func histogram(name, help string, buckets []float64) prometheus.HistogramOpts {
+	return prometheus.HistogramOpts{
+		Name: "semantic_queue_" + name, Help: help, Buckets: buckets,
+		NativeHistogramBucketFactor: 1.1, NativeHistogramMaxBucketNumber: 100, NativeHistogramMinResetDuration: time.Hour,
+	}
+}
+
+// preset makes the series that are to be there before something happens, so that
+// the first time counts as an increase.
+func (m *metrics) preset() {
 	for _, kind := range []string{foundExpired, foundNoModel, foundEnded, foundNeverStored, foundImpostor} {
 		m.reconciled.WithLabelValues(kind)
 	}
@@ -101,31 +132,81 @@ func newMetrics() *metrics {
 			m.claims.WithLabelValues(string(class), from)
 		}
 		m.redeliveries.WithLabelValues(string(class))
+		for _, phase := range []string{phaseWaiting, phaseRunning} {
+			m.missed.WithLabelValues(string(class), phase)
+		}
 	}
-	return m
 }
 
-// register exports the metrics and returns how to take them back.
-func (m *metrics) register(r prometheus.Registerer, more ...prometheus.Collector) (func(), error) {
-	all := append([]prometheus.Collector{
+// own are the metrics of one process's part.
+func (m *metrics) own() []prometheus.Collector {
+	return []prometheus.Collector{
+		m.waitSeconds, m.requeues, m.attempts, m.missed,
 		m.submitted, m.claims, m.redeliveries, m.doorbells, m.appends, m.appendSeconds, m.fenced, m.uncertain,
 		m.repairs, m.junk, m.repliesRefused, m.reconnects, m.parked, m.replayed,
-		m.leader, m.reconciled, m.anomalies, m.purged,
-	}, more...)
-	unregister := func(n int) func() {
-		return func() {
-			for _, c := range all[:n] {
-				r.Unregister(c)
-			}
-		}
 	}
-	for i, c := range all {
+}
+
+// leaders are the metrics of what one gateway does for all.
+func (m *metrics) leaders() []prometheus.Collector {
+	return []prometheus.Collector{m.leader, m.reconciled, m.anomalies, m.purged}
+}
+
+// export registers collectors, adds to undo how to take them back, and undoes
+// everything where one cannot be registered. A nil Registerer takes none.
+func export(r prometheus.Registerer, undo *[]func(), list ...prometheus.Collector) error {
+	if r == nil {
+		return nil
+	}
+	for _, c := range list {
 		if err := r.Register(c); err != nil {
-			unregister(i)()
-			return nil, fmt.Errorf("queue: metrics: %w", err)
+			return fmt.Errorf("queue: metrics: %w", err)
 		}
+		*undo = append(*undo, func() { r.Unregister(c) })
 	}
-	return unregister(len(all)), nil
+	return nil
+}
+
+// Labels of semantic_queue_deadline_missed_total.
+const (
+	phaseWaiting = "waiting"
+	phaseRunning = "running"
+)
+
+// Labels where nobody knows, or it is none of ours: what strangers write makes no
+// series of its own.
+const (
+	labelUnknown = "unknown"
+	labelOther   = "other"
+)
+
+// ended counts the end of a job with so many attempts, that was running or waited.
+func (m *metrics) ended(class schemas.Class, e schemas.Event, attempts int, running bool) {
+	m.attempts.Observe(float64(attempts))
+	if e.Type != schemas.EventExpired {
+		return
+	}
+	phase := phaseWaiting
+	if running {
+		phase = phaseRunning
+	}
+	label := string(class)
+	if label == "" {
+		label = labelUnknown
+	}
+	m.missed.WithLabelValues(label, phase).Inc()
+}
+
+// requeued counts a job that was given back.
+func (m *metrics) requeued(class schemas.Class, reason string) {
+	switch reason {
+	case schemas.ReasonPreparing:
+		return // gives nothing back
+	case "shutdown", "unsupported", "context", "busy", "slow_consumer":
+	default:
+		reason = labelOther
+	}
+	m.requeues.WithLabelValues(string(class), reason).Inc()
 }
 
 // outcome is the label of a Submit that ended with err.

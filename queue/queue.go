@@ -41,8 +41,14 @@ type Options struct {
 	CredsFile, Token, CAFile string
 	// Logger takes what nobody is told otherwise. Default: discarded.
 	Logger *slog.Logger
-	// Registerer takes the metrics. nil means none are exported.
+	// Registerer takes the metrics of what this process does. nil means none are
+	// exported.
 	Registerer prometheus.Registerer
+	// Overview takes the metrics about the queue as a whole (depth, ages, storage, dead
+	// jobs, what the leader does), for which every scrape asks the broker. They are the
+	// same from everywhere: gateways export them, workers need not. May be the same
+	// as Registerer; nil means none are exported.
+	Overview prometheus.Registerer
 	// TracerProvider makes the spans. nil means none.
 	TracerProvider trace.TracerProvider
 	// Connection is told when the connection is lost (false) and restored, for
@@ -75,6 +81,12 @@ type Queue struct {
 	crowds   crowds
 	recent   recentTickets
 	secret   atomic.Pointer[knownSecret]
+	skew     clockSkew
+	// overview says that somebody reads the ages, which are what the leader saw last;
+	// expected are the models that count as known before they are announced.
+	overview bool
+	ages     atomic.Pointer[ages]
+	expected atomic.Pointer[[]string]
 	refusals refusals
 	// creds is what CredsFile says; zero without one.
 	creds Creds
@@ -151,13 +163,26 @@ func Open(ctx context.Context, o Options) (*Queue, error) {
 	if err := q.checkJetStream(ctx); err != nil {
 		return nil, errors.Join(err, q.Close(ctx))
 	}
-	if o.Registerer != nil {
-		if q.unregister, err = q.metrics.register(o.Registerer, newDepthCollector(q), newDeadCollector(q), newStorageCollector(q)); err != nil {
-			q.unregister = func() {}
-			return nil, errors.Join(err, q.Close(ctx))
-		}
+	if err := q.export(o); err != nil {
+		return nil, errors.Join(err, q.Close(ctx))
 	}
 	return q, nil
+}
+
+// export registers the metrics.
+func (q *Queue) export(o Options) error {
+	var undo []func()
+	q.unregister = func() {
+		for _, take := range undo {
+			take()
+		}
+	}
+	if err := export(o.Registerer, &undo, append(q.metrics.own(), newSkewCollector(&q.skew))...); err != nil {
+		return err
+	}
+	q.overview = o.Overview != nil
+	return export(o.Overview, &undo, append(q.metrics.leaders(),
+		newDepthCollector(q), newAgeCollector(q), newWorkersCollector(q), newDeadCollector(q), newStorageCollector(q))...)
 }
 
 func (q *Queue) connectOptions(o Options) ([]nats.Option, error) {

@@ -47,10 +47,12 @@ func (q *Queue) Reconcile(ctx context.Context, expect []string) error {
 		}
 		return err
 	}
+	q.expected.Store(&expect)
 	q.newLease(leaseReconciler).run(ctx, func(ctx context.Context) {
 		r := newReconciler(q, expect)
 		q.metrics.leader.Set(1)
 		defer q.metrics.leader.Set(0)
+		defer q.ages.Store(nil)
 		q.log.Info("reconciler: leading")
 		r.run(ctx)
 		expect = r.expect
@@ -74,6 +76,8 @@ type reconciler struct {
 	audit logAudit
 	old   retention
 	alarm storageAlarm
+	// agesDue is when the ages are looked at again.
+	agesDue time.Time
 	// failing is set while passes fail, so that it is said once.
 	failing bool
 }
@@ -92,7 +96,7 @@ func (r *reconciler) reset() {
 	for _, class := range schemas.Classes() {
 		r.classes = append(r.classes, newClassIndex(r, class))
 	}
-	r.audit, r.old = logAudit{}, retention{}
+	r.audit, r.old, r.agesDue = logAudit{}, retention{}, time.Time{}
 	r.audit.rest(0, r.q.config) // whatever has just begun comes first
 }
 
@@ -137,7 +141,7 @@ func (r *reconciler) pass(ctx context.Context) (more bool, err error) {
 		failed = append(failed, err)
 	}
 	// Also where a class failed: it may want for the room that these make.
-	for _, work := range []func(context.Context) error{r.auditLogs, r.purgeOld, r.watchStorage} {
+	for _, work := range []func(context.Context) error{r.auditLogs, r.purgeOld, r.watchStorage, r.watchAges} {
 		failed = append(failed, work(ctx))
 	}
 	return more, errors.Join(failed...)

@@ -26,6 +26,7 @@ type storedJob struct {
 	// model is the plain name, "" where the token is no slug; log is the subject of
 	// the events.
 	model, log string
+	flow       int
 	storedAt   time.Time
 	deadline   time.Duration
 	// due is when the job is to be judged; at is its place in the heap.
@@ -144,8 +145,9 @@ func (c *classIndex) add(m storedMessage) *storedJob {
 		return nil // no stream of ours has such a subject
 	}
 	model, _ := Unslug(token[0]) // "" is no model's name
+	flow, _ := parseFlow(token[2])
 	job := &storedJob{
-		sequence: m.Sequence, model: model, storedAt: m.Time, round: c.round,
+		sequence: m.Sequence, model: model, flow: flow, storedAt: m.Time, round: c.round,
 		log:      prefixEvents + token[3] + "." + deliveredID(m.Header.Get(schemas.HeaderJobID), c.class, m.Sequence),
 		deadline: c.r.q.config.peekDeadline(m.Data, c.class),
 	}

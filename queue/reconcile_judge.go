@@ -83,7 +83,7 @@ func (c *classIndex) judgeOnce(ctx context.Context, job *storedJob) (over bool, 
 	if event == nil {
 		return false, nil
 	}
-	at, data, err := q.appendEnd(ctx, job.log, jobID, l, *event)
+	at, data, err := q.appendEnd(ctx, job.log, jobID, c.class, l, *event)
 	if err != nil {
 		return false, err
 	}

@@ -135,7 +135,7 @@ func (r *reconciler) suspect(ctx context.Context, subject string) error {
 	if err != nil || stored {
 		return err
 	}
-	_, _, err = r.q.appendEnd(ctx, subject, jobID, l, schemas.Event{Type: schemas.EventFailed, Failed: &schemas.Failed{
+	_, _, err = r.q.appendEnd(ctx, subject, jobID, l.class(jobID), l, schemas.Event{Type: schemas.EventFailed, Failed: &schemas.Failed{
 		Code: schemas.CodeJobLost, Usage: l.usage(),
 		Message: "The job had not ended, and is not in the queue: whoever submitted it was gone before it was stored, or it was removed. " +
 			"Submit it again; an Idempotency-Key that it came with stands for this end.",

@@ -60,7 +60,7 @@ func reconcile(t testing.TB, q *queue.Queue, expect ...string) (stop func()) {
 func watched(t testing.TB, srv *queuetest.Server, change ...func(*queue.Options)) (*queue.Queue, *prometheus.Registry) {
 	t.Helper()
 	registry := prometheus.NewRegistry()
-	change = append(change, func(o *queue.Options) { o.Registerer = registry })
+	change = append(change, func(o *queue.Options) { o.Registerer, o.Overview = registry, registry })
 	return queuetest.Open(t, srv, change...), registry
 }
 

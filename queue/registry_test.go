@@ -175,7 +175,7 @@ func TestDepth(t *testing.T) {
 	srv := queuetest.Start(t)
 	registry := prometheus.NewPedanticRegistry()
 	q := queuetest.Open(t, srv, fast, func(o *queue.Options) {
-		o.Registerer = registry
+		o.Registerer, o.Overview = registry, registry
 		o.Config.AckWait = time.Minute
 	})
 	register(t, q, status("w", "w-1", "f"))
@@ -203,10 +203,10 @@ func TestDepth(t *testing.T) {
 		t.Fatalf("depth %+v", depth)
 	}
 	expected := `
-# HELP semantic_request_queue_depth Jobs stored, by model, class and state (queued or running).
+# HELP semantic_request_queue_depth Jobs stored, by model, class and state: queued, or running, which is claimed. Their sum is what the streams hold. A model that nobody announced is unknown.
 # TYPE semantic_request_queue_depth gauge
-semantic_request_queue_depth{class="normal",model="other",state="queued"} 1
-semantic_request_queue_depth{class="normal",model="other",state="running"} 0
+semantic_request_queue_depth{class="normal",model="unknown",state="queued"} 1
+semantic_request_queue_depth{class="normal",model="unknown",state="running"} 0
 semantic_request_queue_depth{class="interactive",model="qwen/3:8b ü",state="queued"} 0
 semantic_request_queue_depth{class="interactive",model="qwen/3:8b ü",state="running"} 0
 semantic_request_queue_depth{class="normal",model="qwen/3:8b ü",state="queued"} 3

@@ -58,7 +58,7 @@ func (c *Claimer) failStranger(ctx context.Context, subject, jobID, owner string
 		if l.ended() {
 			return nil
 		}
-		_, _, err := c.q.appendEnd(ctx, subject, jobID, l, schemas.Event{
+		_, _, err := c.q.appendEnd(ctx, subject, jobID, l.class(jobID), l, schemas.Event{
 			Type: schemas.EventFailed,
 			Failed: &schemas.Failed{
 				Code: schemas.CodeInvalidRequest, Param: "subject.owner",

@@ -21,12 +21,14 @@ func brokerFlags() []string { return []string{"nats", "nats-token-file", "nats-c
 
 // openQueue connects to the broker of the configuration and ensures the
 // topology.
-func (a *app) openQueue(ctx context.Context, c *config.Loaded, name string, r prometheus.Registerer) (*queue.Queue, error) {
+func (a *app) openQueue(
+	ctx context.Context, c *config.Loaded, name string, own, overview prometheus.Registerer,
+) (*queue.Queue, error) {
 	o, err := a.brokerOptions(c, name)
 	if err != nil {
 		return nil, err
 	}
-	o.Registerer = r
+	o.Registerer, o.Overview = own, overview
 	return a.connect(ctx, o)
 }
 

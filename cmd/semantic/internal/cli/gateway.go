@@ -78,7 +78,7 @@ func (a *app) runGateway(ctx context.Context, c *config.Loaded, readyFile string
 	if _, err := checkRole(c, queue.RoleGateway); err != nil {
 		return err
 	}
-	q, err := a.openQueue(ctx, c, "semantic gateway", registry)
+	q, err := a.openQueue(ctx, c, "semantic gateway", registry, registry)
 	if ctx.Err() != nil {
 		return nil
 	}

@@ -184,7 +184,7 @@ func (w *workerProcess) run(ctx context.Context) error {
 		return err
 	}
 	// Before the model: a broker that is not there is told at once.
-	q, err := a.openQueue(ctx, c, "semantic worker "+place.id, registry)
+	q, err := a.openQueue(ctx, c, "semantic worker "+place.id, registry, nil)
 	if err != nil {
 		return stopOr(ctx, err)
 	}
