@@ -5,6 +5,8 @@ import (
 	"log/slog"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/semantic-worker/semantic/schemas"
 )
 
 // Labels of semantic_queue_workers.
@@ -39,7 +41,7 @@ func (c *workersCollector) Collect(out chan<- prometheus.Metric) {
 		err = c.q.registry.start(ctx)
 	}
 	if err != nil {
-		c.q.log.Debug("workers not counted", slog.Any("error", err))
+		c.q.log.Debug("workers not counted", slog.Any(schemas.LogError, err))
 		return
 	}
 	type key struct{ model, state string }

@@ -239,7 +239,10 @@ func unlessStopped(ctx context.Context, err error) error {
 	return nil
 }
 
-// status describes the worker as it is now.
+// Status describes the worker as it is now, as it tells the others. It may be called
+// from any goroutine.
+func (w *Worker) Status() schemas.WorkerStatus { return w.status() }
+
 func (w *Worker) status() schemas.WorkerStatus {
 	limits, snapshot := w.engine.Limits(), w.engine.Snapshot()
 	w.mu.Lock()

@@ -117,7 +117,7 @@ func makeFleet(t *testing.T, b *book, home string, gateways int, workers ...[]st
 	for i, args := range workers {
 		f.workers = append(f.workers, f.add(fmt.Sprintf("worker-%d", i), append([]string{
 			"worker", "--data-dir", f.path(fmt.Sprintf("worker-%d", i)), "--ack-wait", ackWait.String(),
-			"--drain-timeout", "200ms", "--metrics-listen", "127.0.0.1:0",
+			"--drain-timeout", "200ms", "--metrics-addr", "127.0.0.1:0",
 		}, args...)...))
 	}
 	for _, g := range f.gateways {

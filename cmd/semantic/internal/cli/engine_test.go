@@ -12,6 +12,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/semantic-worker/semantic/engine"
 	"github.com/semantic-worker/semantic/queue/queuetest"
@@ -26,6 +27,13 @@ const lost = "worker: the engine is lost: engine: backend failed: the device is 
 
 // faulty is the backend that [faultVariable] lets fail.
 func faulty(b engine.Backend) engine.Backend {
+	if file := os.Getenv(holdVariable); file != "" {
+		tick := time.NewTicker(10 * time.Millisecond)
+		defer tick.Stop()
+		for _, err := os.Stat(file); err == nil; _, err = os.Stat(file) {
+			<-tick.C
+		}
+	}
 	if file := os.Getenv(faultVariable); file != "" {
 		return &faultyBackend{Backend: b, file: file}
 	}

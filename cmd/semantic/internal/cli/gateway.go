@@ -28,7 +28,7 @@ func gatewayFlags() []string {
 	return []string{
 		"host", "port", "allow-remote", "api-key-file", "no-auth", "tls-cert", "tls-key", "unknown-fields",
 		"aliases", "allowed-hosts", "allowed-origins", "default-deadline", "drain-timeout",
-		"max-body", "max-open-streams", "refuse-late", "inline-bytes", "event-retention", "model-grace",
+		"max-body", "max-open-streams", "refuse-late", "inline-bytes", "event-retention", "model-grace", "ready-pool-threshold",
 	}
 }
 

@@ -22,13 +22,6 @@ import (
 	"github.com/semantic-worker/semantic/schemas"
 )
 
-// brokerMetrics are about the broker, whoever asks.
-func brokerMetrics() []string {
-	return []string{
-		"semantic_request_queue_depth", "semantic_queue_dead", "semantic_queue_storage_bytes", "semantic_queue_storage_limit_bytes",
-	}
-}
-
 const (
 	// handoverGrace is what streams get to read the last events of a worker
 	// that is gone, before they are told that the server restarts.
@@ -103,11 +96,10 @@ type serveProcess struct {
 	metrics  *telemetry.Child
 	// workerID is the worker's, once it was ready; safe for concurrent use.
 	workerID atomic.Pointer[string]
-	// metricsAddr, announced and ready, the status of the worker that runs once it
-	// was ready, belong to onMessage and onExit, of which one runs at a time.
-	metricsAddr string
-	announced   bool
-	ready       *schemas.WorkerStatus
+	// announced and ready, the status of the worker that runs once it was ready,
+	// belong to onMessage and onExit, of which one runs at a time.
+	announced bool
+	ready     *schemas.WorkerStatus
 }
 
 func (s *serveProcess) run(ctx context.Context) error {
@@ -183,7 +175,7 @@ func (s *serveProcess) start(ctx context.Context) error {
 	}
 	s.app.reconcile(ctx, s.queue, expect, &s.down)
 	s.metrics = telemetry.NewChild()
-	page := telemetry.WithChild(registry, s.metrics, brokerMetrics()...)
+	page := telemetry.WithChild(registry, s.metrics)
 	if err := s.front.serve(ctx, s.queue, registry, page, expect); err != nil {
 		return err
 	}
@@ -332,7 +324,8 @@ func (s *serveProcess) workerArgs() []string {
 		"--nats", s.natsURL(), "--nats-token-file", c.NATSTokenFile, "--nats-creds", s.workerCreds(), "--nats-ca", "",
 		"--data-dir", s.dataDir, "--drain-timeout", c.DrainTimeout.String(),
 		"--reply-prefixes", strings.Join(prefixes, ","),
-		"--default-deadline", c.DefaultDeadline.String(), "--metrics-listen", "",
+		"--default-deadline", c.DefaultDeadline.String(), "--metrics-addr", "",
+		"--ready-pool-threshold", strconv.FormatFloat(c.ReadyPoolThreshold, 'g', -1, 64),
 		"--step-timeout", c.StepTimeout.String(), "--no-prevent-sleep=" + strconv.FormatBool(c.NoPreventSleep),
 		"--steal-after", c.StealAfter.String(), "--ack-wait", c.AckWait.String(), "--max-attempts", strconv.Itoa(c.MaxAttempts),
 		"--log-level", c.LogLevel, "--log-format", c.LogFormat,
@@ -344,17 +337,11 @@ func (s *serveProcess) onMessage(m supervisor.Message) {
 	switch {
 	case m.Loading != "" && !s.announced:
 		s.app.notef("Loading %s. Requests are taken already, and wait for it.\n", m.Loading)
-	case m.Metrics != "":
-		s.metricsAddr = m.Metrics
-		id := ""
-		if known := s.workerID.Load(); known != nil {
-			id = *known
-		}
-		s.metrics.Set(m.Metrics, "worker", id)
+	case m.Metrics != nil:
+		s.metrics.Set(m.Metrics.Addr, "worker", m.Metrics.Worker)
 	case m.Ready != nil:
 		s.ready = m.Ready
 		s.workerID.Store(&m.Ready.ID)
-		s.metrics.Set(s.metricsAddr, "worker", m.Ready.ID)
 		if s.announced {
 			s.app.Log.Info("worker is back", schemas.LogWorker, m.Ready.ID)
 			return

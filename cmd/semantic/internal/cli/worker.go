@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/http"
 	"slices"
 	"strconv"
 	"time"
@@ -63,7 +64,7 @@ engine failed under it: its jobs went back.`,
 		},
 	}
 	addConfigFlags(cmd, slices.Concat(brokerFlags(), modelFlags(), engineFlags(), []string{
-		"reply-prefixes", "data-dir", "default-deadline", "drain-timeout", "metrics-listen", "step-timeout",
+		"reply-prefixes", "data-dir", "default-deadline", "drain-timeout", "metrics-addr", "ready-pool-threshold", "step-timeout",
 		"no-prevent-sleep", "steal-after", "ack-wait", "max-attempts",
 	})...)
 	cmd.Flags().BoolVar(&supervised, supervisedFlag, false,
@@ -180,7 +181,9 @@ func (w *workerProcess) run(ctx context.Context) error {
 	}
 
 	registry := telemetry.NewRegistry()
-	if err := w.serveMetrics(ctx, c, registry, &down); err != nil {
+	// Before the model: who asks is told that it loads.
+	health := newWorkerHealth(ctx, a.Release, c.ReadyPoolThreshold)
+	if err := w.serveMetrics(ctx, c, place.id, registry, health, &down); err != nil {
 		return err
 	}
 	// Before the model: a broker that is not there is told at once.
@@ -189,6 +192,7 @@ func (w *workerProcess) run(ctx context.Context) error {
 		return stopOr(ctx, err)
 	}
 	down.add("leave NATS", closeBound, q.Close)
+	health.connected(q)
 
 	program := a.KeepAwake
 	if c.NoPreventSleep {
@@ -235,6 +239,7 @@ func (w *workerProcess) run(ctx context.Context) error {
 		return err
 	}
 	sleepy()
+	health.loaded(one)
 	watching := make(chan struct{})
 	over := make(chan struct{})
 	go func() {
@@ -288,10 +293,13 @@ func (w *workerProcess) seat(ctx context.Context, c *config.Loaded) (*seat, erro
 	return takeSeat(dir)
 }
 
-// serveMetrics serves the registry where the configuration says; under a
-// supervisor, which shows it on its own page, on any free loopback port.
-func (w *workerProcess) serveMetrics(ctx context.Context, c *config.Loaded, g prometheus.Gatherer, down *teardown) error {
-	addr := c.MetricsListen
+// serveMetrics serves the registry and the worker's health where the configuration
+// says; under a supervisor, which shows the metrics on its own page, on any free
+// loopback port.
+func (w *workerProcess) serveMetrics(
+	ctx context.Context, c *config.Loaded, id string, g prometheus.Gatherer, health *workerHealth, down *teardown,
+) error {
+	addr := c.MetricsAddr
 	if addr == "" {
 		if !w.supervised {
 			return nil
@@ -300,17 +308,20 @@ func (w *workerProcess) serveMetrics(ctx context.Context, c *config.Loaded, g pr
 	}
 	l, err := listen(ctx, addr)
 	if err != nil {
-		return withHint(fmt.Errorf("metrics: %w", err), "Choose another --metrics-listen address.")
+		return withHint(fmt.Errorf("metrics: %w", err), "Choose another --metrics-addr address.")
 	}
-	// Metrics are served to the very end of the drain, hence not under ctx.
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", telemetry.MetricsHandler(g, w.app.Log))
+	health.route(mux)
+	// They are served to the very end of the drain, hence not under ctx.
 	serving, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	done := make(chan error, 1)
-	go func() { done <- telemetry.ServeMetrics(serving, l, g, w.app.Log) }()
+	go func() { done <- telemetry.Serve(serving, l, mux, w.app.Log) }()
 	down.add("stop serving metrics", 5*time.Second, func(context.Context) error {
 		cancel()
 		return <-done
 	})
-	w.say(supervisor.Message{Metrics: l.Addr().String()})
+	w.say(supervisor.Message{Metrics: &supervisor.Metrics{Addr: l.Addr().String(), Worker: id}})
 	level := slog.LevelInfo
 	if w.supervised { // its address concerns nobody but the supervisor
 		level = slog.LevelDebug

@@ -61,6 +61,14 @@ func isFactor(value any) error {
 	return nil
 }
 
+// isShare allows parts of a whole.
+func isShare(value any) error {
+	if v := value.(float64); !(v > 0 && v <= 1) {
+		return fmt.Errorf("%v is not above 0 and at most 1", v)
+	}
+	return nil
+}
+
 func atLeast(low time.Duration) func(any) error {
 	return func(value any) error {
 		if v := value.(time.Duration); v < low {

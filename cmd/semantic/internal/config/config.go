@@ -63,7 +63,10 @@ type Config struct {
 	BufferBytes         int           `koanf:"buffer-bytes"`
 	SlowConsumerTimeout time.Duration `koanf:"slow-consumer-timeout"`
 
-	MetricsListen  string        `koanf:"metrics-listen"`
+	MetricsAddr string `koanf:"metrics-addr"`
+	// ReadyPoolThreshold is a share of a worker's KV cells, above 0 and at most 1.
+	ReadyPoolThreshold float64 `koanf:"ready-pool-threshold"`
+
 	StepTimeout    time.Duration `koanf:"step-timeout"`
 	NoPreventSleep bool          `koanf:"no-prevent-sleep"`
 	MaxAttempts    int           `koanf:"max-attempts"`

@@ -15,8 +15,8 @@ const ExitPermanent = 78
 // Message is what a child tells its supervisor, one JSON object a line on its
 // stdout. Exactly one field is set.
 type Message struct {
-	// Metrics is the address (host:port) where the child serves /metrics.
-	Metrics string `json:"metrics,omitempty"`
+	// Metrics says where the child serves /metrics.
+	Metrics *Metrics `json:"metrics,omitempty"`
 	// Loading is what the child is busy with before it is ready, for people.
 	Loading string `json:"loading,omitempty"`
 	// Ready says that the child takes work now.
@@ -28,6 +28,14 @@ type Message struct {
 	Drained bool `json:"drained,omitempty"`
 	// Alive answers a ping of the supervisor.
 	Alive bool `json:"alive,omitempty"`
+}
+
+// Metrics is where a child serves /metrics, and whose they are.
+type Metrics struct {
+	// Addr is host:port.
+	Addr string `json:"addr"`
+	// Worker is the worker's id.
+	Worker string `json:"worker"`
 }
 
 // Failure is a child's last word.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -31,18 +32,26 @@ func NewRegistry() *prometheus.Registry {
 	return r
 }
 
-// ServeMetrics answers GET /metrics on the listener until ctx ends, then
-// closes it and returns nil once every handler is done.
-func ServeMetrics(ctx context.Context, l net.Listener, g prometheus.Gatherer, log *slog.Logger) error {
-	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", promhttp.HandlerFor(g, promhttp.HandlerOpts{
-		ErrorLog:      slog.NewLogLogger(log.Handler(), slog.LevelWarn),
-		ErrorHandling: promhttp.ContinueOnError,
-	}))
+// MetricsHandler answers a scrape in the format that it asks for: text, OpenMetrics
+// with exemplars, or protobuf with native histograms as well. What cannot be gathered
+// is missing, and logged. Scrapes at one time share what is gathered.
+func MetricsHandler(g prometheus.Gatherer, log *slog.Logger) http.Handler {
+	return promhttp.HandlerFor(g, promhttp.HandlerOpts{
+		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
+		ErrorHandling:     promhttp.ContinueOnError,
+		EnableOpenMetrics: true,
+		CoalesceGather:    true,
+	})
+}
+
+// Serve answers HTTP requests on the listener until ctx ends, then closes it and
+// returns nil once every handler is done.
+func Serve(ctx context.Context, l net.Listener, handler http.Handler, log *slog.Logger) error {
 	server := &http.Server{
-		Handler:           mux,
+		Handler:           handler,
 		ReadHeaderTimeout: 5 * time.Second,
 		WriteTimeout:      10 * time.Second,
+		IdleTimeout:       2 * time.Minute,
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}
 	stopped := make(chan struct{})
@@ -107,8 +116,12 @@ func (c *Child) Gather() ([]*dto.MetricFamily, error) {
 	if target == nil {
 		return nil, nil
 	}
-	// A Gatherer has no context to pass on; the client's timeout bounds it.
-	response, err := c.client.Do(&http.Request{Method: http.MethodGet, URL: target.url})
+	// A Gatherer has no context to pass on; the client's timeout bounds it. The text
+	// formats have no native histograms.
+	response, err := c.client.Do(&http.Request{
+		Method: http.MethodGet, URL: target.url,
+		Header: http.Header{"Accept": {string(expfmt.NewFormat(expfmt.TypeProtoDelim))}},
+	})
 	if err != nil {
 		return nil, nil // see the type's comment
 	}
@@ -116,8 +129,7 @@ func (c *Child) Gather() ([]*dto.MetricFamily, error) {
 	if response.StatusCode != http.StatusOK {
 		return nil, fmt.Errorf("scrape %s: %s", target.url, response.Status)
 	}
-	format := expfmt.ResponseFormat(response.Header)
-	decoder := expfmt.NewDecoder(response.Body, format)
+	decoder := expfmt.NewDecoder(io.LimitReader(response.Body, childBytes), expfmt.ResponseFormat(response.Header))
 	var families []*dto.MetricFamily
 	for {
 		family := new(dto.MetricFamily)
@@ -132,31 +144,28 @@ func (c *Child) Gather() ([]*dto.MetricFamily, error) {
 	return families, nil
 }
 
-// WithChild gathers this process's metrics and the child's as one page. A
-// metric that both have is one family; the help text is then this process's.
-// Families named in once are taken from this process alone: facts about
-// something that both look at, like the queue, would be counted twice.
-func WithChild(own prometheus.Gatherer, child *Child, once ...string) prometheus.Gatherer {
+// childBytes bounds a child's page, of which there are some 100 KB.
+const childBytes = 16 << 20
+
+// WithChild gathers this process's metrics and the child's as one page. A metric
+// that both have is one family; the help text is then this process's. What cannot
+// be gathered of one leaves the other's there, beside the error.
+func WithChild(own prometheus.Gatherer, child *Child) prometheus.Gatherer {
 	return prometheus.GathererFunc(func() ([]*dto.MetricFamily, error) {
-		ours, err := own.Gather()
-		if err != nil {
-			return ours, err //nolint:wrapcheck // promhttp shows it as it is
-		}
+		ours, failed := own.Gather()
 		theirs, err := child.Gather()
-		if err != nil {
-			return ours, err
-		}
+		failed = errors.Join(failed, err)
 		known := make(map[string]*dto.MetricFamily, len(ours))
 		for _, family := range ours {
 			known[family.GetName()] = family
 		}
-		theirs = slices.DeleteFunc(theirs, func(f *dto.MetricFamily) bool { return slices.Contains(once, f.GetName()) })
 		for _, family := range theirs {
 			if same := known[family.GetName()]; same != nil {
 				family.Help = same.Help
 			}
 		}
-		return prometheus.Gatherers{gathered(ours), gathered(theirs)}.Gather()
+		page, err := prometheus.Gatherers{gathered(ours), gathered(theirs)}.Gather()
+		return page, errors.Join(failed, err)
 	})
 }
 

@@ -8,12 +8,16 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
+	dto "github.com/prometheus/client_model/go"
+	"github.com/prometheus/common/expfmt"
 	"go.uber.org/goleak"
 
 	"github.com/semantic-worker/semantic/cmd/semantic/internal/telemetry"
@@ -92,7 +96,9 @@ func serve(t *testing.T, g prometheus.Gatherer) (addr string, stop func()) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
-	go func() { done <- telemetry.ServeMetrics(ctx, l, g, slog.New(slog.DiscardHandler)) }()
+	go func() {
+		done <- telemetry.Serve(ctx, l, telemetry.MetricsHandler(g, slog.New(slog.DiscardHandler)), slog.New(slog.DiscardHandler))
+	}()
 	return l.Addr().String(), func() {
 		cancel()
 		if err := <-done; err != nil {
@@ -110,25 +116,24 @@ func counter(r prometheus.Registerer, name, help string, value float64) {
 func TestOnePageOfTwoProcesses(t *testing.T) {
 	own, theirs := prometheus.NewRegistry(), prometheus.NewRegistry()
 	counter(own, "shared_total", "Ours.", 1)
-	counter(own, "once_total", "Once.", 2)
+	counter(own, "own_total", "Own.", 2)
 	counter(theirs, "shared_total", "Theirs.", 3)
-	counter(theirs, "once_total", "Once.", 2)
 	counter(theirs, "extra_total", "Extra.", 4)
 	addr, stop := serve(t, theirs)
 	child := telemetry.NewChild()
-	page := telemetry.WithChild(own, child, "once_total")
+	page := telemetry.WithChild(own, child)
 	check := func(want string) {
 		t.Helper()
 		if err := testutil.GatherAndCompare(page, strings.NewReader(want)); err != nil {
 			t.Error(err)
 		}
 	}
-	alone := "# HELP once_total Once.\n# TYPE once_total counter\nonce_total 2\n" +
+	alone := "# HELP own_total Own.\n# TYPE own_total counter\nown_total 2\n" +
 		"# HELP shared_total Ours.\n# TYPE shared_total counter\nshared_total 1\n"
 	check(alone)
 	child.Set(addr, "worker", "w1")
 	check("# HELP extra_total Extra.\n# TYPE extra_total counter\nextra_total{worker=\"w1\"} 4\n" +
-		"# HELP once_total Once.\n# TYPE once_total counter\nonce_total 2\n" +
+		"# HELP own_total Own.\n# TYPE own_total counter\nown_total 2\n" +
 		"# HELP shared_total Ours.\n# TYPE shared_total counter\nshared_total 1\nshared_total{worker=\"w1\"} 3\n")
 	stop()
 	check(alone) // a child that is gone leaves the rest of the page whole
@@ -136,21 +141,102 @@ func TestOnePageOfTwoProcesses(t *testing.T) {
 	check(alone)
 }
 
-func TestNotAMetricsPage(t *testing.T) {
-	addr, stop := serve(t, prometheus.GathererFunc(telemetry.NewRegistry().Gather))
+// What a scrape asks for it gets, also of the child: native histograms and exemplars
+// go through both processes.
+func TestFormats(t *testing.T) {
+	histogram := func(r prometheus.Registerer) {
+		h := prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "wait_seconds", Help: "A wait.", Buckets: []float64{1, 10}, NativeHistogramBucketFactor: 1.1,
+		})
+		h.(prometheus.ExemplarObserver).ObserveWithExemplar(3, prometheus.Labels{"trace_id": "abc"})
+		r.MustRegister(h)
+	}
+	own, theirs := prometheus.NewRegistry(), prometheus.NewRegistry()
+	histogram(own)
+	histogram(theirs)
+	counter(theirs, "extra_total", "Extra.", 4)
+	addr, stop := serve(t, theirs)
 	defer stop()
-	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+addr+"/other", nil)
+	child := telemetry.NewChild()
+	child.Set(addr, "worker", "w1")
+	page, stopPage := serve(t, telemetry.WithChild(own, child))
+	defer stopPage()
+
+	text, _ := get(t, page, "")
+	if want := "wait_seconds_bucket{worker=\"w1\",le=\"10\"} 1\n"; !strings.Contains(text, want) || strings.Contains(text, "abc") {
+		t.Errorf("as text, without %q:\n%s", want, text)
+	}
+	text, _ = get(t, page, "application/openmetrics-text;version=1.0.0")
+	for _, want := range []string{
+		"wait_seconds_bucket{le=\"10.0\"} 1 # {trace_id=\"abc\"} 3.0 ",
+		"wait_seconds_bucket{worker=\"w1\",le=\"10.0\"} 1 # {trace_id=\"abc\"} 3.0 ",
+		"# TYPE extra counter\nextra_total{worker=\"w1\"} 4.0\n",
+	} {
+		if !strings.Contains(text, want) || !strings.HasSuffix(text, "# EOF\n") {
+			t.Errorf("as OpenMetrics, without %q:\n%s", want, text)
+		}
+	}
+	protobuf, header := get(t, page, string(expfmt.NewFormat(expfmt.TypeProtoDelim)))
+	decoder := expfmt.NewDecoder(strings.NewReader(protobuf), expfmt.ResponseFormat(header))
+	for _, want := range []struct {
+		name   string
+		kind   dto.MetricType
+		series int
+	}{{"extra_total", dto.MetricType_COUNTER, 1}, {"wait_seconds", dto.MetricType_HISTOGRAM, 2}} {
+		var family dto.MetricFamily
+		if err := decoder.Decode(&family); err != nil {
+			t.Fatal(err)
+		}
+		if family.GetName() != want.name || family.GetType() != want.kind || len(family.GetMetric()) != want.series {
+			t.Errorf("%s, want %s of %d series", &family, want.name, want.series)
+		}
+		for _, m := range family.GetMetric() {
+			if h := m.GetHistogram(); h != nil && (len(h.GetPositiveSpan()) != 1 || len(h.GetBucket()) != 2 || h.GetBucket()[1].GetExemplar() == nil) {
+				t.Errorf("%s lost something on the way: %s", want.name, m)
+			}
+		}
+	}
+}
+
+// A page of junk, or one that is cut, leaves the parent's own metrics there.
+func TestChildOfJunk(t *testing.T) {
+	own := prometheus.NewRegistry()
+	counter(own, "own_total", "Own.", 2)
+	counter(own, "clash", "A counter here.", 2)
+	for name, answer := range map[string]func(w http.ResponseWriter){
+		"junk":  func(w http.ResponseWriter) { _, _ = io.WriteString(w, "}{ junk") },
+		"error": func(w http.ResponseWriter) { w.WriteHeader(http.StatusInternalServerError) },
+		"clash": func(w http.ResponseWriter) { _, _ = io.WriteString(w, "# TYPE clash gauge\nclash 1\n") },
+		"cut":   func(http.ResponseWriter) { panic(http.ErrAbortHandler) },
+	} {
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { answer(w) }))
+		child := telemetry.NewChild()
+		child.Set(strings.TrimPrefix(server.URL, "http://"), "worker", "w1")
+		families, _ := telemetry.WithChild(own, child).Gather() // its error is logged
+		if !slices.ContainsFunc(families, func(f *dto.MetricFamily) bool { return f.GetName() == "own_total" }) {
+			t.Errorf("%s: the page is %s", name, families)
+		}
+		server.Close()
+	}
+}
+
+// get reads a page in a format.
+func get(t *testing.T, addr, accept string) (string, http.Header) {
+	t.Helper()
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+addr+"/metrics", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
+	request.Header.Set("Accept", accept)
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 	response, err := client.Do(request)
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, _ = io.Copy(io.Discard, response.Body)
-	_ = response.Body.Close()
-	if response.StatusCode != http.StatusNotFound {
-		t.Errorf("%s", response.Status)
+	defer func() { _ = response.Body.Close() }()
+	page, err := io.ReadAll(response.Body)
+	if err != nil || response.StatusCode != http.StatusOK {
+		t.Fatalf("%s, %v", response.Status, err)
 	}
+	return string(page), response.Header
 }
