@@ -28,6 +28,7 @@ func (g *Gateway) readJSON(w http.ResponseWriter, r *http.Request) ([]byte, *fai
 	t := callOf(r).tracked
 	t.armRead(g.config.BodyTimeout)
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, g.config.MaxBodyBytes))
+	callOf(r).received = len(body)
 	if err == nil {
 		t.disarmRead()
 		return body, nil, nil

@@ -4,8 +4,9 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
-	"strconv"
 	"time"
+
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/semantic-worker/semantic/schemas"
 )
@@ -14,24 +15,36 @@ import (
 // It belongs to the request's handler goroutine; nobody else reads or writes it.
 type call struct {
 	id    string
-	log   *slog.Logger
 	start time.Time
-	// route is the pattern that the request matched: a label of bounded variety.
-	route string
+	// base has the ids of request and trace; log has those of job, model and worker,
+	// too, as soon as they are known. See about.
+	base, log *slog.Logger
+	// span is the request's in its trace; invalid without one.
+	span trace.SpanContext
+	// route is the pattern that the request matched, and api what it is counted by:
+	// labels of bounded variety.
+	route, api string
 	// quiet routes are asked every few seconds by probes; they log at debug.
 	quiet bool
 
-	owner string
-	job   string
-	model string
+	owner, agent string
+	job, model   string
+	// worker is the one that started the job last.
+	worker string
+	// modelLabel is model, or modelUnknown where nobody serves it.
+	modelLabel string
 	// alias is the name the client used, where it is not model.
 	alias    string
 	class    schemas.Class
+	stream   bool
 	warnings []string
-	// events is how many events of the job were read.
-	events int
-	// ttft is zero until the first text, reasoning or call.
-	ttft time.Duration
+	// received is how much of the body was read, in bytes.
+	received int
+	// accepted: there is a job for the request, one that it stored or one that was
+	// there. What is refused before is a rejection.
+	accepted bool
+	// progress is what became of the job meanwhile.
+	progress progress
 	// code is the error that ended the request, if one did: also one that was
 	// sent inside a stream.
 	code schemas.Code
@@ -57,6 +70,17 @@ func withCall(r *http.Request, c *call) *http.Request {
 	return r.WithContext(context.WithValue(r.Context(), callKey{}, c))
 }
 
+// about puts what is known of the job on every line from now on.
+func (c *call) about() {
+	var known []any
+	for _, a := range [][2]string{{schemas.LogJobID, c.job}, {schemas.LogModel, c.model}, {schemas.LogWorker, c.worker}} {
+		if a[1] != "" {
+			known = append(known, slog.String(a[0], a[1]))
+		}
+	}
+	c.log = c.base.With(known...)
+}
+
 // status is the status a request counts under, given the one that was sent
 // (zero: none).
 func (c *call) status(sent int) int {
@@ -77,49 +101,39 @@ func (c *call) fail(f *failure) { c.code, c.cause = f.code, f.cause }
 // leave records that the client did not wait for its answer.
 func (c *call) leave(err error) { c.gone, c.cause = true, err }
 
-func (c *call) statusLabel(sent int) string { return strconv.Itoa(c.status(sent)) }
-
-// attrs are the request's attributes for its last log line.
-func (c *call) attrs(r *http.Request, sent int, took time.Duration) []slog.Attr {
-	attrs := []slog.Attr{
-		slog.String(schemas.LogMethod, shown(r.Method)),
-		slog.String(schemas.LogPath, shown(r.URL.Path)),
-		slog.String(schemas.LogRoute, c.route),
-		slog.Int(schemas.LogStatus, c.status(sent)),
-		slog.Duration(schemas.LogDuration, took),
-		slog.String(schemas.LogRemote, r.RemoteAddr),
-	}
-	optional := func(key, value string) {
-		if value != "" {
-			attrs = append(attrs, slog.String(key, value))
-		}
-	}
-	optional(schemas.LogCode, string(c.code))
-	optional(schemas.LogOwner, c.owner)
-	optional(schemas.LogModel, c.model)
-	optional(schemas.LogAlias, c.alias)
-	optional(schemas.LogClass, string(c.class))
-	if c.events > 0 {
-		attrs = append(attrs, slog.Int(schemas.LogEvents, c.events))
-	}
-	if c.ttft > 0 {
-		attrs = append(attrs, slog.Duration(schemas.LogTTFT, c.ttft))
-	}
-	if c.cause != nil {
-		attrs = append(attrs, slog.Any(schemas.LogError, c.cause))
-	}
-	if len(c.warnings) > 0 {
-		attrs = append(attrs, slog.Any(schemas.LogWarnings, c.warnings))
-	}
-	return attrs
-}
-
-func (c *call) level() slog.Level {
+// codeLabel is the code a request counts under.
+func (c *call) codeLabel() string {
 	switch {
-	case c.code != "" && c.status(0) >= http.StatusInternalServerError:
-		return slog.LevelWarn
-	case c.quiet:
-		return slog.LevelDebug
+	case c.gone:
+		return codeLeft
+	case c.code != "":
+		return string(c.code)
 	}
-	return slog.LevelInfo
+	return codeOK
 }
+
+// The outcomes of requests, in their last lines.
+const (
+	outcomeOK       = "ok"
+	outcomeRefused  = "refused" // before there was a job
+	outcomeFailed   = "failed"
+	outcomeLeft     = "client_left"
+	outcomeCanceled = "cancelled"
+)
+
+func (c *call) outcome() string {
+	switch {
+	case c.gone:
+		return outcomeLeft
+	case c.code == "":
+		return outcomeOK
+	case c.rejected():
+		return outcomeRefused
+	case c.code == schemas.CodeCancelled:
+		return outcomeCanceled
+	}
+	return outcomeFailed
+}
+
+// rejected: the request ended with an error before there was a job for it.
+func (c *call) rejected() bool { return c.code != "" && !c.accepted && !c.gone }

@@ -92,6 +92,24 @@ func (c *catalogue) resolve(ctx context.Context, requested string) (model string
 	return "", known, errUnknownModel
 }
 
+// label is the model's name for metrics: modelUnknown for all that are not known,
+// and "" for none. Where the queue cannot be asked, what was read last says.
+func (c *catalogue) label(ctx context.Context, model string) string {
+	if model == "" {
+		return ""
+	}
+	known, fresh := c.has(model)
+	if !known && !fresh {
+		if names, err := c.list(ctx); err == nil {
+			known = slices.Contains(names, model)
+		}
+	}
+	if !known {
+		return modelUnknown
+	}
+	return model
+}
+
 func (c *catalogue) alias(requested string) (string, bool) {
 	for _, a := range c.aliases {
 		// Patterns were checked by Config.Validate.

@@ -96,6 +96,7 @@ func (g *Gateway) submission(r *http.Request, body []byte, decode decoder) (queu
 	defer cancel()
 	model, known, err := g.models.resolve(ctx, requested)
 	if errors.Is(err, errUnknownModel) {
+		c.modelLabel = modelUnknown
 		return queue.Submission{}, g.models.notFound(requested, known)
 	}
 	if err != nil {
@@ -104,11 +105,14 @@ func (g *Gateway) submission(r *http.Request, body []byte, decode decoder) (queu
 	if model != requested {
 		job.Model, c.alias = model, requested
 	}
+	c.model, c.modelLabel = model, model
+	c.about()
 
 	class, f := classFrom(r, req.Class)
 	if f != nil {
 		return queue.Submission{}, f
 	}
+	c.class = class
 	deadline, f := g.deadlineFrom(r, class)
 	if f != nil {
 		return queue.Submission{}, f
@@ -119,7 +123,7 @@ func (g *Gateway) submission(r *http.Request, body []byte, decode decoder) (queu
 		return queue.Submission{}, jobFailure(err)
 	}
 
-	c.model, c.class = model, class
+	c.agent, c.stream = job.Agent, job.API.Stream
 	sub := queue.Submission{JobID: queue.NewJobID(), Owner: c.owner, Class: class, RequestID: c.id, Job: job}
 	if key != "" {
 		if err := g.keyed(r, &sub, key, requested); err != nil {
@@ -161,7 +165,8 @@ func (g *Gateway) serveJob(w http.ResponseWriter, r *http.Request, sub queue.Sub
 	c := callOf(r)
 	x := &exchange{g: g, call: c, owner: sub.Owner, job: sub.JobID, onDisconnect: sub.Job.API.OnDisconnect}
 	x.deadline = time.Duration(sub.Job.DeadlineMS) * time.Millisecond
-	c.job, c.log = sub.JobID, c.log.With(schemas.LogJobID, sub.JobID)
+	c.job = sub.JobID
+	c.about()
 
 	// Not on the request's context: a client that leaves now would leave it
 	// uncertain whether there is a job to cancel.
@@ -175,12 +180,14 @@ func (g *Gateway) serveJob(w http.ResponseWriter, r *http.Request, sub queue.Sub
 		}
 	}
 	ticket, err := g.queue.Submit(ctx, sub)
+	g.probe.tell(err)
 	if ticket.Attached || errors.Is(err, queue.ErrConflict) {
 		if f := g.repeated(r, sub.Owner, sub.JobID, err); f != nil {
 			refuse(w, r, f)
 			return
 		}
 	}
+	c.accepted = err == nil
 	w.Header().Set(headerJob, sub.JobID)
 	keyed := sub.RequestHash != ""
 	if err == nil && sub.Owner == ownerLocal {
@@ -213,6 +220,8 @@ func (g *Gateway) serveJob(w http.ResponseWriter, r *http.Request, sub queue.Sub
 			return
 		}
 		x.follow(state)
+	} else {
+		c.progress.stored = x.storedAt
 	}
 
 	options := openai.StreamOptions{Model: sub.Job.Model, API: sub.Job.API}

@@ -100,9 +100,10 @@ type Config struct {
 	// that is away: submit, cancel, expire, and reading the registry.
 	// Default: 5 s.
 	QueueTimeout time.Duration
-	// ReadyPoolLimit is the share of all workers' cells, 0 … 1, above which
-	// /health/ready says 503. Default: 0.9.
-	ReadyPoolLimit float64
+	// ReadyPoolThreshold is the share of a worker's cells in use, 0 … 1, above which
+	// it is not ready. Without a worker that is, /health/ready says 503; requests
+	// are taken all the same, and wait. Default: 0.9.
+	ReadyPoolThreshold float64
 	// Release is the version of the binary, shown by the health routes.
 	// Default: "dev".
 	Release string
@@ -127,7 +128,7 @@ func DefaultConfig() Config {
 		MaxDeadline:          24 * time.Hour,
 		DeadlineGrace:        2 * time.Second,
 		QueueTimeout:         5 * time.Second,
-		ReadyPoolLimit:       0.9,
+		ReadyPoolThreshold:   0.9,
 		Release:              "dev",
 	}
 }
@@ -207,8 +208,8 @@ func (c Config) Validate() error {
 	if longest := schemas.MaxDeadlineMS * time.Millisecond; c.MaxDeadline > longest {
 		bad("MaxDeadline: %v is longer than any job's, %v", c.MaxDeadline, longest)
 	}
-	if !(c.ReadyPoolLimit > 0 && c.ReadyPoolLimit <= 1) {
-		bad("ReadyPoolLimit: %v is not above 0 and at most 1", c.ReadyPoolLimit)
+	if !(c.ReadyPoolThreshold > 0 && c.ReadyPoolThreshold <= 1) {
+		bad("ReadyPoolThreshold: %v is not above 0 and at most 1", c.ReadyPoolThreshold)
 	}
 	return errors.Join(errs...)
 }

@@ -39,7 +39,7 @@ func TestConfigValidateNamesTheField(t *testing.T) {
 		"MaxDeadline":          func(c *Config) { c.MaxDeadline = (schemas.MaxDeadlineMS + 1) * time.Millisecond },
 		"DeadlineGrace":        func(c *Config) { c.DeadlineGrace = 0 },
 		"QueueTimeout":         func(c *Config) { c.QueueTimeout = 0 },
-		"ReadyPoolLimit":       func(c *Config) { c.ReadyPoolLimit = 1.5 },
+		"ReadyPoolThreshold":   func(c *Config) { c.ReadyPoolThreshold = 1.5 },
 	}
 	for want, change := range cases {
 		t.Run(want, func(t *testing.T) {
@@ -58,7 +58,7 @@ func TestConfigValidateNamesTheField(t *testing.T) {
 
 func TestConfigValidateReportsAllFaults(t *testing.T) {
 	err := Config{}.Validate()
-	for _, field := range []string{"UnknownFields", "MaxBodyBytes", "KeepAlive", "ReadyPoolLimit"} {
+	for _, field := range []string{"UnknownFields", "MaxBodyBytes", "KeepAlive", "ReadyPoolThreshold"} {
 		if err == nil || !strings.Contains(err.Error(), field) {
 			t.Errorf("%s is not among %v", field, err)
 		}

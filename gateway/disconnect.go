@@ -80,13 +80,22 @@ func (x *exchange) abandon(ctx context.Context) *failure {
 	case attended:
 		return gone("goes on, since another client reads it")
 	case err == nil:
-		err = x.g.queue.Cancel(bounded, x.owner, x.job, reasonDisconnected)
+		err = x.g.cancelLeft(bounded, x.owner, x.job)
 	}
 	if err != nil {
 		x.call.log.WarnContext(ctx, "a job whose client left could not be cancelled; it runs to its end or deadline",
 			schemas.LogError, err)
 	}
 	return gone("is cancelled")
+}
+
+// cancelLeft cancels the job of a client that left.
+func (g *Gateway) cancelLeft(ctx context.Context, owner, job string) error {
+	if err := g.queue.Cancel(ctx, owner, job, reasonDisconnected); err != nil {
+		return fmt.Errorf("cancel: %w", err)
+	}
+	g.metrics.cancellations.WithLabelValues(causeLeft).Inc()
+	return nil
 }
 
 // grace gives a client the time to come back, to this gateway or another. A reader
@@ -111,7 +120,7 @@ func (x *exchange) grace(ctx context.Context) {
 			mine, err = x.announced(bounded)
 		}
 		if err == nil && mine {
-			err = g.queue.Cancel(bounded, owner, job, reasonDisconnected)
+			err = g.cancelLeft(bounded, owner, job)
 		}
 		if err != nil && ctx.Err() == nil {
 			log.WarnContext(ctx, "a job whose client did not come back could not be cancelled; it runs to its end or deadline",

@@ -193,31 +193,21 @@ func read(ctx context.Context, f *queue.Follower, out chan<- followed) {
 
 // observe keeps what the log line, the metrics and the deadline need.
 func (x *exchange) observe(e schemas.Event) {
-	x.call.events++
+	c, now := x.call, time.Now()
+	waits := c.progress.first.IsZero()
+	c.progress.see(e, now, x.resumed)
+	if waits && !c.progress.first.IsZero() {
+		observe(x.g.metrics.ttft.WithLabelValues(c.api, c.modelLabel, string(c.class)), now.Sub(c.start), c.span)
+	}
 	switch e.Type {
 	case schemas.EventStarted:
 		x.started = true
+		c.worker = e.Started.Worker
+		c.about()
 	case schemas.EventRequeued:
 		x.started = false
-	case schemas.EventDelta, schemas.EventDone:
-		if says(e) && x.call.ttft == 0 && !x.resumed {
-			x.call.ttft = time.Since(x.call.start)
-			x.g.metrics.ttft.WithLabelValues(x.call.model).Observe(x.call.ttft.Seconds())
-		}
-	case schemas.EventSubmitted, schemas.EventFailed, schemas.EventCancelled, schemas.EventExpired:
+	default:
 	}
-}
-
-// says reports whether an event brings something to read, of whatever kind.
-func says(e schemas.Event) bool {
-	var o schemas.Output
-	switch {
-	case e.Delta != nil:
-		o = e.Delta.Output
-	case e.Done != nil:
-		o = e.Done.Output
-	}
-	return o.Text != "" || o.Reasoning != "" || len(o.ToolCalls) > 0
 }
 
 // deadlineExceeded is said where the log could not be made to say it.

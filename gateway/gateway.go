@@ -67,6 +67,10 @@ type Gateway struct {
 	http   http.Handler
 	// streams counts the requests that wait for their jobs.
 	streams atomic.Int64
+	// born is when the gateway was made.
+	born time.Time
+	// probe knows whether the queue takes jobs.
+	probe *probe
 	// started is set once a worker was seen, for /health/startup.
 	started atomic.Bool
 }
@@ -86,7 +90,8 @@ func New(o Options) (*Gateway, error) {
 	if o.TracerProvider == nil {
 		o.TracerProvider = noop.NewTracerProvider()
 	}
-	m, err := newMetrics(o.Registerer)
+	t := newTracker()
+	m, err := newMetrics(o.Registerer, t)
 	if err != nil {
 		return nil, err
 	}
@@ -100,8 +105,10 @@ func New(o Options) (*Gateway, error) {
 		keys:     newKeyring(o.Queue, o.Config.APIKeys),
 		origins:  newOrigins(o.Config),
 		models:   newCatalogue(o.Queue, slices.Clone(o.Expect), slices.Clone(o.Config.Aliases)),
-		tracker:  newTracker(),
+		tracker:  t,
+		born:     time.Now(),
 	}
+	g.probe = newProbe(g.storing)
 	g.http = g.handler()
 	return g, nil
 }

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strconv"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
@@ -16,6 +18,8 @@ import (
 type health struct {
 	// Status is "ok" or "unavailable".
 	Status string `json:"status"`
+	// Checks are what was looked at. What could not be known is left out.
+	Checks []healthCheck `json:"checks"`
 	// Reasons says why it is not ok.
 	Reasons []healthReason `json:"reasons,omitempty"`
 	// Workers counts the live workers that take jobs.
@@ -23,11 +27,32 @@ type health struct {
 	Release string `json:"release"`
 }
 
+// healthCheck is one thing that was looked at. Names are stable.
+type healthCheck struct {
+	Name string `json:"name"`
+	OK   bool   `json:"ok"`
+	// Value is what was seen, and Threshold what separates ok from not ok: numbers,
+	// or booleans.
+	Value     any `json:"value"`
+	Threshold any `json:"threshold"`
+}
+
 // healthReason is one thing in the way. Code is stable.
 type healthReason struct {
 	Code    string `json:"code"`
 	Message string `json:"message"`
 }
+
+// The names of checks.
+const (
+	checkUptime    = "uptime_seconds"
+	checkStopping  = "shutting_down"
+	checkQueue     = "queue_answer_age_seconds"
+	checkStorage   = "queue_storage_ratio"
+	checkAnnounced = "worker_announced"
+	checkWorkers   = "workers_ready"
+	checkPool      = "pool_utilization_ratio"
+)
 
 // The codes of health reasons.
 const (
@@ -39,126 +64,163 @@ const (
 	reasonLoading   = "model_loading"
 )
 
+const (
+	healthOK   = "ok"
+	healthDown = "unavailable"
+)
+
+// check adds a check and, where it is not ok, its reason.
+func (h *health) check(ok bool, name string, value, threshold any, code, format string, args ...any) {
+	h.Checks = append(h.Checks, healthCheck{Name: name, OK: ok, Value: value, Threshold: threshold})
+	if !ok {
+		h.Reasons = append(h.Reasons, healthReason{Code: code, Message: fmt.Sprintf(format, args...)})
+	}
+}
+
+// situation is what health is judged by.
+type situation struct {
+	stopping bool
+	// queue is why the queue is not to be counted on; nil if it is.
+	queue error
+	// answered is the age of the broker's last good answer, negative without one.
+	answered time.Duration
+	// used is how full the queue's storage is, refused from mark on.
+	used, mark float64
+	// workers are those alive, announced whether there ever was one.
+	workers   []schemas.WorkerStatus
+	announced bool
+	// limit is Config.ReadyPoolThreshold.
+	limit float64
+}
+
+// ready judges whether a request sent now would be taken up soon.
+func (s situation) ready() health {
+	var h health
+	h.check(!s.stopping, checkStopping, s.stopping, false, reasonStopping, "the gateway is stopping")
+	if !s.queueCheck(&h) {
+		return h // of the rest there are only memories
+	}
+	taking, ready, least := pool(s.workers, s.limit)
+	h.Workers = taking
+	switch {
+	case taking == 0 && len(s.workers) > 0:
+		h.check(false, checkWorkers, ready, 1, reasonNoWorker, "every worker is draining")
+	case taking == 0:
+		h.check(false, checkWorkers, ready, 1, reasonNoWorker, "no worker is present")
+	default:
+		h.check(ready > 0, checkWorkers, ready, 1, reasonPoolFull,
+			"every worker has more than %.1f %% of its cells in use, %.1f %% at least", 100*s.limit, 100*least)
+		h.Checks = append(h.Checks, healthCheck{Name: checkPool, OK: least <= s.limit, Value: least, Threshold: s.limit})
+	}
+	return h
+}
+
+// startup judges whether the gateway ever was of use.
+func (s situation) startup() health {
+	var h health
+	h.Workers, _, _ = pool(s.workers, s.limit)
+	if s.announced || s.queueCheck(&h) {
+		h.check(s.announced, checkAnnounced, s.announced, true, reasonLoading,
+			"no worker has announced itself yet; it does when its model is loaded")
+	}
+	return h
+}
+
+// queueCheck adds what is known of the queue, and reports whether it takes jobs.
+func (s situation) queueCheck(h *health) bool {
+	full := errors.Is(s.queue, queue.ErrStorageFull)
+	var age any
+	if s.answered >= 0 {
+		age = seconds(s.answered)
+	}
+	h.check(s.queue == nil || full, checkQueue, age, seconds(probeAge), reasonQueueDown, "%v", s.queue)
+	if s.queue == nil || full {
+		h.check(!full, checkStorage, s.used, s.mark, reasonNoRoom, "%v", s.queue)
+	}
+	return s.queue == nil
+}
+
+// seconds are rounded to milliseconds, for people.
+func seconds(d time.Duration) float64 { return d.Round(time.Millisecond).Seconds() }
+
+// pool counts the workers that take jobs and those of them that are ready, having
+// no more than the limit of their cells in use, and returns the least share in use.
+func pool(workers []schemas.WorkerStatus, limit float64) (taking, ready int, least float64) {
+	for _, w := range workers {
+		if w.Draining {
+			continue
+		}
+		used := 0.0
+		if w.Cells > 0 {
+			used = float64(w.Cells-w.CellsFree) / float64(w.Cells)
+		}
+		if taking == 0 || used < least {
+			least = used
+		}
+		taking++
+		if used <= limit {
+			ready++
+		}
+	}
+	return taking, ready, least
+}
+
+// situation asks what is to be asked, for no longer than probeBound and little more.
+func (g *Gateway) situation(ctx context.Context) situation {
+	s := situation{stopping: g.tracker.isStopping(), limit: g.config.ReadyPoolThreshold, answered: -1}
+	if err := g.queue.Healthy(); err != nil {
+		s.queue = fmt.Errorf("the queue is not healthy: %w", err)
+	} else {
+		s.answered, s.queue = g.probe.look(ctx)
+	}
+	s.used, s.mark = g.queue.Storage(schemas.ClassNormal)
+	if s.queue == nil || errors.Is(s.queue, queue.ErrStorageFull) {
+		bounded, cancel := context.WithTimeout(ctx, probeBound)
+		defer cancel()
+		workers, err := g.queue.Workers(bounded)
+		if err != nil {
+			s.queue = fmt.Errorf("read the registry of workers: %w", err)
+		}
+		s.workers = workers
+	}
+	if len(s.workers) > 0 {
+		g.started.Store(true)
+	}
+	s.announced = g.started.Load()
+	return s
+}
+
 // healthLive answers 200 while the process lives.
 func (g *Gateway) healthLive(w http.ResponseWriter, r *http.Request) {
-	writeJSON(w, r, http.StatusOK, mustJSON(struct {
-		Status  string `json:"status"`
-		Release string `json:"release"`
-	}{"ok", g.config.Release}))
+	var h health
+	h.check(true, checkUptime, seconds(time.Since(g.born)), 0, "", "")
+	g.writeHealth(w, r, h)
 }
 
 // healthReady answers 200 if a request sent now would be taken up soon. Jobs
-// are accepted, and wait, also where it says 503 for want of a worker or room.
+// are accepted, and wait, also where it says 503 for want of a worker or room in
+// its pool.
 func (g *Gateway) healthReady(w http.ResponseWriter, r *http.Request) {
-	h := health{Release: g.config.Release}
-	because := func(code, format string, args ...any) {
-		h.Reasons = append(h.Reasons, healthReason{Code: code, Message: fmt.Sprintf(format, args...)})
-	}
-	if g.tracker.isStopping() {
-		because(reasonStopping, "the gateway is stopping")
-	}
-	workers, err := g.workers(r.Context())
-	if err == nil {
-		err = g.accepting(r.Context())
-	}
-	if err != nil {
-		because(queueReason(err), "%v", err)
-	} else {
-		taking, used := pool(workers)
-		h.Workers = taking
-		switch {
-		case taking == 0 && len(workers) > 0:
-			because(reasonNoWorker, "every worker is draining")
-		case taking == 0:
-			because(reasonNoWorker, "no worker is present")
-		case used > g.config.ReadyPoolLimit:
-			because(reasonPoolFull, "%.1f %% of the workers' cells are in use, the limit is %.1f %%",
-				100*used, 100*g.config.ReadyPoolLimit)
-		}
-	}
-	g.writeHealth(w, r, h)
+	g.writeHealth(w, r, g.situation(r.Context()).ready())
 }
 
 // healthStartup answers 503 until the first worker announced itself, which is
 // when its model is loaded, and 200 for ever after.
 func (g *Gateway) healthStartup(w http.ResponseWriter, r *http.Request) {
-	h := health{Release: g.config.Release}
-	workers, err := g.workers(r.Context())
-	h.Workers, _ = pool(workers)
-	if !g.started.Load() {
-		if err != nil {
-			h.Reasons = append(h.Reasons, healthReason{Code: queueReason(err), Message: err.Error()})
-		} else {
-			h.Reasons = append(h.Reasons, healthReason{
-				Code: reasonLoading, Message: "no worker has announced itself yet; it does when its model is loaded",
-			})
-		}
-	}
-	g.writeHealth(w, r, h)
-}
-
-// accepting asks whether the broker would store a job now: workers may be there
-// while it has no room for one.
-func (g *Gateway) accepting(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, g.config.QueueTimeout)
-	defer cancel()
-	if err := g.queue.Accepting(ctx, schemas.ClassNormal); err != nil {
-		return fmt.Errorf("no request would be stored: %w", err)
-	}
-	return nil
-}
-
-// queueReason is the code of what keeps the queue from being used.
-func queueReason(err error) string {
-	if errors.Is(err, queue.ErrStorageFull) {
-		return reasonNoRoom
-	}
-	return reasonQueueDown
+	g.writeHealth(w, r, g.situation(r.Context()).startup())
 }
 
 func (g *Gateway) writeHealth(w http.ResponseWriter, r *http.Request, h health) {
 	status := http.StatusOK
-	h.Status = "ok"
+	h.Status, h.Release = healthOK, g.config.Release
 	if len(h.Reasons) > 0 {
-		status = http.StatusServiceUnavailable
-		h.Status = "unavailable"
+		status, h.Status = http.StatusServiceUnavailable, healthDown
+		if h.Reasons[0].Code == reasonStopping {
+			w.Header().Set("Retry-After", strconv.Itoa(int(retryRestarting.Seconds())))
+		}
 	}
 	w.Header().Set("Cache-Control", "no-store")
 	writeJSON(w, r, status, mustJSON(h))
-}
-
-// workers reads the registry and remembers whether a worker was ever there.
-func (g *Gateway) workers(ctx context.Context) ([]schemas.WorkerStatus, error) {
-	if err := g.queue.Healthy(); err != nil {
-		return nil, fmt.Errorf("the queue is not healthy: %w", err)
-	}
-	ctx, cancel := context.WithTimeout(ctx, g.config.QueueTimeout)
-	defer cancel()
-	workers, err := g.queue.Workers(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("read the registry of workers: %w", err)
-	}
-	if len(workers) > 0 {
-		g.started.Store(true)
-	}
-	return workers, nil
-}
-
-// pool counts the workers that take jobs and the share of their cells in use.
-func pool(workers []schemas.WorkerStatus) (taking int, used float64) {
-	cells, free := 0, 0
-	for _, w := range workers {
-		if w.Draining {
-			continue
-		}
-		taking++
-		cells += w.Cells
-		free += w.CellsFree
-	}
-	if cells > 0 {
-		used = float64(cells-free) / float64(cells)
-	}
-	return taking, used
 }
 
 // authenticatedMetrics serves /metrics under the API keys, if there are any:
@@ -169,5 +231,6 @@ func (g *Gateway) authenticatedMetrics() http.HandlerFunc {
 			refuse(w, r, &failure{code: schemas.CodeNotFound, message: "This gateway exports no metrics."})
 		}
 	}
-	return g.authenticate(promhttp.HandlerFor(g.gatherer, promhttp.HandlerOpts{})).ServeHTTP
+	// OpenMetrics alone has room for exemplars.
+	return g.authenticate(promhttp.HandlerFor(g.gatherer, promhttp.HandlerOpts{EnableOpenMetrics: true})).ServeHTTP
 }

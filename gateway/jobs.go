@@ -114,6 +114,7 @@ func (g *Gateway) deleteJob(w http.ResponseWriter, r *http.Request) {
 			refuse(w, r, queueFailure(err))
 			return
 		}
+		g.metrics.cancellations.WithLabelValues(causeDeleted).Inc()
 		if state, f = g.stateOf(ctx, state.Owner, state.JobID); f != nil {
 			refuse(w, r, f)
 			return

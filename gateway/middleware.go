@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"runtime/debug"
+	"strconv"
 	"strings"
 	"time"
 
@@ -34,7 +35,8 @@ func (g *Gateway) identify(next http.Handler) http.Handler {
 		id := requestIDFrom(r.Header.Get(headerRequestID))
 		w.Header().Set(headerRequestID, id)
 		ctx := queue.WithRequestID(propagator.Extract(r.Context(), propagation.HeaderCarrier(r.Header)), id)
-		c := &call{id: id, log: g.log.With(schemas.LogRequestID, id), start: time.Now(), route: routeOther}
+		log := g.log.With(schemas.LogRequestID, id)
+		c := &call{id: id, base: log, log: log, start: time.Now(), route: apiOther, api: apiOther}
 		next.ServeHTTP(w, withCall(r.WithContext(ctx), c))
 	})
 }
@@ -45,32 +47,55 @@ func (g *Gateway) observe(next http.Handler) http.Handler {
 		c := callOf(r)
 		ctx, span := g.tracer.Start(r.Context(), "gateway.request", trace.WithSpanKind(trace.SpanKindServer))
 		defer span.End()
-		rec := &recorder{ResponseWriter: w}
+		if c.span = span.SpanContext(); c.span.HasTraceID() {
+			c.base = c.base.With(schemas.LogTraceID, c.span.TraceID().String())
+			c.log = c.base
+		}
+		r = r.WithContext(ctx)
+		c.began(r)
+		rec := &recorder{ResponseWriter: w, head: r.Method == http.MethodHead}
 		defer func() {
 			took := time.Since(c.start)
-			g.metrics.requests.WithLabelValues(c.route, c.statusLabel(rec.status)).Inc()
-			g.metrics.duration.WithLabelValues(c.route).Observe(took.Seconds())
+			g.measure(c, rec, took)
 			span.SetName(c.route)
 			span.SetAttributes(spanAttrs(c, r, rec.status)...)
 			if c.status(rec.status) >= http.StatusInternalServerError {
 				span.SetStatus(codes.Error, string(c.code))
 			}
-			c.log.LogAttrs(ctx, c.level(), "request", c.attrs(r, rec.status, took)...)
+			c.ended(ctx, r, rec, took)
 		}()
 		if r.Body != nil && r.Body != http.NoBody {
 			// Also where the body is never read by a handler, the server reads
 			// on to keep the connection; no client shall hold it for ever.
 			_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(g.config.BodyTimeout))
 		}
-		next.ServeHTTP(rec, r.WithContext(ctx))
+		next.ServeHTTP(rec, r)
 	})
 }
 
-// recorder remembers the status that was sent. Unwrap lets
+// measure counts a request that has ended.
+func (g *Gateway) measure(c *call, rec *recorder, took time.Duration) {
+	m, class := g.metrics, string(c.class)
+	m.requests.WithLabelValues(c.api, c.modelLabel, class, strconv.Itoa(c.status(rec.status)), c.codeLabel()).Inc()
+	observe(m.duration.WithLabelValues(c.api, c.modelLabel, class), took, c.span)
+	if !c.progress.stored.IsZero() {
+		observe(m.lessDecode.WithLabelValues(c.api, c.modelLabel, class), took-c.progress.decode(), c.span)
+	}
+	m.bytes.WithLabelValues(c.api).Add(float64(rec.bytes))
+	if c.rejected() {
+		m.rejections.WithLabelValues(c.api, string(c.code)).Inc()
+	}
+}
+
+// recorder remembers the status that was sent, and counts the body. Unwrap lets
 // http.ResponseController reach the connection.
 type recorder struct {
 	http.ResponseWriter
 	status int
+	// bytes were written, as far as the connection took them.
+	bytes int64
+	// head: the server sends no body.
+	head bool
 }
 
 func (rec *recorder) WriteHeader(status int) {
@@ -84,7 +109,11 @@ func (rec *recorder) Write(p []byte) (int, error) {
 	if rec.status == 0 {
 		rec.status = http.StatusOK
 	}
-	return rec.ResponseWriter.Write(p) //nolint:wrapcheck // a ResponseWriter passes its own errors on
+	n, err := rec.ResponseWriter.Write(p)
+	if !rec.head {
+		rec.bytes += int64(n)
+	}
+	return n, err //nolint:wrapcheck // a ResponseWriter passes its own errors on
 }
 
 func (rec *recorder) Unwrap() http.ResponseWriter { return rec.ResponseWriter }
@@ -92,13 +121,13 @@ func (rec *recorder) Unwrap() http.ResponseWriter { return rec.ResponseWriter }
 // recoverPanic turns a panic of a handler into a 500 and keeps the process.
 func (g *Gateway) recoverPanic(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		defer recovered(w, r)
+		defer g.recovered(w, r)
 		next.ServeHTTP(w, r)
 	})
 }
 
 // recovered is deferred, so that a panic ends in it.
-func recovered(w http.ResponseWriter, r *http.Request) {
+func (g *Gateway) recovered(w http.ResponseWriter, r *http.Request) {
 	p := recover()
 	if p == nil {
 		return
@@ -107,6 +136,7 @@ func recovered(w http.ResponseWriter, r *http.Request) {
 	c.log.ErrorContext(r.Context(), "a handler panicked",
 		schemas.LogPanic, fmt.Sprint(p), schemas.LogStack, string(debug.Stack()))
 	c.code = schemas.CodeInternal
+	g.metrics.panics.Inc()
 	if rec, ok := w.(*recorder); ok && rec.status != 0 {
 		// Something was sent: only a broken connection is honest now.
 		panic(http.ErrAbortHandler)
@@ -147,15 +177,14 @@ func (g *Gateway) guard(next http.Handler) http.Handler {
 // track admits the request to the set that stopping waits for.
 func (g *Gateway) track(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		t, ok := g.tracker.begin(w, g.config.WriteTimeout)
+		c := callOf(r)
+		t, ok := g.tracker.begin(w, g.config.WriteTimeout, c.api, c.start)
 		if !ok {
 			refuse(w, r, restarting())
 			return
 		}
 		defer g.tracker.end(t)
-		g.metrics.active.Inc()
-		defer g.metrics.active.Dec()
-		callOf(r).tracked = t
+		c.tracked = t
 		next.ServeHTTP(w, r)
 	})
 }

@@ -80,8 +80,8 @@ func TestEndLine(t *testing.T) {
 	}
 	line := b.endLine(t, "line-1")
 	for key, want := range map[string]any{
-		schemas.LogMethod: "POST", schemas.LogRoute: "/v1/chat/completions", schemas.LogStatus: 200.0,
-		schemas.LogJobID: resp.Header.Get(headerJob), schemas.LogOwner: ownerLocal, schemas.LogModel: "m", schemas.LogClass: "normal", "level": "INFO",
+		schemas.LogMethod: "POST", schemas.LogRoute: "/v1/chat/completions", schemas.LogStatus: 200.0, schemas.LogJobID: resp.Header.Get(headerJob),
+		schemas.LogOwner: ownerLocal, schemas.LogModel: "m", schemas.LogClass: "normal", "level": "INFO",
 	} {
 		if line[key] != want {
 			t.Errorf("%s: %v, want %v", key, line[key], want)
@@ -167,8 +167,7 @@ func TestPanic(t *testing.T) {
 	}
 	stacks := 0
 	for _, line := range logs.lines(t) {
-		if line[schemas.LogPanic] == "boom" && line[schemas.LogRequestID] != nil &&
-			strings.Contains(line[schemas.LogStack].(string), "TestPanic") {
+		if line[schemas.LogPanic] == "boom" && strings.Contains(line[schemas.LogStack].(string), "TestPanic") && line[schemas.LogRequestID] != nil {
 			stacks++
 		}
 	}
@@ -180,13 +179,14 @@ func TestPanic(t *testing.T) {
 // bareGateway has no queue behind it: for middlewares alone.
 func bareGateway(t *testing.T, log *slog.Logger) *Gateway {
 	t.Helper()
-	m, err := newMetrics(nil)
+	open := newTracker()
+	m, err := newMetrics(nil, open)
 	if err != nil {
 		t.Fatal(err)
 	}
 	tracer := trace.NewTracerProvider().Tracer("test")
 	c := DefaultConfig()
-	return &Gateway{config: c, log: log, metrics: m, tracer: tracer, origins: newOrigins(c), keys: newKeyring(nil, nil), tracker: newTracker()}
+	return &Gateway{config: c, log: log, metrics: m, tracer: tracer, origins: newOrigins(c), keys: newKeyring(nil, nil), tracker: open}
 }
 
 func TestNew(t *testing.T) {

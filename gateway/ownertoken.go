@@ -92,8 +92,9 @@ func (g *Gateway) jobOf(r *http.Request) (queue.JobState, *failure) {
 	if !mine {
 		return queue.JobState{}, noJob(job)
 	}
-	c.job, c.log = job, c.log.With(schemas.LogJobID, job)
-	c.model, c.class = state.Model, state.Class
+	c.job, c.model, c.class, c.accepted = job, state.Model, state.Class, true
+	c.modelLabel = g.models.label(r.Context(), state.Model)
+	c.about()
 	return state, nil
 }
 

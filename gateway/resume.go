@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"time"
 
 	"github.com/semantic-worker/semantic/queue"
 	"github.com/semantic-worker/semantic/schemas"
@@ -27,10 +28,12 @@ func (g *Gateway) jobEvents(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	after, f := lastEventID(r, state.JobID)
+	var missed time.Time
 	if f == nil && after != nil {
-		f = checkSeen(state, *after)
+		missed, f = checkSeen(state, *after)
 	}
 	if f != nil {
+		g.refusedResume(f)
 		refuse(w, r, f)
 		return
 	}
@@ -40,6 +43,10 @@ func (g *Gateway) jobEvents(w http.ResponseWriter, r *http.Request) {
 	}
 	defer release()
 	c := callOf(r)
+	c.stream = true
+	if after != nil {
+		g.resumed(c, missed)
+	}
 	w.Header().Set(headerJob, state.JobID)
 	api := apiOf(state)
 	to := newStreamResponder(w, r, openai.StreamOptions{Model: state.Model, API: &api}, after)
@@ -89,21 +96,50 @@ func lastEventID(r *http.Request, job string) (*schemas.ChunkID, *failure) {
 	return &id, nil
 }
 
+// refusedResume counts a stream that does not go on where its client wants it to.
+func (g *Gateway) refusedResume(f *failure) {
+	switch {
+	case f.code == schemas.CodeLogRewound:
+		g.metrics.resumes.WithLabelValues(resumeRewound).Inc()
+	case f.param == headerLastEventID || f.param == queryLastEventID:
+		g.metrics.resumes.WithLabelValues(resumeInvalid).Inc()
+	}
+}
+
+// resumed counts a stream that goes on, of which the client has missed what
+// happened since a time: nothing where that is zero.
+func (g *Gateway) resumed(c *call, missed time.Time) {
+	g.metrics.resumes.WithLabelValues(resumeGoesOn).Inc()
+	gap := time.Duration(0)
+	if !missed.IsZero() {
+		gap = max(time.Since(missed), 0) // a worker's clock may be ahead
+	}
+	observe(g.metrics.resumeGap, gap, c.span)
+}
+
 // checkSeen refuses to go on behind a chunk that the log does not make: the broker
-// has lost what was shown, and what follows now would be another answer's.
-func checkSeen(s queue.JobState, seen schemas.ChunkID) *failure {
+// has lost what was shown, and what follows now would be another answer's. It
+// returns when the first chunk was written that comes after; zero if none was.
+func checkSeen(s queue.JobState, seen schemas.ChunkID) (time.Time, *failure) {
 	api := apiOf(s)
 	stream := openai.NewStream(openai.StreamOptions{Model: s.Model, API: &api})
+	found := false
 	for _, e := range s.Events {
-		if e.N > seen.N {
+		if e.N > seen.N && !found {
 			break
 		}
 		for _, chunk := range stream.Event(e) {
-			if chunk.ID == seen {
-				return nil
+			switch {
+			case chunk.ID == seen:
+				found = true
+			case found:
+				return e.Time, nil
 			}
 		}
 	}
-	return &failure{code: schemas.CodeLogRewound, message: fmt.Sprintf(
+	if found {
+		return time.Time{}, nil
+	}
+	return time.Time{}, &failure{code: schemas.CodeLogRewound, message: fmt.Sprintf(
 		"The log of the job has no chunk %s: it was lost, or never was. Read the job from its start, without %s.", seen, headerLastEventID)}
 }

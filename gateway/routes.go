@@ -14,11 +14,33 @@ import (
 // routeOther is the route label of requests that match none.
 const routeOther = "other"
 
+// The APIs: what requests are counted by, so their variety is bounded.
+const (
+	apiChat        = "chat_completions"
+	apiCompletions = "completions"
+	apiModels      = "models"
+	apiJobs        = "jobs"
+	apiJobEvents   = "job_events"
+	apiMetrics     = "metrics"
+	apiHealth      = "health"
+	apiOther       = "other" // requests that match no route, or are refused before
+)
+
+// trackedAPIs are those whose requests stopping waits for.
+func trackedAPIs() []string {
+	return []string{apiChat, apiCompletions, apiModels, apiJobs, apiJobEvents}
+}
+
+func apis() []string { return append(trackedAPIs(), apiMetrics, apiHealth, apiOther) }
+
 // route is one path with what each method does there.
 type route struct {
 	path string
-	// api routes are tracked, authenticated and refused while stopping.
-	api bool
+	// api is what its requests are counted by.
+	api string
+	// tracked routes are authenticated, waited for by stopping, and refused while
+	// it does.
+	tracked bool
 	// quiet routes log at debug.
 	quiet   bool
 	methods map[string]http.HandlerFunc
@@ -35,19 +57,19 @@ func post(h http.HandlerFunc) map[string]http.HandlerFunc {
 
 func (g *Gateway) routes() []route {
 	return []route{
-		{path: "/v1/chat/completions", api: true, methods: post(g.chatCompletions)},
-		{path: "/v1/completions", api: true, methods: post(g.completions)},
-		{path: "/v1/models", api: true, methods: get(g.listModels)},
-		{path: "/v1/models/{id...}", api: true, methods: get(g.getModel)},
-		{path: "/v1/jobs/{id}", api: true, methods: map[string]http.HandlerFunc{
+		{path: "/v1/chat/completions", api: apiChat, tracked: true, methods: post(g.chatCompletions)},
+		{path: "/v1/completions", api: apiCompletions, tracked: true, methods: post(g.completions)},
+		{path: "/v1/models", api: apiModels, tracked: true, methods: get(g.listModels)},
+		{path: "/v1/models/{id...}", api: apiModels, tracked: true, methods: get(g.getModel)},
+		{path: "/v1/jobs/{id}", api: apiJobs, tracked: true, methods: map[string]http.HandlerFunc{
 			http.MethodGet: g.getJob, http.MethodHead: g.getJob, http.MethodDelete: g.deleteJob,
 		}},
-		{path: "/v1/jobs/{id}/events", api: true, methods: map[string]http.HandlerFunc{http.MethodGet: g.jobEvents}},
-		{path: "/metrics", quiet: true, methods: get(g.authenticatedMetrics())},
-		{path: "/health", quiet: true, methods: get(g.healthReady)},
-		{path: "/health/live", quiet: true, methods: get(g.healthLive)},
-		{path: "/health/ready", quiet: true, methods: get(g.healthReady)},
-		{path: "/health/startup", quiet: true, methods: get(g.healthStartup)},
+		{path: "/v1/jobs/{id}/events", api: apiJobEvents, tracked: true, methods: map[string]http.HandlerFunc{http.MethodGet: g.jobEvents}},
+		{path: "/metrics", api: apiMetrics, quiet: true, methods: get(g.authenticatedMetrics())},
+		{path: "/health", api: apiHealth, quiet: true, methods: get(g.healthReady)},
+		{path: "/health/live", api: apiHealth, quiet: true, methods: get(g.healthLive)},
+		{path: "/health/ready", api: apiHealth, quiet: true, methods: get(g.healthReady)},
+		{path: "/health/startup", api: apiHealth, quiet: true, methods: get(g.healthStartup)},
 	}
 }
 
@@ -105,13 +127,13 @@ func (g *Gateway) routeHandler(rt route) http.Handler {
 		}
 		h(w, r)
 	})
-	if rt.api {
+	if rt.tracked {
 		pick = g.track(g.authenticate(pick))
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		c := callOf(r)
-		c.route, c.quiet = rt.path, rt.quiet
-		if !rt.api {
+		c.route, c.api, c.quiet = rt.path, rt.api, rt.quiet
+		if !rt.tracked {
 			// Tracked requests bound each write by itself.
 			_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(g.config.WriteTimeout))
 		}

@@ -29,15 +29,15 @@ func newTracker() *tracker {
 	return &tracker{open: map[*tracked]struct{}{}, stopped: make(chan struct{}), idle: make(chan struct{})}
 }
 
-// begin admits a request; false once stopping. The caller calls end when the
-// handler returns.
-func (t *tracker) begin(w http.ResponseWriter, timeout time.Duration) (*tracked, bool) {
+// begin admits a request of an API that arrived at a time; false once stopping.
+// The caller calls end when the handler returns.
+func (t *tracker) begin(w http.ResponseWriter, timeout time.Duration, api string, arrived time.Time) (*tracked, bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.stopping {
 		return nil, false
 	}
-	a := &tracked{timeout: timeout, conn: http.NewResponseController(w), cut: make(chan struct{})}
+	a := &tracked{timeout: timeout, conn: http.NewResponseController(w), cut: make(chan struct{}), api: api, arrived: arrived}
 	t.open[a] = struct{}{}
 	return a, true
 }
@@ -75,6 +75,28 @@ func (t *tracker) closeIfIdle() {
 	}
 }
 
+// openRequests are those of one API: how many, and when the oldest arrived.
+type openRequests struct {
+	count  int
+	oldest time.Time
+}
+
+// openByAPI counts what is open.
+func (t *tracker) openByAPI() map[string]openRequests {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	open := make(map[string]openRequests)
+	for a := range t.open {
+		o := open[a.api]
+		if o.count == 0 || a.arrived.Before(o.oldest) {
+			o.oldest = a.arrived
+		}
+		o.count++
+		open[a.api] = o
+	}
+	return open
+}
+
 func (t *tracker) isStopping() bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -109,6 +131,9 @@ type tracked struct {
 	cut chan struct{}
 	// timeout bounds each write.
 	timeout time.Duration
+	// api and arrived are the request's; they do not change.
+	api     string
+	arrived time.Time
 
 	mu sync.Mutex
 	// conn is nil after release: it must not be used once the handler returned.

@@ -29,6 +29,8 @@ type pressureOf struct {
 type pressureReading struct {
 	at  time.Time
 	err error
+	// used is how full the fullest stream is, of its limit.
+	used float64
 }
 
 // check returns ErrStorageFull above the high-water mark.
@@ -44,12 +46,13 @@ func (p *pressure) check(ctx context.Context, q *Queue, class schemas.Class, lar
 	if p.read == nil {
 		p.read = make(map[pressureOf]pressureReading)
 	}
-	p.read[of] = pressureReading{at: time.Now(), err: reading.err}
+	p.read[of] = pressureReading{at: time.Now(), err: reading.err, used: reading.used}
 	p.mu.Unlock()
 
 	var full error
+	most := 0.0
 	err := q.retry(ctx, func(ctx context.Context) error {
-		full = nil
+		full, most = nil, 0
 		streams := []string{streamEvents, jobsStream(class)}
 		if large {
 			streams = append(streams, objectStream(storeInputs))
@@ -63,7 +66,12 @@ func (p *pressure) check(ctx context.Context, q *Queue, class schemas.Class, lar
 				q.rates.add(class, info.State, time.Now())
 			}
 			limit := info.Config.MaxBytes
-			if limit > 0 && float64(info.State.Bytes) >= q.config.StorageHighWater*float64(limit) {
+			if limit <= 0 {
+				continue
+			}
+			used := float64(info.State.Bytes) / float64(limit)
+			most = max(most, used)
+			if used >= q.config.StorageHighWater {
 				full = fmt.Errorf("%w: %s holds %d of %d bytes", ErrStorageFull, name, info.State.Bytes, limit)
 			}
 		}
@@ -75,7 +83,7 @@ func (p *pressure) check(ctx context.Context, q *Queue, class schemas.Class, lar
 		delete(p.read, of)
 		return err
 	}
-	p.read[of] = pressureReading{at: time.Now(), err: full}
+	p.read[of] = pressureReading{at: time.Now(), err: full, used: most}
 	return full
 }
 
