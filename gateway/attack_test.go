@@ -73,7 +73,7 @@ func TestDisconnectFreesTheJob(t *testing.T) {
 		if line := b.endLine(t, "left-1"); line[schemas.LogStatus] != float64(statusClientClosedRequest) {
 			t.Errorf("logged status %v", line[schemas.LogStatus])
 		}
-		b.wantMetric(t, `semantic_request_total{code="499",route="/v1/chat/completions"} 1`)
+		b.wantMetric(t, `semantic_request_total{api="chat_completions",class="normal",code="cancelled",model="m",status="499"} 1`)
 	})
 	t.Run("not streamed", func(t *testing.T) {
 		b := startBench(t)
@@ -342,7 +342,7 @@ func TestDrainCutsASlowBody(t *testing.T) {
 	b := startBench(t, expectM)
 	whole := rawPost(chatBody("x", false))
 	conn := b.dial(whole[:len(whole)-5])
-	b.wantMetric(t, "semantic_requests_active 1")
+	b.wantMetric(t, `semantic_requests_active{api="chat_completions"} 1`)
 	over, cancel := context.WithCancel(context.Background())
 	cancel()
 	b.g.Drain(over)

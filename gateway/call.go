@@ -114,11 +114,11 @@ func (c *call) codeLabel() string {
 
 // The outcomes of requests, in their last lines.
 const (
-	outcomeOK       = "ok"
-	outcomeRefused  = "refused" // before there was a job
-	outcomeFailed   = "failed"
-	outcomeLeft     = "client_left"
-	outcomeCanceled = "cancelled"
+	outcomeOK        = "ok"
+	outcomeRefused   = "refused" // before there was a job
+	outcomeFailed    = "failed"
+	outcomeLeft      = "client_left"
+	outcomeCancelled = "cancelled"
 )
 
 func (c *call) outcome() string {
@@ -130,10 +130,13 @@ func (c *call) outcome() string {
 	case c.rejected():
 		return outcomeRefused
 	case c.code == schemas.CodeCancelled:
-		return outcomeCanceled
+		return outcomeCancelled
 	}
 	return outcomeFailed
 }
 
-// rejected: the request ended with an error before there was a job for it.
-func (c *call) rejected() bool { return c.code != "" && !c.accepted && !c.gone }
+// rejected: the request ended with an error before there was a job for it. A fault
+// of ours is no refusal.
+func (c *call) rejected() bool {
+	return c.code != "" && c.code != schemas.CodeInternal && !c.accepted && !c.gone
+}

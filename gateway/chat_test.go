@@ -147,7 +147,7 @@ func TestErrorInMidStream(t *testing.T) {
 	if !strings.Contains(events[len(events)-2].data, `"completion_tokens":1`) {
 		t.Errorf("no usage before the error: %+v", events)
 	}
-	b.wantMetric(t, `semantic_request_total{code="500",route="/v1/chat/completions"} 1`)
+	b.wantMetric(t, `semantic_request_total{api="chat_completions",class="normal",code="engine_failed",model="m",status="500"} 1`)
 }
 
 // What a worker refuses without starting it has the status of its error.
@@ -210,7 +210,7 @@ func TestStreamHeadComesEarly(t *testing.T) {
 		if len(events) != 1 || !strings.Contains(events[0].data, `"engine_failed"`) || events[0].id == "" {
 			t.Errorf("got %+v, want one error event", events)
 		}
-		b.wantMetric(t, `semantic_request_total{code="500",route="/v1/chat/completions"} 1`)
+		b.wantMetric(t, `semantic_request_total{api="chat_completions",class="normal",code="engine_failed",model="m",status="500"} 1`)
 	})
 }
 

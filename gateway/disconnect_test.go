@@ -89,7 +89,7 @@ func (b *bench) logged(what, path string) {
 	b.t.Helper()
 	eventually(b.t, what+" is logged", func() bool {
 		for _, line := range b.logs.lines(b.t) {
-			if line["msg"] == "request" && line[schemas.LogPath] == path {
+			if line[schemas.LogEvent] == schemas.LogEventRequestEnd && line[schemas.LogPath] == path {
 				return true
 			}
 		}

@@ -1,13 +1,20 @@
 package gateway
 
 import (
+	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
+	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/santhosh-tekuri/jsonschema/v6"
 
 	"github.com/semantic-worker/semantic/queue"
 	"github.com/semantic-worker/semantic/schemas"
@@ -20,23 +27,49 @@ func shortQueueTimeout(o *benchOptions) {
 	})
 }
 
-// health asks a probe and returns the status with the codes of the reasons.
+// health asks a probe and returns the status with the codes of the reasons. The
+// body is as openapi.yaml describes it.
 func (b *bench) health(path string) (int, string) {
 	b.t.Helper()
 	resp := b.do(http.MethodGet, path, "")
-	var h health
-	if err := json.NewDecoder(resp.Body).Decode(&h); err != nil {
+	data, err := io.ReadAll(resp.Body)
+	if err != nil {
 		b.t.Fatal(err)
 	}
+	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(data))
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	if err := described(b.t, "Health").Validate(doc); err != nil {
+		b.t.Errorf("%s\nis not as described: %v", data, err)
+	}
+	var h health
+	if err := json.Unmarshal(data, &h); err != nil {
+		b.t.Fatal(err)
+	}
+	failing := 0
+	for _, c := range h.Checks {
+		if !c.OK {
+			failing++
+		}
+	}
+	if (failing > 0) != (len(h.Reasons) > 0) || len(h.Checks) == 0 {
+		b.t.Errorf("%s: the checks do not say why: %s", path, data)
+	}
 	var codes strings.Builder
+	stopping := false
 	for _, r := range h.Reasons {
 		codes.WriteString(r.Code + " ")
+		stopping = stopping || r.Code == reasonStopping
 		if r.Message == "" {
 			b.t.Errorf("%s: %s says nothing", path, r.Code)
 		}
 	}
-	if (h.Status == "ok") != (resp.StatusCode == http.StatusOK) || h.Release != "dev" {
+	if (h.Status == healthOK) != (resp.StatusCode == http.StatusOK) || h.Release != "dev" {
 		b.t.Errorf("%s: status %d with %+v", path, resp.StatusCode, h)
+	}
+	if (resp.Header.Get("Retry-After") != "") != stopping {
+		b.t.Errorf("%s: Retry-After %q with %+v", path, resp.Header.Get("Retry-After"), h)
 	}
 	return resp.StatusCode, codes.String()
 }
@@ -119,7 +152,10 @@ func TestHealthWithFullDisk(t *testing.T) {
 		t.Errorf("a job for a full disk: %v", err)
 	}
 	full.Store(false)
-	b.wantHealth("/health/ready", 503, "no_worker ")
+	eventually(t, "there is room again", func() bool {
+		s, c := b.health("/health/ready")
+		return s == 503 && c == "no_worker "
+	})
 }
 
 // TestHealthNearTheLimit: who balances load hears that the queue takes nothing
@@ -133,4 +169,99 @@ func TestHealthNearTheLimit(t *testing.T) {
 		s, c := b.health("/health/ready")
 		return s == 503 && c == "storage_full "
 	})
+}
+
+// TestHealthFollowsRequests: what a request meets is true at once, and until the
+// broker stores something again.
+func TestHealthFollowsRequests(t *testing.T) {
+	b := startBench(t)
+	b.announce(schemas.WorkerStatus{})
+	ready := func() bool { s, _ := b.health("/health/ready"); return s == 200 }
+	eventually(t, "it is ready", ready)
+	b.g.probe.ask = func(context.Context) error { return fmt.Errorf("%w: nothing comes back", queue.ErrUnavailable) }
+	b.g.probe.tell(fmt.Errorf("submit: %w", queue.ErrUnavailable))
+	b.wantHealth("/health/ready", 503, "queue_unavailable ")
+	b.wantHealth("/health/live", 200, "")
+	b.g.probe.tell(queue.ErrQueueFull) // says nothing of the others
+	b.wantHealth("/health/ready", 503, "queue_unavailable ")
+	if resp := b.do(http.MethodPost, "/v1/chat/completions", chatBody("", false), headerDurable, "true", headerDeadline, "1ms"); resp.StatusCode != 504 {
+		t.Fatalf("status %d", resp.StatusCode)
+	}
+	b.wantHealth("/health/ready", 200, "") // it was stored
+}
+
+// TestTransitions: what each situation says, one after the other as in a gateway's
+// life.
+func TestTransitions(t *testing.T) {
+	worker := func(free int, draining bool) schemas.WorkerStatus {
+		return schemas.WorkerStatus{Cells: 100, CellsFree: free, Draining: draining}
+	}
+	away := fmt.Errorf("%w: nobody answers", queue.ErrUnavailable)
+	full := fmt.Errorf("%w: 9 of 10 bytes", queue.ErrStorageFull)
+	type want struct{ ready, startup string }
+	for _, c := range []struct {
+		name string
+		s    situation
+		want want
+	}{
+		{"never reached its broker", situation{queue: away, answered: -1}, want{"queue_unavailable", "queue_unavailable"}},
+		{"waits for its first worker", situation{}, want{"no_worker", "model_loading"}},
+		{"has one", situation{workers: []schemas.WorkerStatus{worker(50, false)}, announced: true}, want{}},
+		{"at the threshold", situation{workers: []schemas.WorkerStatus{worker(10, false)}, announced: true}, want{}},
+		{"over it", situation{workers: []schemas.WorkerStatus{worker(9, false)}, announced: true}, want{ready: "pool_full"}},
+		{"over it, and one is not", situation{workers: []schemas.WorkerStatus{worker(0, false), worker(10, false)}, announced: true}, want{}},
+		{"over it, and the other drains", situation{workers: []schemas.WorkerStatus{worker(0, false), worker(99, true)}, announced: true}, want{ready: "pool_full"}},
+		{"all drain", situation{workers: []schemas.WorkerStatus{worker(99, true)}, announced: true}, want{ready: "no_worker"}},
+		{"the last one is gone", situation{announced: true}, want{ready: "no_worker"}},
+		{"a worker without a pool", situation{workers: []schemas.WorkerStatus{{}}, announced: true}, want{}},
+		{"its broker is lost", situation{queue: away, answered: 9 * time.Second, announced: true}, want{ready: "queue_unavailable"}},
+		{"its broker is full", situation{queue: full, used: 0.9, workers: []schemas.WorkerStatus{worker(50, false)}, announced: true}, want{ready: "storage_full"}},
+		{"stops", situation{stopping: true, workers: []schemas.WorkerStatus{worker(50, false)}, announced: true}, want{ready: "shutting_down"}},
+		{"stops, alone", situation{stopping: true, announced: true}, want{ready: "shutting_down no_worker"}},
+		{"stops, lost", situation{stopping: true, queue: away, announced: true}, want{ready: "shutting_down queue_unavailable"}},
+	} {
+		c.s.limit, c.s.mark = 0.9, 0.85
+		codes := func(h health) string {
+			var list []string
+			for _, r := range h.Reasons {
+				list = append(list, r.Code)
+			}
+			return strings.Join(list, " ")
+		}
+		if got := (want{codes(c.s.ready()), codes(c.s.startup())}); got != c.want {
+			t.Errorf("%s: got %+v, want %+v", c.name, got, c.want)
+		}
+	}
+}
+
+// TestHealthNamesWhatItSaw: names, values and thresholds.
+func TestHealthNamesWhatItSaw(t *testing.T) {
+	h := situation{
+		answered: 1500 * time.Millisecond, used: 0.25, mark: 0.85, limit: 0.9,
+		workers: []schemas.WorkerStatus{{Cells: 100, CellsFree: 75}, {Cells: 100, CellsFree: 5}, {Cells: 10, CellsFree: 10, Draining: true}},
+	}.ready()
+	want := []healthCheck{
+		{"shutting_down", true, false, false},
+		{"queue_answer_age_seconds", true, 1.5, 3.0},
+		{"queue_storage_ratio", true, 0.25, 0.85},
+		{"workers_ready", true, 1, 1},
+		{"pool_utilization_ratio", true, 0.25, 0.9},
+	}
+	if !slices.Equal(h.Checks, want) || h.Workers != 2 {
+		t.Errorf("got %+v with %d workers, want %+v", h.Checks, h.Workers, want)
+	}
+}
+
+// While it is stopping a gateway says so, and takes nothing; while it is not ready
+// it does.
+func TestNotReadyQueuesAllTheSame(t *testing.T) {
+	b := startBench(t, expectM)
+	b.wantHealth("/health/ready", 503, "no_worker ")
+	b.leaveWaiting(chatBody("waits", false))
+	if b.stored() != 1 {
+		t.Errorf("%d jobs stored", b.stored())
+	}
+	b.g.Refuse()
+	b.wantHealth("/health/ready", 503, "shutting_down no_worker ")
+	wantError(t, b.post(chatBody("late", false)), schemas.CodeServerRestarting)
 }

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
 	"go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 
@@ -24,7 +25,7 @@ func (b *bench) endLine(t *testing.T, requestID string) map[string]any {
 	var found map[string]any
 	eventually(t, "the log line of "+requestID, func() bool {
 		for _, line := range b.logs.lines(t) {
-			if line[schemas.LogRequestID] == requestID && line["msg"] == "request" {
+			if line[schemas.LogRequestID] == requestID && line[schemas.LogEvent] == schemas.LogEventRequestEnd {
 				found = line
 			}
 		}
@@ -52,55 +53,108 @@ func (b *bench) wantMetric(t *testing.T, line string) {
 	})
 }
 
-func TestMetricsMove(t *testing.T) {
-	b := startBench(t)
-	hold := make(chan struct{})
-	b.work(func(ctx context.Context, j *claimed) {
-		<-hold
-		echo(ctx, j)
-	})
-	leave := b.inBackground(chatBody("hello there", true))
-	b.wantMetric(t, "semantic_requests_active 1")
-	close(hold)
-	b.wantMetric(t, `semantic_request_total{code="200",route="/v1/chat/completions"} 1`)
-	leave()
-	b.wantMetric(t, "semantic_requests_active 0")
-	b.wantMetric(t, `semantic_time_to_first_token_seconds_count{model="m"} 1`)
-	b.wantMetric(t, `semantic_request_duration_seconds_count{route="/v1/chat/completions"} 1`)
-	wantError(t, b.do(http.MethodGet, "/nothing/"+strings.Repeat("x", 20), ""), schemas.CodeNotFound)
-	b.wantMetric(t, `semantic_request_total{code="404",route="other"} 1`)
-}
-
+// The canonical line says who, what, sizes, timings and outcome.
 func TestEndLine(t *testing.T) {
 	b := startBench(t)
 	b.work(echo)
-	resp := b.post(chatBody("secret words", true), headerRequestID, "line-1")
-	if _, err := io.Copy(io.Discard, resp.Body); err != nil {
+	const trace = "0af7651916cd43dd8448eb211c80319c"
+	body := chatBody("secret words", true)
+	resp := b.post(body, headerRequestID, "line-1", headerAgent, "me", "traceparent", "00-"+trace+"-b7ad6b7169203331-01")
+	answer, err := io.ReadAll(resp.Body)
+	if err != nil {
 		t.Fatal(err)
 	}
 	line := b.endLine(t, "line-1")
 	for key, want := range map[string]any{
-		schemas.LogMethod: "POST", schemas.LogRoute: "/v1/chat/completions", schemas.LogStatus: 200.0, schemas.LogJobID: resp.Header.Get(headerJob),
-		schemas.LogOwner: ownerLocal, schemas.LogModel: "m", schemas.LogClass: "normal", "level": "INFO",
+		"level": "INFO", schemas.LogEvent: schemas.LogEventRequestEnd, schemas.LogTraceID: trace,
+		schemas.LogMethod: "POST", schemas.LogRoute: "/v1/chat/completions", schemas.LogAPI: apiChat, schemas.LogStatus: 200.0,
+		schemas.LogOutcome: outcomeOK, schemas.LogFinish: "stop", schemas.LogJobID: resp.Header.Get(headerJob), schemas.LogOwner: ownerLocal,
+		schemas.LogAgent: "me", schemas.LogModel: "m", schemas.LogWorker: "w", schemas.LogClass: "normal", schemas.LogStream: true,
+		schemas.LogAttempts: 1.0, schemas.LogRequestBytes: float64(len(body)), schemas.LogResponseBytes: float64(len(answer)),
+		schemas.LogPromptTokens: 3.0, schemas.LogCompletionTokens: 2.0, schemas.LogCachedTokens: 0.0,
 	} {
 		if line[key] != want {
 			t.Errorf("%s: %v, want %v", key, line[key], want)
 		}
 	}
-	for _, key := range []string{schemas.LogDuration, schemas.LogTTFT, schemas.LogEvents, schemas.LogRemote} {
+	for _, key := range []string{
+		schemas.LogDuration, schemas.LogTTFT, schemas.LogQueued, schemas.LogPrefill, schemas.LogDecode, schemas.LogEvents, schemas.LogRemote,
+	} {
 		if line[key] == nil {
 			t.Errorf("no %s in %v", key, line)
 		}
+	}
+	parts := line[schemas.LogQueued].(float64) + line[schemas.LogPrefill].(float64) + line[schemas.LogDecode].(float64)
+	if whole := line[schemas.LogDuration].(float64); parts > whole || line[schemas.LogTTFT].(float64) > whole {
+		t.Errorf("the parts are more than the whole: %v", line)
+	}
+	if line[schemas.LogCode] != nil || line[schemas.LogError] != nil {
+		t.Errorf("an error in %v", line)
 	}
 	b.do(http.MethodGet, "/health/live", "", headerRequestID, "probe-1")
 	if line := b.endLine(t, "probe-1"); line["level"] != "DEBUG" {
 		t.Errorf("a probe logs at %v", line["level"])
 	}
+	starts := 0
 	for _, l := range b.logs.lines(t) {
+		if l[schemas.LogEvent] == schemas.LogEventRequestStart && l[schemas.LogRequestID] == "line-1" {
+			starts++
+		}
 		for key, value := range l {
 			if s, ok := value.(string); ok && strings.Contains(s, "secret") {
 				t.Errorf("a message's text is in the log under %s", key)
 			}
+		}
+	}
+	if starts != 1 {
+		t.Errorf("%d lines say that the request begins", starts)
+	}
+}
+
+// A line's outcome is what became of the request, and not the status that a stream
+// began with.
+func TestOutcomes(t *testing.T) {
+	b := startBench(t)
+	b.work(func(ctx context.Context, j *claimed) {
+		j.start()
+		j.delta("half")
+		switch j.job.Messages[0].Content {
+		case "fails":
+			j.fail(schemas.CodeEngineFailed, "broken")
+		case "waits":
+			<-ctx.Done()
+		default:
+			j.done()
+		}
+	})
+	read := func(resp reply) { _, _ = io.ReadAll(resp.Body) }
+	for _, c := range []struct {
+		name    string
+		send    func()
+		outcome string
+		status  float64
+		code    any
+		level   string
+	}{
+		{"answered", func() { read(b.post(chatBody("ends", true), headerRequestID, "answered")) }, outcomeOK, 200, nil, "INFO"},
+		{"refused", func() { b.post("{}", headerRequestID, "refused") }, outcomeRefused, 400, "invalid_request", "INFO"},
+		{"failed", func() { read(b.post(chatBody("fails", true), headerRequestID, "failed")) }, outcomeFailed, 500, "engine_failed", "WARN"},
+		{"left", func() {
+			resp := b.post(chatBody("waits", true), headerRequestID, "left")
+			_, _ = newSSEReader(t, resp.Body).next()
+			_ = resp.Body.Close()
+		}, outcomeLeft, 499, "cancelled", "INFO"},
+		{"deleted", func() {
+			resp := b.post(chatBody("waits", true), headerRequestID, "deleted")
+			job := resp.Header.Get(headerJob)
+			b.do(http.MethodDelete, "/v1/jobs/"+job, "", headerOwnerToken, b.token(job))
+			read(resp)
+		}, outcomeCancelled, 499, "cancelled", "INFO"},
+	} {
+		c.send()
+		line := b.endLine(t, c.name)
+		if line[schemas.LogOutcome] != c.outcome || line[schemas.LogStatus] != c.status || line[schemas.LogCode] != c.code || line["level"] != c.level {
+			t.Errorf("%s: %v", c.name, line)
 		}
 	}
 }
@@ -173,6 +227,13 @@ func TestPanic(t *testing.T) {
 	}
 	if stacks != 2 {
 		t.Errorf("%d panics logged, want 2", stacks)
+	}
+	// The second had sent 200 before, and counts as what it was, too.
+	if got := testutil.ToFloat64(g.metrics.requests.WithLabelValues(apiOther, "", "", "500", "internal_error")); got != 2 {
+		t.Errorf("%v requests counted as faults, want 2", got)
+	}
+	if panics, refused := testutil.ToFloat64(g.metrics.panics), testutil.CollectAndCount(g.metrics.rejections); panics != 2 || refused != 0 {
+		t.Errorf("%v panics and %d kinds of refusals counted", panics, refused)
 	}
 }
 

@@ -152,7 +152,7 @@ func TestChatThatEndsCancels(t *testing.T) {
 	if rest, err := io.ReadAll(after); err != nil || !bytes.Contains(rest, []byte(`"finish_reason":"length"`)) {
 		t.Errorf("%v: %s", err, rest)
 	}
-	if page := metricsPage(t, info.HTTP); !strings.Contains(page, `semantic_request_total{code="200",route="/v1/jobs/{id}"} 1`) {
+	if page := metricsPage(t, info.HTTP); !strings.Contains(page, `semantic_cancellations_total{cause="deleted"} 1`) {
 		t.Errorf("no job was cancelled:\n%s", page)
 	}
 }
