@@ -112,7 +112,11 @@ func (g *Gateway) storing(ctx context.Context) error {
 	if err := g.queue.Accepting(ctx, schemas.ClassNormal); err != nil {
 		return fmt.Errorf("no request would be stored: %w", err)
 	}
-	if err := g.queue.TryStore(ctx); err != nil {
+	switch err := g.queue.TryStore(ctx); {
+	case errors.Is(err, queue.ErrUnavailable) && !errors.Is(err, queue.ErrNoQuorum):
+		// A broker in another process cannot tell that its disk is full.
+		return fmt.Errorf("no request would be stored: the broker answers questions, but stores nothing (is its disk full?): %w", err)
+	case err != nil:
 		return fmt.Errorf("no request would be stored: %w", err)
 	}
 	return nil

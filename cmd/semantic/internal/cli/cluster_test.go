@@ -207,8 +207,29 @@ func TestServeCluster(t *testing.T) {
 	if a := ask(ctx, urls[0], "words=3 hello", nil); a.err != nil {
 		t.Fatalf("one of three is killed: %v", a.err)
 	}
+	if status, text := readiness(t, urls[0]); status != http.StatusOK {
+		t.Errorf("one of three is killed: %d: %s", status, text)
+	}
 	kill(names[1])
-	// A leader needs a while to notice that it is alone.
+	// A leader needs a while to notice that it is alone, and answers questions until
+	// then. Readiness does not wait for that.
+	killed, poll := time.Now(), time.NewTicker(100*time.Millisecond)
+	defer poll.Stop()
+	for {
+		status, text := readiness(t, urls[0])
+		if status != http.StatusOK {
+			t.Logf("not ready %v after the second was killed: %s", time.Since(killed), text)
+			if !strings.Contains(text, `"code":"queue_unavailable"`) {
+				t.Errorf("without a quorum: %d: %s", status, text)
+			}
+			break
+		}
+		select {
+		case <-poll.C:
+		case <-ctx.Done():
+			t.Fatalf("without a quorum: %d: %s", status, text)
+		}
+	}
 	for {
 		lone := exec.CommandContext(ctx, "semantic", "nats", "migrate", "--nats-creds", b.creds("admin"))
 		lone.Env = environment(t)

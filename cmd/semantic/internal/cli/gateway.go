@@ -174,6 +174,7 @@ func (f *front) serve(ctx context.Context, q *queue.Queue, r prometheus.Register
 	gc.DefaultDeadline = f.config.DefaultDeadline
 	gc.MaxBodyBytes = int64(f.config.MaxBody)
 	gc.MaxOpenStreams, gc.RefuseLate = f.config.MaxOpenStreams, f.config.RefuseLate
+	gc.ReadyPoolThreshold = f.config.ReadyPoolThreshold
 	gc.Release = f.app.Release
 	var err error
 	f.gateway, err = gateway.New(gateway.Options{

@@ -445,6 +445,30 @@ func TestMetricsOfBothProcesses(t *testing.T) {
 	}
 }
 
+// The gateway's readiness counts on workers up to --ready-pool-threshold.
+func TestReadyPoolThreshold(t *testing.T) {
+	_, info := simServer(t, (*exec.Cmd).Start, "--ready-pool-threshold", "0.25")
+	if status, text := readiness(t, info.HTTP); status != http.StatusOK ||
+		!strings.Contains(text, `{"name":"pool_utilization_ratio","ok":true,"value":0,"threshold":0.25}`) {
+		t.Errorf("%d: %s", status, text)
+	}
+}
+
+// readiness asks a gateway for its readiness.
+func readiness(t *testing.T, url string) (status int, text string) {
+	t.Helper()
+	response, err := http.Get(url + "/health/ready")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = response.Body.Close() }()
+	data, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return response.StatusCode, string(data)
+}
+
 // metricsPage is what the server shows of itself and its worker.
 func metricsPage(t *testing.T, url string) string {
 	t.Helper()
