@@ -4,6 +4,7 @@ go 1.26.0
 
 require (
 	charm.land/bubbletea/v2 v2.1.1
+	github.com/DeRuina/timberjack v1.4.10
 	github.com/Shopify/toxiproxy/v2 v2.12.0
 	github.com/ardanlabs/jinja v1.8.0
 	github.com/creack/pty v1.1.24

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/semantic-worker/semantic/cmd/semantic/internal/config"
+	"github.com/semantic-worker/semantic/schemas"
 )
 
 // The exit codes of semantic.
@@ -138,6 +139,9 @@ func (a *app) report(cmd *cobra.Command, err error) int {
 		return code
 	}
 	a.notef("semantic: %v\n", err)
+	if a.LogFile != nil { // who reads that did not see the error output
+		a.Log.Error("this process ends with an error", schemas.LogError, err)
+	}
 	var hint hinter
 	switch {
 	case errors.As(err, &hint):

@@ -54,7 +54,7 @@ at once.`,
 			return a.runGateway(cmd.Context(), c, readyFile)
 		},
 	}
-	addConfigFlags(cmd, append(append(brokerFlags(), "replicas"), gatewayFlags()...)...)
+	addConfigFlags(cmd, append(append(brokerFlags(), "replicas", logFileFlag), gatewayFlags()...)...)
 	addReadyFlag(cmd, &readyFile)
 	return cmd
 }

@@ -203,7 +203,7 @@ the folder of this machine that ` + "`semantic nats init`" + ` made.`,
 			return a.serveNATS(cmd.Context(), c, readyFile, &down)
 		},
 	}
-	addConfigFlags(cmd, "cluster", "data-dir", "sync", "sync-interval")
+	addConfigFlags(cmd, "cluster", "data-dir", "sync", "sync-interval", logFileFlag)
 	addReadyFlag(cmd, &readyFile)
 	return cmd
 }

@@ -59,9 +59,10 @@ type app struct {
 	Release  string
 	// KeepAwake is the program that holds off sleep; empty for none.
 	KeepAwake string
-	// Log is set up from --log-level and --log-format before RunE; it writes to
-	// Err.
-	Log *slog.Logger
+	// Log is set up from --log-level, --log-format and --log-file before RunE; it
+	// writes to Err, or to LogFile, which is nil without --log-file.
+	Log     *slog.Logger
+	LogFile *telemetry.LogFile
 	// Level is the least level of everything that the process logs, its libraries
 	// included. It may be changed at any time, by any goroutine.
 	Level *slog.LevelVar
@@ -115,6 +116,7 @@ func Run(ctx context.Context, arguments []string, o Options) int {
 	if err == nil {
 		err = help.err
 	}
+	defer a.closeLog()
 	return a.report(cmd, err)
 }
 
@@ -166,14 +168,7 @@ func (a *app) setUp(cmd *cobra.Command) {
 	a.loaded, a.loadedErr = config.Load(config.LoadOptions{
 		File: file, DefaultFile: config.DefaultFile(a.Getenv), Environ: a.Environ(), Flags: cmd.Flags(),
 	})
-	options := telemetry.LogOptions{Level: a.Level, Terminal: terminal(a.Err), NoColor: a.Getenv("NO_COLOR") != ""}
-	if a.loadedErr == nil {
-		options.Format = telemetry.LogFormat(a.loaded.LogFormat)
-		if level, err := telemetry.ParseLevel(a.loaded.LogLevel); err == nil {
-			a.Level.Set(level)
-		}
-	}
-	a.Log = telemetry.NewLogger(a.Err, options)
+	a.openLog(cmd)
 	if a.loadedErr == nil && len(a.loaded.UnknownEnv) > 0 {
 		a.Log.Warn("unknown SEMANTIC_ variables in the environment are ignored", schemas.LogVariables, a.loaded.UnknownEnv)
 	}

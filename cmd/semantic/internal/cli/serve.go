@@ -65,13 +65,14 @@ that you trust.`,
 				return err
 			}
 			a.Log = a.Log.With(schemas.LogRole, "serve")
+			a.warnOfContent(c)
 			s := &serveProcess{app: a, config: c, down: teardown{log: a.Log}, readyFile: readyFile, began: time.Now()}
 			return s.run(cmd.Context())
 		},
 	}
 	keys := append(gatewayFlags(), "nats-host", "nats-port", "nats-token-file", "no-nats-auth", "cluster", "replicas",
 		"reply-prefixes", "sync", "sync-interval", "data-dir", "step-timeout", "hang-timeout", "no-prevent-sleep", "steal-after",
-		"ack-wait", "max-attempts")
+		"ack-wait", "max-attempts", logFileFlag, "log-content")
 	addConfigFlags(cmd, slices.Concat(keys, modelFlags(), engineFlags())...)
 	addReadyFlag(cmd, &readyFile)
 	return cmd
@@ -194,9 +195,11 @@ func (s *serveProcess) supervise(ctx context.Context) error {
 	sc := supervisor.DefaultConfig()
 	sc.StopTimeout = s.config.DrainTimeout + stopMargin
 	sc.HangTimeout = s.config.HangTimeout
+	stderr, flush := s.app.childLog()
 	child, err := supervisor.New(supervisor.Options{
-		Name: "worker", Path: self, Args: s.workerArgs(), Env: s.app.childEnviron(), Stderr: s.app.Err, Logger: s.app.Log,
-		Registerer: s.registry, OnMessage: s.onMessage, OnExit: func(e supervisor.Exit) { s.onExit(ctx, e) }, Config: sc,
+		Name: "worker", Path: self, Args: s.workerArgs(), Env: s.app.childEnviron(), Stderr: stderr, Logger: s.app.Log,
+		Registerer: s.registry, OnMessage: s.onMessage, Config: sc,
+		OnExit: func(e supervisor.Exit) { flush(); s.onExit(ctx, e) },
 	})
 	if err != nil {
 		return err
@@ -328,7 +331,8 @@ func (s *serveProcess) workerArgs() []string {
 		"--ready-pool-threshold", strconv.FormatFloat(c.ReadyPoolThreshold, 'g', -1, 64),
 		"--step-timeout", c.StepTimeout.String(), "--no-prevent-sleep=" + strconv.FormatBool(c.NoPreventSleep),
 		"--steal-after", c.StealAfter.String(), "--ack-wait", c.AckWait.String(), "--max-attempts", strconv.Itoa(c.MaxAttempts),
-		"--log-level", c.LogLevel, "--log-format", c.LogFormat,
+		"--log-level", c.LogLevel, "--log-format", childFormat(c), "--log-file", "",
+		"--log-content=" + strconv.FormatBool(c.LogContent),
 	}, modelArgs(c), engineArgs(c))
 }
 

@@ -65,7 +65,7 @@ engine failed under it: its jobs went back.`,
 	}
 	addConfigFlags(cmd, slices.Concat(brokerFlags(), modelFlags(), engineFlags(), []string{
 		"reply-prefixes", "data-dir", "default-deadline", "drain-timeout", "metrics-addr", "ready-pool-threshold", "step-timeout",
-		"no-prevent-sleep", "steal-after", "ack-wait", "max-attempts",
+		"no-prevent-sleep", "steal-after", "ack-wait", "max-attempts", logFileFlag, "log-content",
 	})...)
 	cmd.Flags().BoolVar(&supervised, supervisedFlag, false,
 		"report to the parent on stdout, and exit when stdin ends (how `semantic serve` runs it)")
@@ -161,6 +161,9 @@ func (w *workerProcess) run(ctx context.Context) error {
 		return err
 	}
 	a.Log = a.Log.With(schemas.LogRole, "worker")
+	if !w.supervised { // else its parent has
+		a.warnOfContent(c)
+	}
 	down := teardown{log: a.Log}
 	defer func() { down.run(ctx) }()
 

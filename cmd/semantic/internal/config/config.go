@@ -7,7 +7,10 @@ import "time"
 type Config struct {
 	LogLevel  string `koanf:"log-level"`
 	LogFormat string `koanf:"log-format"`
-	DataDir   string `koanf:"data-dir"`
+	LogFile   string `koanf:"log-file"`
+	// LogContent puts what users send and get into the logs.
+	LogContent bool   `koanf:"log-content"`
+	DataDir    string `koanf:"data-dir"`
 
 	Host            string        `koanf:"host"`
 	Port            int           `koanf:"port"`

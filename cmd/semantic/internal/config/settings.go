@@ -40,6 +40,10 @@ func settings() []setting {
 		{key: "log-level", preset: "info", usage: "least `LEVEL` of log lines: debug, info, warn or error", check: isLevel},
 		{key: "log-format", preset: "auto", usage: "`FORMAT` of log lines: console, json, or auto (console on a terminal)",
 			check: oneOf("auto", "console", "json")},
+		{key: "log-file", preset: "",
+			usage: "`FILE` for log lines, instead of the error output; archived daily and at 100 MB, kept for 7 days"},
+		{key: "log-content", preset: false,
+			usage: "log prompts and answers too, for debugging: whoever reads the logs reads what users wrote"},
 		{key: "data-dir", preset: "", usage: "`DIR` of the queue's store and the worker's identity (default: data in semantic's home)"},
 
 		{key: "host", preset: "127.0.0.1", usage: "`ADDRESS` that the HTTP gateway listens on", check: isHost},

@@ -58,7 +58,7 @@ func seconds(_ []string, a slog.Attr) slog.Attr {
 	if a.Value.Kind() != slog.KindDuration {
 		return a
 	}
-	return slog.Float64(a.Key+"_seconds", a.Value.Duration().Seconds())
+	return slog.Attr{Key: a.Key + "_seconds", Value: slog.Float64Value(a.Value.Duration().Seconds())}
 }
 
 // ParseLevel reads a level by its name: debug, info, warn or error.
