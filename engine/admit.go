@@ -116,6 +116,8 @@ func (e *Engine) place(s, src *Sequence, cells int) bool {
 		e.share(s, src, cells)
 	}
 	s.times.admitted(time.Now(), s.resident)
+	s.logger.Debug("admitted", keyEvent, eventAdmitted, keyPromptTokens, len(s.request.Prompt),
+		keyCachedTokens, s.times.Cached, keyRunning, len(l.running), keyWaiting, len(l.waiting))
 	e.publish()
 	return true
 }
@@ -142,6 +144,7 @@ func (e *Engine) share(s, src *Sequence, cells int) {
 	e.loop.pool.share(s.slot, src.slot, cells)
 	s.resident = cells
 	e.loop.index.add(s)
+	s.logger.Debug("begins with another's cells", keyEvent, eventCacheHit, keyTier, tierKV, keyTokens, cells, keySource, src.request.ID)
 }
 
 // setback notes that cells could not be brought back, and have to be computed.

@@ -48,8 +48,8 @@ func TestABetterClassTakesAPlace(t *testing.T) {
 	if got := mustCollect(t, now); got.text != sim.Text(prompt, 5) {
 		t.Errorf("it said %q", got.text)
 	}
-	if snapshot := e.Snapshot(); snapshot.Preemptions != 1 || len(snapshot.Requests) != 2 {
-		t.Errorf("%d preemptions, %d left", snapshot.Preemptions, len(snapshot.Requests))
+	if n := e.Snapshot().Preemptions; n != 1 {
+		t.Errorf("%d preemptions", n)
 	}
 	for i, seq := range long {
 		if got := mustCollect(t, seq); got.text != sim.Text(prompts[i], 60) {

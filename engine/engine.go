@@ -230,6 +230,9 @@ func (e *Engine) sequence(ctx context.Context, r Request) *Sequence {
 		parent:  trace.SpanContextFromContext(ctx),
 	}
 	s.times.Submitted, s.times.Prompt = time.Now(), len(r.Prompt)
+	if s.parent.IsSampled() {
+		s.exemplar = labels{"trace_id": s.parent.TraceID().String()}
+	}
 	s.alone.Store(r.Alone)
 	s.constraint = newConstraint(e.Vocabulary(), &s.request, e.trie)
 	s.output = output{

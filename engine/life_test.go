@@ -3,7 +3,6 @@ package engine_test
 import (
 	"context"
 	"errors"
-	"math"
 	"runtime"
 	"slices"
 	"strings"
@@ -11,8 +10,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/testutil"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 	"go.opentelemetry.io/otel/trace"
@@ -215,81 +212,6 @@ func TestTimings(t *testing.T) {
 	sum := got.Waiting + got.Prefill + got.Decode
 	if got.Prefill < time.Millisecond || got.Decode < 9*time.Millisecond || sum > time.Since(before) {
 		t.Errorf("%+v, in %v", got, time.Since(before))
-	}
-}
-
-func TestMetrics(t *testing.T) {
-	registry := prometheus.NewPedanticRegistry()
-	open := func(name string) *engine.Engine {
-		e, err := engine.New(engine.Options{
-			Backend: simulate(t, sim.Options{Name: name}), Registerer: registry,
-			Config: config(func(c *engine.Config) { c.BufferTokens = 5 }),
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
-		return e
-	}
-	e := open("one")
-	if _, err := engine.New(engine.Options{Backend: simulate(t, sim.Options{Name: "one"}), Registerer: registry}); err == nil {
-		t.Error("two engines of one name share their metrics")
-	}
-	s := submit(t, e, engine.Request{ID: "a", Prompt: ask(t, e, "a", 20)})
-	if _, err := s.Next(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	value := func(name string) float64 {
-		families, err := registry.Gather()
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, family := range families {
-			if family.GetName() != name {
-				continue
-			}
-			metric := family.GetMetric()[0]
-			if h := metric.GetHistogram(); h != nil {
-				return float64(h.GetSampleCount())
-			}
-			return metric.GetCounter().GetValue() + metric.GetGauge().GetValue()
-		}
-		return math.NaN()
-	}
-	// What a step did is published a moment after its tokens.
-	for e.Snapshot().Requests[0].Phase != engine.PhaseBlocked {
-		runtime.Gosched()
-	}
-	if ratio := value("semantic_pool_utilization_ratio"); !(ratio > 0 && ratio < 1) {
-		t.Errorf("utilization %v while it runs", ratio)
-	}
-	twin := mustCollect(t, submit(t, e, engine.Request{ID: "b", Prompt: ask(t, e, "a", 20), MaxTokens: 1}))
-	mustCollect(t, s)
-	completion := e.Snapshot()
-	for value("semantic_batch_size") < float64(completion.Steps) {
-		runtime.Gosched()
-	}
-	for name, ok := range map[string]func(float64) bool{
-		"semantic_pool_utilization_ratio": func(v float64) bool { return v == 0 },
-		"semantic_tokens_generated_total": func(v float64) bool { return v > 20 },
-		"semantic_tokens_per_second":      func(v float64) bool { return v > 2 },
-		"semantic_batch_size":             func(v float64) bool { return v == float64(completion.Steps) },
-		"semantic_step_seconds":           func(v float64) bool { return v > 0 },
-		"semantic_prefill_rows_total":     func(v float64) bool { return v == float64(completion.PrefillRows) && v > 0 },
-		"semantic_cached_tokens_total":    func(v float64) bool { return v == float64(twin.last.Usage.Cached) && v > 0 },
-		"semantic_preemptions_total":      func(v float64) bool { return v == 0 },
-		"semantic_pool_blocks":            func(v float64) bool { return v > 0 },
-		"semantic_kept_state_bytes":       func(v float64) bool { return v == 0 },
-		"semantic_memory_used_bytes":      func(v float64) bool { return v > 0 },
-	} {
-		if v := value(name); !ok(v) {
-			t.Errorf("%s is %v", name, v)
-		}
-	}
-	if problems, err := testutil.GatherAndLint(registry); err != nil || len(problems) > 0 {
-		t.Errorf("lint: %v %v", problems, err)
-	}
-	if err := errors.Join(e.Close(), open("one").Close()); err != nil {
-		t.Errorf("after a close: %v", err)
 	}
 }
 

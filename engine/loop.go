@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"log/slog"
 	"runtime"
 	"slices"
 	"time"
@@ -105,6 +106,7 @@ func (e *Engine) attendTo(sequences []*Sequence, now time.Time) {
 		case s.since.IsZero():
 			s.since = now
 		case now.Sub(s.since) >= e.config.SlowConsumerTimeout:
+			e.metrics.slowConsumers.Inc()
 			e.fail(s, fmt.Errorf("%w: for %v", ErrSlowConsumer, now.Sub(s.since).Round(time.Millisecond)))
 		}
 	}
@@ -301,7 +303,11 @@ func (e *Engine) generate(s *Sequence, row int, now time.Time) {
 	}
 	known := len(s.tokens)
 	finish := s.accept(next.token)
-	s.times.token(now, len(s.generated())-len(s.request.Emitted))
+	if gap, again := s.times.token(now, len(s.generated())-len(s.request.Emitted)); again {
+		s.latency(gap)
+	} else {
+		s.observe(e.metrics.prefillTime, now.Sub(s.times.FirstRow))
+	}
 	// What ends the sequence as a token is not output.
 	chosen := []choice{next}[:len(s.tokens)-known]
 	if finish == "" {
@@ -312,7 +318,7 @@ func (e *Engine) generate(s *Sequence, row int, now time.Time) {
 	e.end(s, now, nil)
 	last := s.last(finish, now)
 	s.output.put(&last, s.released, chosen...)
-	s.logger.Debug("finished", keyFinish, finish, keyTokens, len(s.generated()))
+	s.finished(slog.String(keyFinish, string(finish)))
 }
 
 // rollBack drops what an interrupted step may have written.
@@ -360,7 +366,7 @@ func (e *Engine) failAll(err error) {
 func (e *Engine) fail(s *Sequence, err error) {
 	e.end(s, time.Now(), err)
 	s.output.fail(err)
-	s.logger.Debug("ended", keyError, err)
+	s.finished(slog.Any(keyError, err))
 }
 
 // end takes a sequence out of the engine; err is nil if it ended by itself.
@@ -370,6 +376,7 @@ func (e *Engine) end(s *Sequence, now time.Time, err error) {
 	e.forget(s)
 	e.loop.waiting = slices.DeleteFunc(e.loop.waiting, func(o *Sequence) bool { return o == s })
 	s.times.ended(now)
+	e.metrics.ended(s, now)
 	s.start()
 
 	e.mu.Lock()

@@ -2,7 +2,6 @@ package engine
 
 import (
 	"fmt"
-	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -15,75 +14,60 @@ type MemoryReporter interface {
 	MemoryUsed() (weights, cache int64)
 }
 
-// metrics are the engine's, labelled with the model's name.
+// Kinds of steps and, but for mixed, of their rows: values of the label kind.
+const (
+	kindDecode  = "decode"
+	kindPrefill = "prefill"
+	kindReplay  = "replay"
+	kindMixed   = "mixed"
+)
+
+// How preempted sequences come back: values of the label by.
+const (
+	byState     = "state"
+	byRecompute = "recompute"
+)
+
+// tierKV is the cache tier of the KV cells: the value of the label tier.
+const tierKV = "kv"
+
+// metrics are the engine's, labelled with the model's name. The loop moves them;
+// what it moves at every token is looked up by label once, here.
 type metrics struct {
 	registerer prometheus.Registerer
 	collectors []prometheus.Collector
 
-	batchSize   prometheus.Histogram
-	stepSeconds *prometheus.HistogramVec
-	generated   prometheus.Counter
-	prefilled   prometheus.Counter
-	cached      prometheus.Counter
-	preemptions *prometheus.CounterVec
-	rate        rate
+	batchSize                              prometheus.Histogram
+	stepSeconds                            map[string]prometheus.Observer
+	decodeRows, prefillRows, replayRows    prometheus.Observer
+	admissionWait, prefillTime, decodeTime prometheus.Histogram
+
+	generated, prefilled, cached       prometheus.Counter
+	hits, misses, evicted              prometheus.Counter
+	preemptedKept, preemptedRecomputed prometheus.Counter
+	slowConsumers                      prometheus.Counter
+	rate                               rate
 }
 
 // newMetrics registers the metrics; without a registerer they count for nobody.
 func newMetrics(registerer prometheus.Registerer, e *Engine) (*metrics, error) {
-	labels := prometheus.Labels{"model": e.info.Name}
-	m := &metrics{
-		registerer: registerer,
-		batchSize: prometheus.NewHistogram(prometheus.HistogramOpts{
-			Name: "semantic_batch_size", Help: "Sequences that had rows in a step.",
-			ConstLabels: labels, Buckets: []float64{1, 2, 4, 8, 16, 32, 64, 128, 256},
-		}),
-		stepSeconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name: "semantic_step_seconds", Help: "Time of a step, by what its rows are for.",
-			ConstLabels: labels, Buckets: prometheus.ExponentialBuckets(0.001, 2, 14),
-		}, []string{"kind"}),
-		preemptions: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "semantic_preemptions_total", Help: "Sequences that lost their KV cells to others, by how they come back.",
-			ConstLabels: labels,
-		}, []string{"by"}),
-	}
-	counter := func(name, help string) prometheus.Counter {
-		return prometheus.NewCounter(prometheus.CounterOpts{Name: name, Help: help, ConstLabels: labels})
-	}
-	m.generated = counter("semantic_tokens_generated_total", "Tokens sampled.")
-	m.prefilled = counter("semantic_prefill_rows_total", "Rows of prompts that were computed.")
-	m.cached = counter("semantic_cached_tokens_total", "Tokens of prompts that were shared instead of computed.")
-	for _, by := range [...]string{byState, byRecompute} {
-		m.preemptions.WithLabelValues(by)
-	}
-	gauge := func(name, help string, labels prometheus.Labels, value func() float64) prometheus.Collector {
-		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help, ConstLabels: labels}, value)
-	}
-	m.collectors = []prometheus.Collector{
-		m.batchSize, m.stepSeconds, m.generated, m.prefilled, m.cached, m.preemptions,
-		gauge("semantic_tokens_per_second", "Tokens sampled per second, over the last ten seconds.", labels,
-			func() float64 { return m.rate.value(time.Now()) }),
-		gauge("semantic_pool_utilization_ratio", "KV cells in use, of those there are.", labels, e.utilization),
-		gauge("semantic_kept_state_bytes", "RAM that the states of preempted sequences use.", labels,
-			func() float64 { return float64(e.total().KeptBytes) }),
-	}
-	blocks := func(state string, pick func(Snapshot) int) prometheus.Collector {
-		return gauge("semantic_pool_blocks", "Blocks of 256 KV cells, by whether any cell of them is in use.",
-			prometheus.Labels{"model": e.info.Name, "state": state}, func() float64 { return float64(pick(e.total())) })
-	}
-	m.collectors = append(m.collectors,
-		blocks("used", func(s Snapshot) int { return s.BlocksUsed }),
-		blocks("free", func(s Snapshot) int { return s.BlocksFree }))
+	m := &metrics{registerer: registerer, stepSeconds: make(map[string]prometheus.Observer)}
+	c := collectors{model: e.info.Name}
+	m.addSteps(&c)
+	m.addSequences(&c)
+	m.addCache(&c)
+	addPool(&c, e)
+	c.gauge("semantic_tokens_per_second", "Tokens sampled per second, over the last ten seconds of the clock; 0 when nothing is generated.",
+		nil, func() float64 { return m.rate.value(time.Now()) })
 	if reporter, ok := e.backend.(MemoryReporter); ok {
-		part := func(kind string, pick func(weights, cache int64) int64) prometheus.Collector {
-			return gauge("semantic_memory_used_bytes", "Memory of the model's weights and of its KV cache.",
-				prometheus.Labels{"model": e.info.Name, "kind": kind},
-				func() float64 { return float64(pick(reporter.MemoryUsed())) })
-		}
-		m.collectors = append(m.collectors,
-			part("weights", func(weights, _ int64) int64 { return weights }),
-			part("kv", func(_, cache int64) int64 { return cache }))
+		const help = "Bytes of the model's weights and of its KV cache (kv), whose size is set at the load. " +
+			"What else the process uses is in the Go and process metrics."
+		c.gauge("semantic_memory_used_bytes", help, labels{"kind": "weights"},
+			func() float64 { weights, _ := reporter.MemoryUsed(); return float64(weights) })
+		c.gauge("semantic_memory_used_bytes", help, labels{"kind": "kv"},
+			func() float64 { _, cache := reporter.MemoryUsed(); return float64(cache) })
 	}
+	m.collectors = c.all
 	if registerer == nil {
 		return m, nil
 	}
@@ -106,47 +90,134 @@ func (m *metrics) unregister() {
 	}
 }
 
-// How preempted sequences come back.
-const (
-	byState     = "state"
-	byRecompute = "recompute"
-)
+func (m *metrics) addSteps(c *collectors) {
+	m.batchSize = c.histogram("semantic_batch_size",
+		"Sequences that had rows in a step of the backend; moves at every step.",
+		nil, []float64{1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 128, 256})
+	rows := func(kind string) prometheus.Observer {
+		return c.histogram("semantic_step_rows",
+			"Rows of a step by what they are for, in steps that have any of the kind: decode (one for each new token), "+
+				"prefill (of prompts), replay (of what was generated before).",
+			labels{"kind": kind}, prometheus.ExponentialBuckets(1, 2, 12))
+	}
+	m.decodeRows, m.prefillRows, m.replayRows = rows(kindDecode), rows(kindPrefill), rows(kindReplay)
+	for _, kind := range [...]string{kindDecode, kindPrefill, kindReplay, kindMixed} {
+		m.stepSeconds[kind] = c.histogram("semantic_step_seconds",
+			"Seconds that the backend took for a step, by what its rows are for; mixed is prompts beside tokens. Steps that failed are not counted.",
+			labels{"kind": kind}, prometheus.ExponentialBuckets(0.001, 2, 15))
+	}
+}
+
+func (m *metrics) addSequences(c *collectors) {
+	m.admissionWait = c.histogram("semantic_admission_wait_seconds",
+		"Seconds that a sequence waited inside the engine for its first row in a step: for a place, for KV cells, "+
+			"or for another that was reading the same beginning.",
+		nil, []float64{.001, .002, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 120, 300})
+	m.prefillTime = c.histogram("semantic_prefill_seconds",
+		"Seconds from a sequence's first row to its first new token: what of its prompt is not cached is read, "+
+			"and what an earlier attempt generated.",
+		nil, []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2, 4, 8, 16, 32, 64, 128})
+	m.decodeTime = c.histogram("semantic_decode_seconds",
+		"Seconds from a sequence's first new token to its end, in whatever way it ended; pauses count.",
+		nil, []float64{.01, .05, .1, .25, .5, 1, 2.5, 5, 10, 20, 40, 80, 160, 320, 640})
+	m.generated = c.counter("semantic_tokens_generated_total", "Tokens sampled; those that end a sequence count.", nil)
+	m.prefilled = c.counter("semantic_prefill_rows_total", "Rows of prompts that were computed, again after a preemption too.", nil)
+	const preemptions = "Times that a sequence lost its place and its KV cells to others, by how it comes back: " +
+		"from its state in RAM (state), or computed again (recompute)."
+	m.preemptedKept = c.counter("semantic_preemptions_total", preemptions, labels{"by": byState})
+	m.preemptedRecomputed = c.counter("semantic_preemptions_total", preemptions, labels{"by": byRecompute})
+	m.slowConsumers = c.counter("semantic_slow_consumers_total",
+		"Sequences that failed because their output was not read for too long (SlowConsumerTimeout).", nil)
+}
+
+func (m *metrics) addCache(c *collectors) {
+	m.hits = c.counter("semantic_cache_hit_total",
+		"Prefix lookups that found something; one for each sequence, at its first row. "+
+			"Tier kv: the cells of another that runs and begins with the same tokens.",
+		labels{"tier": tierKV})
+	m.misses = c.counter("semantic_cache_miss_total",
+		"Prefix lookups that found nothing to share; one for each sequence, at its first row, also where its prompt is too short to share.",
+		labels{"tier": tierKV})
+	m.evicted = c.counter("semantic_eviction_total",
+		"Blocks of up to 256 tokens that a tier lost because others needed the room; what goes with its sequence's end is not counted. "+
+			"Tier kv: the cells of preempted sequences that nobody else has.",
+		labels{"tier": tierKV})
+	m.cached = c.counter("semantic_cached_tokens_total",
+		"Tokens of prompts that were shared instead of computed: what the lookups found.", nil)
+}
+
+func addPool(c *collectors, e *Engine) {
+	c.gauge("semantic_pool_utilization_ratio",
+		"KV cells that unfinished sequences hold, of those there are, after the last step. Cells that several of them share count once.",
+		nil, func() float64 { totals := e.total(); return float64(totals.CellsUsed) / float64(totals.Cells) })
+	const blocks = "Blocks of up to 256 KV cells: used have any cell in use, free is how many more would fit."
+	c.gauge("semantic_pool_blocks", blocks, labels{"state": "used"}, func() float64 { return float64(e.total().BlocksUsed) })
+	c.gauge("semantic_pool_blocks", blocks, labels{"state": "free"}, func() float64 { return float64(e.total().BlocksFree) })
+	c.gauge("semantic_kept_state_bytes", "Bytes of RAM that the states of preempted sequences use until they have a place again.",
+		nil, func() float64 { return float64(e.total().KeptBytes) })
+}
 
 // step counts a step that was made.
 func (m *metrics) step(p *plan, took time.Duration) {
 	m.batchSize.Observe(float64(len(p.spans)))
 	m.prefilled.Add(float64(p.kinds.prefill))
-	kind := "decode"
-	switch k := p.kinds; {
-	case k.replay > 0:
-		kind = "replay"
-	case k.prefill > 0 && k.decode > 0:
-		kind = "mixed"
-	case k.prefill > 0:
-		kind = "prefill"
+	observeRows(m.decodeRows, p.kinds.decode)
+	observeRows(m.prefillRows, p.kinds.prefill)
+	observeRows(m.replayRows, p.kinds.replay)
+	m.stepSeconds[p.kinds.kind()].Observe(took.Seconds())
+}
+
+func observeRows(o prometheus.Observer, n int) {
+	if n > 0 {
+		o.Observe(float64(n))
 	}
-	m.stepSeconds.WithLabelValues(kind).Observe(took.Seconds())
+}
+
+// kind is what a step is for.
+func (k stepRows) kind() string {
+	switch {
+	case k.replay > 0:
+		return kindReplay
+	case k.prefill > 0 && k.decode > 0:
+		return kindMixed
+	case k.prefill > 0:
+		return kindPrefill
+	}
+	return kindDecode
 }
 
 // began counts a sequence that has its first rows.
-func (m *metrics) began(s *Sequence) { m.cached.Add(float64(s.times.Cached)) }
-
-func (m *metrics) preempted(kept bool) {
-	by := byRecompute
-	if kept {
-		by = byState
+func (m *metrics) began(s *Sequence) {
+	s.observe(m.admissionWait, s.times.FirstRow.Sub(s.times.Submitted))
+	if s.times.Cached == 0 {
+		m.misses.Inc()
+		return
 	}
-	m.preemptions.WithLabelValues(by).Inc()
+	m.hits.Inc()
+	m.cached.Add(float64(s.times.Cached))
+}
+
+// ended counts a sequence that is over.
+func (m *metrics) ended(s *Sequence, now time.Time) {
+	if !s.times.FirstToken.IsZero() {
+		s.observe(m.decodeTime, now.Sub(s.times.FirstToken))
+	}
+}
+
+// preempted counts a sequence that lost its cells, so many blocks of which
+// nobody else has.
+func (m *metrics) preempted(kept bool, blocks int) {
+	if kept {
+		m.preemptedKept.Inc()
+	} else {
+		m.preemptedRecomputed.Inc()
+	}
+	m.evicted.Add(float64(blocks))
 }
 
 func (m *metrics) tokens(now time.Time, n int) {
 	m.generated.Add(float64(n))
 	m.rate.add(now, n)
-}
-
-func (e *Engine) utilization() float64 {
-	totals := e.total()
-	return float64(totals.CellsUsed) / float64(totals.Cells)
 }
 
 func (e *Engine) total() Snapshot {
@@ -155,38 +226,25 @@ func (e *Engine) total() Snapshot {
 	return e.totals
 }
 
-// rateSeconds is over how many seconds a rate is taken.
-const rateSeconds = 10
-
-// rate counts per second of the clock, for the last few.
-type rate struct {
-	mu     sync.Mutex
-	second int64
-	counts [rateSeconds]int
-}
-
-func (r *rate) add(now time.Time, n int) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.advance(now)
-	r.counts[r.second%rateSeconds] += n
-}
-
-func (r *rate) value(now time.Time) float64 {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.advance(now)
-	sum := 0
-	for _, n := range r.counts {
-		sum += n
+// observe adds a time of the sequence to a histogram, with the trace as an
+// exemplar if that is sampled.
+func (s *Sequence) observe(o prometheus.Observer, d time.Duration) {
+	if exemplars, ok := o.(prometheus.ExemplarObserver); ok && s.exemplar != nil {
+		exemplars.ObserveWithExemplar(d.Seconds(), s.exemplar)
+		return
 	}
-	return float64(sum) / rateSeconds
+	o.Observe(d.Seconds())
 }
 
-func (r *rate) advance(now time.Time) {
-	second := now.Unix()
-	for r.second = max(r.second, second-rateSeconds); r.second < second; {
-		r.second++
-		r.counts[r.second%rateSeconds] = 0
+// latency counts the time between two tokens. Only one that is the longest so far
+// has the trace with it, so that there is nothing to allocate for the others.
+func (s *Sequence) latency(gap time.Duration) {
+	switch o := s.request.InterToken; {
+	case o == nil:
+	case gap > s.longest:
+		s.longest = gap
+		s.observe(o, gap)
+	default:
+		o.Observe(gap.Seconds())
 	}
 }

@@ -4,6 +4,8 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/semantic-worker/semantic/engine/grammar"
 )
 
@@ -46,6 +48,10 @@ type Request struct {
 	// in, until Sequence.Together. They keep their cells, and pause as long as this
 	// one can advance.
 	Alone bool
+	// InterToken, if set, gets the seconds between each two new tokens, at which
+	// the engine's loop calls it: it must not block. Where the context of Submit has
+	// a sampled trace and it takes exemplars, the longest so far come with that.
+	InterToken prometheus.Observer
 	// Logger gets the lines about this sequence; nil means the engine's.
 	Logger *slog.Logger
 }

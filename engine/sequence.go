@@ -35,8 +35,10 @@ type Sequence struct {
 	// limit is how many tokens it may generate, Emitted included.
 	limit  int
 	logger *slog.Logger
-	// parent is the span that Submit was called in: steps are linked to it.
-	parent trace.SpanContext
+	// parent is the span that Submit was called in: steps are linked to it. exemplar
+	// names its trace, if that is sampled.
+	parent   trace.SpanContext
+	exemplar labels
 
 	started     chan struct{}
 	startedOnce sync.Once
@@ -76,6 +78,8 @@ type Sequence struct {
 	kept kept
 	// overtaken counts those of a better class that were admitted while it waited.
 	overtaken int
+	// longest is the longest time between two of its tokens.
+	longest time.Duration
 	// missed and wanted are the planner's.
 	missed, wanted int
 	// since is when its buffer was found full; zero when it is not.
@@ -189,6 +193,13 @@ func (s *Sequence) last(finish Finish, now time.Time) Chunk {
 		Timings: s.times.timings(now),
 	}
 	return chunk
+}
+
+// finished is the line of its end.
+func (s *Sequence) finished(how slog.Attr) {
+	t := &s.times
+	s.logger.Debug("finished", keyEvent, eventFinished, how, keyTokens, len(s.generated()), keyCachedTokens, t.Cached,
+		keyPreemptions, t.Preemptions, keyDuration, t.Ended.Sub(t.Submitted))
 }
 
 // accept takes a token in, from the sampler or from Request.Emitted, and

@@ -55,7 +55,8 @@ type Snapshot struct {
 	// Requests are all tracked requests in the order of their arrival.
 	Requests []RequestState
 	// Cells is how many KV cells the engine may use, CellsUsed the backend's own
-	// count of those in use after the last step.
+	// count of those in use after the last step. Sequences that have not ended hold
+	// all of them: none is kept for those that may come.
 	Cells, CellsUsed int
 	// BlocksUsed are the blocks of up to 256 cells that have any in use,
 	// BlocksFree how many more would fit.

@@ -37,13 +37,16 @@ func (k *spill) worth(cells int, most int64, recompute float64, known bool) bool
 // are computed again.
 func (e *Engine) preempt(s *Sequence) {
 	state := e.keep(s)
+	tokens, blocks := s.resident, e.loop.pool.blocks
 	e.release(s)
+	blocks -= e.loop.pool.blocks
 	s.kept = state
 	e.loop.spill.bytes += int64(len(state.state))
 	s.times.preempted(time.Now())
 	e.loop.waiting = insert(e.loop.waiting, s, compareWaiting)
-	e.metrics.preempted(state.state != nil)
-	s.logger.Debug("preempted", keyTokens, len(s.tokens), keyKept, len(state.state))
+	e.metrics.preempted(state.state != nil, blocks)
+	s.logger.Debug("preempted", keyEvent, eventCacheEvict, keyTier, tierKV, keyTokens, tokens, keyBlocks, blocks,
+		keyKept, len(state.state))
 	e.mu.Lock()
 	e.totals.Preemptions++
 	e.mu.Unlock()

@@ -40,7 +40,7 @@ func TestTimeline(t *testing.T) {
 	if want := (len(prompt)+63)/64 + 1; prompts != len(prompt) || replayed != 3 || len(times.Reads) != want {
 		t.Errorf("%d prompt and %d replayed rows in %d reads, want %d, 3 and %d", prompts, replayed, len(times.Reads), len(prompt), want)
 	}
-	if times.Prompt != len(prompt) || times.Generated != len(got.tokens) || times.Generated != 5 || times.Preemptions != 0 || times.Pauses != nil {
+	if times.Prompt != len(prompt) || times.Generated != 5 || len(got.tokens) != 5 || times.Preemptions != 0 || times.Pauses != nil {
 		t.Errorf("timeline %+v of %d tokens", times, len(got.tokens))
 	}
 	want := engine.Timings{

@@ -42,6 +42,10 @@ engine() {
     'The default model in Q8_0. `ratio`: tokens a second of the engine over those of a loop that makes the same steps on the same kernels and does nothing
 else; rounds of both take turns. `outside`: the share of the time that is not spent in the steps. Bound: at least 0.97 each, at most 5 allocations a token.' \
     ./engine/llama '^BenchmarkEngine$' 8x
+  section 'What it costs to be observed' \
+    'An engine with all metrics (native histograms too, read once a round), the time between tokens, every trace sampled and a log, over one without any; rounds of both
+take turns. Bound: a `ratio` of at least 0.98, and at most 5 allocations a token.' \
+    ./engine/llama '^BenchmarkObserved$' 12x
   section 'What users feel' \
     'Each figure is a ratio within one round, or says its unit (engine/enginetest/loads.go has the loads).
 `together`: 8 streams at once against the same one after another; at least 1.6.

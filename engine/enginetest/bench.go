@@ -37,25 +37,17 @@ func benchmark(b *testing.B, open func(b *testing.B, sequences int) engine.Backe
 	bareBackend := &clocked{Backend: open(b, streams)}
 	bare := newBareLoop(b, bareBackend)
 	defer bare.close(b)
-	config := engine.DefaultConfig()
-	config.BatchWindow = time.Minute
-	e, err := engine.New(engine.Options{Backend: backend, Config: config})
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer func() {
-		if err := e.Close(); err != nil {
-			b.Error(err)
-		}
-	}()
+	e := inCompany(b, engine.Options{Backend: backend})
 	prompts := make([][]engine.Token, streams)
 	for i := range prompts {
+		var err error
 		if prompts[i], err = e.Vocabulary().Tokenize(fmt.Sprintf("%d. words=200 %s", i, someText), false); err != nil {
 			b.Fatal(err)
 		}
 	}
 	// Once before, so that both are warm and their buffers have grown.
-	engineRound(b, e, prompts)
+	submit := func(r engine.Request) (*engine.Sequence, error) { return e.Submit(b.Context(), r) }
+	engineRound(b, submit, engine.Request{MaxTokens: benchTokens}, prompts)
 	bare.round(b, prompts)
 
 	backend.inside.Store(0)
@@ -67,7 +59,7 @@ func benchmark(b *testing.B, open func(b *testing.B, sequences int) engine.Backe
 	for b.Loop() {
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
-		n, took := engineRound(b, e, prompts)
+		n, took := engineRound(b, submit, engine.Request{MaxTokens: benchTokens}, prompts)
 		runtime.ReadMemStats(&after)
 		m, bareTook := bare.round(b, prompts)
 		mallocs += float64(after.Mallocs - before.Mallocs)
@@ -100,14 +92,19 @@ func (c *clocked) Step(rows []engine.Row) error {
 
 func (c *clocked) seconds() float64 { return time.Duration(c.inside.Load()).Seconds() }
 
-// engineRound runs all streams to their end and counts what they generated.
-func engineRound(b *testing.B, e *engine.Engine, prompts [][]engine.Token) (tokens int, took time.Duration) {
+// submitter hands a request to an engine.
+type submitter func(engine.Request) (*engine.Sequence, error)
+
+// engineRound runs a request with each of the prompts to its end and counts what
+// they generated.
+func engineRound(b *testing.B, submit submitter, request engine.Request, prompts [][]engine.Token) (tokens int, took time.Duration) {
 	b.Helper()
 	began := time.Now()
 	sequences := make([]*engine.Sequence, len(prompts))
 	for i, prompt := range prompts {
+		request.ID, request.Prompt = strconv.Itoa(i), prompt
 		var err error
-		if sequences[i], err = e.Submit(b.Context(), engine.Request{ID: strconv.Itoa(i), Prompt: prompt, MaxTokens: benchTokens}); err != nil {
+		if sequences[i], err = submit(request); err != nil {
 			b.Fatal(err)
 		}
 	}

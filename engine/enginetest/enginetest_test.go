@@ -269,14 +269,18 @@ func TestNamesAreUnique(t *testing.T) {
 	}
 }
 
-func BenchmarkEngine(b *testing.B) {
-	enginetest.BenchmarkEngine(b, func(b *testing.B, sequences int) engine.Backend {
-		backend, err := sim.New(sim.Options{Sequences: sequences})
-		if err != nil {
-			b.Fatal(err)
-		}
-		return backend
-	})
+func BenchmarkEngine(b *testing.B) { enginetest.BenchmarkEngine(b, quick) }
+
+func BenchmarkObserved(b *testing.B) { enginetest.BenchmarkObserved(b, quick) }
+
+// quick is a simulated backend that takes no time.
+func quick(b *testing.B, sequences int) engine.Backend {
+	b.Helper()
+	backend, err := sim.New(sim.Options{Sequences: sequences})
+	if err != nil {
+		b.Fatal(err)
+	}
+	return backend
 }
 
 func TestSoak(t *testing.T) {

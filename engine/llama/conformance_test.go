@@ -58,11 +58,18 @@ func TestMemoryUsed(t *testing.T) {
 }
 
 // BenchmarkEngine: the engine against a bare loop over this backend.
-func BenchmarkEngine(b *testing.B) {
+func BenchmarkEngine(b *testing.B) { enginetest.BenchmarkEngine(b, shippedFor(b)) }
+
+// BenchmarkObserved: an engine that is observed against one that is not.
+func BenchmarkObserved(b *testing.B) { enginetest.BenchmarkObserved(b, shippedFor(b)) }
+
+// shippedFor opens the default model for so many sequences.
+func shippedFor(b *testing.B) func(b *testing.B, sequences int) engine.Backend {
+	b.Helper()
 	o := shipped(b)
 	// All prompts go into one step on both sides.
 	o.Context, o.Cells, o.Batch = 512, 4096, 1024
-	enginetest.BenchmarkEngine(b, func(b *testing.B, sequences int) engine.Backend {
+	return func(b *testing.B, sequences int) engine.Backend {
 		b.Helper()
 		o := o
 		o.Parallel = sequences
@@ -71,7 +78,7 @@ func BenchmarkEngine(b *testing.B) {
 			b.Fatal(err)
 		}
 		return backend
-	})
+	}
 }
 
 // TestSoak: a random load on the default model, in tight room.
