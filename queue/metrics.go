@@ -71,7 +71,7 @@ func newMetrics() *metrics {
 	}
 	m := &metrics{
 		waitSeconds: prometheus.NewHistogramVec(histogram("wait_seconds",
-			"Time from the storing of a job to its first claim, by the broker's clock. Workers observe it; more than their steps take means too few of them.",
+			"Time from the storing of a job to its first claim, by the broker's clock; it grows where workers are too few.",
 			[]float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800}), []string{"model", "class"}),
 		requeues: vector("requeues_total", "Jobs that a worker gave back unharmed, by its reason.", "class", "reason"),
 		attempts: prometheus.NewHistogram(histogram("attempts",
