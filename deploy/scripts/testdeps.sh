@@ -6,3 +6,4 @@ bin/semantic runtime install
 bin/semantic model pull
 bin/semantic runtime fetch --all-platforms --to .cache/npm
 cmd/semantic/e2e/deps.sh .cache/deps
+deploy/scripts/promtool.sh
