@@ -198,8 +198,9 @@ func (s *Sequence) last(finish Finish, now time.Time) Chunk {
 // finished is the line of its end.
 func (s *Sequence) finished(how slog.Attr) {
 	t := &s.times
-	s.logger.Debug("finished", keyEvent, eventFinished, how, keyTokens, len(s.generated()), keyCachedTokens, t.Cached,
-		keyPreemptions, t.Preemptions, keyDuration, t.Ended.Sub(t.Submitted))
+	s.logger.Debug("finished", slog.String(keyEvent, eventFinished), how,
+		slog.Int(keyTokens, len(s.generated())), slog.Int(keyCachedTokens, t.Cached),
+		slog.Int(keyPreemptions, t.Preemptions), slog.Duration(keyDuration, t.Ended.Sub(t.Submitted)))
 }
 
 // accept takes a token in, from the sampler or from Request.Emitted, and

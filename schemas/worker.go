@@ -31,7 +31,7 @@ type WorkerStatus struct {
 	ContextReason string `json:"context_reason,omitempty"`
 	// Cells is the size of the KV cache in tokens, shared by all sequences.
 	Cells int `json:"cells" jsonschema:"minimum=0"`
-	// CellsFree is how many of Cells hold nothing.
+	// CellsFree is how many of Cells no unfinished sequence holds.
 	CellsFree int `json:"cells_free" jsonschema:"minimum=0"`
 	// Capacity is how many sequences can run at once.
 	Capacity int `json:"capacity" jsonschema:"minimum=0"`

@@ -117,6 +117,7 @@ func (r *run) submit(ctx context.Context, t *task, choices []*choice, seed int64
 		request.Emitted = c.before.tokens
 		request.Seed = seed + int64(c.index%t.each)
 		request.Alone = r.isolated
+		request.InterToken = r.w.metrics.interToken.WithLabelValues(string(r.delivery.Class))
 		// A worker with a longer context may have generated more than fits here.
 		limit := r.w.engine.Limits().Context
 		if n := len(request.Prompt) + len(request.Emitted); n > limit {

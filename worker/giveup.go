@@ -15,6 +15,9 @@ import (
 // engine failed on it, if it did.
 func (r *run) giveUp(ctx context.Context, code schemas.Code, failure string) outcome {
 	r.enter(phaseEnding)
+	if r.history.first != nil {
+		r.countNotResumed(resumeGivenUp)
+	}
 	evidence := r.delivery.Evidence(ctx)
 	if own := len(evidence.Attempts) - 1; failure != "" && own >= 0 {
 		evidence.Attempts[own].End, evidence.Attempts[own].Counted = schemas.AttemptDied, !r.emitted

@@ -29,7 +29,7 @@ import (
 	"github.com/semantic-worker/semantic/worker"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(everyMetricMoved{m}) }
 
 // patience bounds every wait of these tests; none ends by it when all is well.
 const patience = 30 * time.Second
@@ -88,11 +88,14 @@ type instance struct {
 	engine   *engine.Engine
 	queue    *queue.Queue
 	template *chat.Template
-	registry *prometheus.Registry
-	logs     *logBuffer
-	stop     context.CancelFunc
-	ended    chan struct{}
-	err      error
+	registry interface {
+		prometheus.Registerer
+		prometheus.Gatherer
+	}
+	logs  *logBuffer
+	stop  context.CancelFunc
+	ended chan struct{}
+	err   error
 }
 
 var incarnations atomic.Int64
@@ -120,7 +123,7 @@ func (h *house) launch(change ...func(*setup)) *instance {
 	for _, f := range change {
 		f(&s)
 	}
-	i := &instance{t: h.t, registry: prometheus.NewRegistry(), logs: &logBuffer{}, ended: make(chan struct{})}
+	i := &instance{t: h.t, registry: newRegistry(), logs: &logBuffer{}, ended: make(chan struct{})}
 	logger := slog.New(slog.NewJSONHandler(i.logs, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	options := []func(*queue.Options){quick, func(o *queue.Options) { o.Logger = logger }}
 	if s.queue != nil {

@@ -37,6 +37,7 @@ func (r *run) unfit(bad error) error {
 // so once, and so does one line here.
 func (r *run) hold(ctx context.Context, cause error) outcome {
 	r.quiet = true
+	r.notResumed(cause)
 	r.enter(phaseEnding)
 	delay := holdDelay(r.w.config, r.delivery.Deliveries, r.left())
 	if r.w.told.first(r.delivery.Key()) {

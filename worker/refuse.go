@@ -31,6 +31,7 @@ func fieldOf(err error, field string) error {
 // refuse ends a job that cannot be answered: the one table from errors to
 // codes. Errors that are nobody's fault but ours are internal.
 func (r *run) refuse(ctx context.Context, err error) outcome {
+	r.notResumed(err)
 	failed := &schemas.Failed{Code: schemas.CodeInternal, Message: err.Error(), Usage: r.partialUsage()}
 	var (
 		field       *schemas.FieldError

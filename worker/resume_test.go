@@ -83,6 +83,27 @@ func (m *mortal) append(d *queue.Delivery, event schemas.Event) {
 	requireNoError(m.h.t, d.Append(m.h.t.Context(), event))
 }
 
+// A stream that has grown over a worker's context waits for one that can hold it.
+func TestAStreamThatIsTooLongHereWaits(t *testing.T) {
+	t.Parallel()
+	job := prompt("a long story words=60")
+	text, tokens := reference(t, job)
+	h := newHouse(t)
+	ticket := h.submit(job)
+	m := h.mortal("dead")
+	d := m.claim()
+	m.start(d, 1, 42)
+	m.emit(d, nil, nil, tokens[:40])
+	small := h.start(named("small"), func(s *setup) { s.sim.Context = 48 })
+	eventually(t, "it is given back", func() bool { return small.metric("semantic_worker_resume_failed_total", "context") >= 1 })
+	h.start(named("large"))
+	r := h.result(ticket)
+	r.done()
+	if r.text() != text || small.metric("semantic_worker_resumed_total") != 0 {
+		t.Errorf("it said %q, want %q", r.text(), text)
+	}
+}
+
 // Wherever the first worker died, the stream is the uninterrupted one: sampled
 // and greedy, with a stop string, with text held back at the cut.
 func TestResumeAfterDeath(t *testing.T) {
@@ -120,8 +141,9 @@ func TestResumeAfterDeath(t *testing.T) {
 					t.Errorf("cut at %d: started %+v", cut, s)
 				}
 				h.emptied()
-				if n := w.metric("semantic_worker_resumed_total"); cut > 0 && n != 1 {
-					t.Errorf("cut at %d: %v resumes counted", cut, n)
+				n, gaps := w.metric("semantic_worker_resumed_total"), w.metric("semantic_worker_resume_gap_seconds")
+				if cut > 0 && (n != 1 || gaps != 1) {
+					t.Errorf("cut at %d: %v resumes and %v gaps counted", cut, n, gaps)
 				}
 				requireNoError(t, w.drained())
 			}

@@ -90,9 +90,13 @@ func (r *run) logged(tokens int) {
 	}
 	r.usage.CompletionTokens += tokens
 	r.generated(tokens)
-	if !r.emitted && r.history.tokens == 0 {
+	switch {
+	case r.emitted:
+	case r.history.tokens > 0:
+		r.brokeSilence()
+	default:
 		r.firstToken = time.Since(r.delivery.StoredAt)
-		r.w.metrics.observeFirstToken(r.delivery.Class, r.firstToken)
+		observe(r.w.metrics.firstToken.WithLabelValues(string(r.delivery.Class)), r.firstToken, r.trace.job.SpanContext())
 	}
 	r.emitted = true
 	r.together()

@@ -3,7 +3,6 @@ package enginetest
 import (
 	"context"
 	"fmt"
-	"io"
 	"log/slog"
 	"runtime"
 	"slices"
@@ -116,7 +115,7 @@ func newObserved(b *testing.B, backend engine.Backend) *side {
 	s.registry.MustRegister(between)
 	s.request.InterToken = between
 	s.engine = inCompany(b, engine.Options{
-		Backend: backend, Registerer: s.registry, TracerProvider: provider, Logger: slog.New(slog.NewJSONHandler(io.Discard, nil)),
+		Backend: backend, Registerer: s.registry, TracerProvider: provider, Logger: slog.New(slog.NewJSONHandler(nowhere{}, nil)),
 	})
 	s.submit = func(r engine.Request) (*engine.Sequence, error) { return s.engine.Submit(ctx, r) }
 	return s
@@ -139,8 +138,9 @@ func inCompany(b *testing.B, opts engine.Options) *engine.Engine {
 	return e
 }
 
-// nowhere takes spans.
+// nowhere takes spans and lines.
 type nowhere struct{}
 
 func (nowhere) ExportSpans(context.Context, []sdktrace.ReadOnlySpan) error { return nil }
+func (nowhere) Write(line []byte) (int, error)                             { return len(line), nil }
 func (nowhere) Shutdown(context.Context) error                             { return nil }
