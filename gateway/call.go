@@ -73,9 +73,11 @@ func withCall(r *http.Request, c *call) *http.Request {
 // about puts what is known of the job on every line from now on.
 func (c *call) about() {
 	var known []any
-	for _, a := range [][2]string{{schemas.LogJobID, c.job}, {schemas.LogModel, c.model}, {schemas.LogWorker, c.worker}} {
-		if a[1] != "" {
-			known = append(known, slog.String(a[0], a[1]))
+	for _, a := range []slog.Attr{
+		slog.String(schemas.LogJobID, c.job), slog.String(schemas.LogModel, c.model), slog.String(schemas.LogWorker, c.worker),
+	} {
+		if a.Value.String() != "" {
+			known = append(known, a)
 		}
 	}
 	c.log = c.base.With(known...)

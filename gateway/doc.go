@@ -6,9 +6,9 @@
 //
 //	identify    X-Request-Id: the client's, if harmless, else a new one; trace context
 //	observe     metrics, span and one log line at the end, whatever the end is
-//	recover     a panic becomes a 500
+//	recover     a panic becomes a 500; after the first byte, a broken connection
 //	guard       Host (DNS rebinding), Origin, CORS
-//	track       counted as open, or 503 server_restarting while stopping
+//	track       counted as open, from when on; or 503 server_restarting while stopping
 //	authenticate  whose request it is: the owner of its job
 //	handler     body → job → queue → events → response
 //
@@ -36,6 +36,10 @@
 // sign of one that left. In case it still reads, it is told that its job was
 // cancelled.
 //
+// A request counts by its outcome: a stream that fails after its 200 under the
+// status of its error, a client that left as cancelled. What waiting, prompt and
+// answer took is by this gateway's clock alone, from the events as they came.
+//
 // # Who owns what
 //
 //   - A handler goroutine owns its ResponseWriter, its call, its Follower and
@@ -46,6 +50,8 @@
 //   - The tracker owns the set of open requests. Only it may shorten a
 //     handler's read and write deadlines, when it cuts.
 //   - Options.Queue is the caller's, to be closed after [Gateway.Drain].
+//   - The probe asks the broker for all who ask for health, on the goroutine of one
+//     of them; requests tell it what they meet.
 //
 // Errors have one table, in errors.go, from codes to statuses. What net/http
 // refuses before there is a request (see [NewHTTPServer]) is not among them.

@@ -35,29 +35,25 @@ func (c *call) ended(ctx context.Context, r *http.Request, rec *recorder, took t
 		slog.Int64(schemas.LogResponseBytes, rec.bytes),
 		slog.Duration(schemas.LogDuration, took),
 	}
-	text := func(key, value string) {
-		if value != "" {
-			attrs = append(attrs, slog.String(key, value))
+	for _, a := range []slog.Attr{
+		slog.String(schemas.LogCode, string(c.code)), slog.String(schemas.LogOwner, c.owner), slog.String(schemas.LogAgent, c.agent),
+		slog.String(schemas.LogAlias, c.alias), slog.String(schemas.LogClass, string(c.class)), slog.String(schemas.LogFinish, string(p.finish)),
+	} {
+		if a.Value.String() != "" {
+			attrs = append(attrs, a)
 		}
 	}
-	span := func(key string, d time.Duration, known bool) {
-		if known {
-			attrs = append(attrs, slog.Duration(key, d))
-		}
-	}
-	text(schemas.LogCode, string(c.code))
-	text(schemas.LogOwner, c.owner)
-	text(schemas.LogAgent, c.agent)
-	text(schemas.LogAlias, c.alias)
-	text(schemas.LogClass, string(c.class))
-	text(schemas.LogFinish, string(p.finish))
 	if c.accepted {
-		attrs = append(attrs, slog.Bool(schemas.LogStream, c.stream), slog.Int(schemas.LogAttempts, p.attempts), slog.Int(schemas.LogEvents, p.events))
+		attrs = append(attrs, slog.Bool(schemas.LogStream, c.stream), slog.Int(schemas.LogAttempts, p.attempts),
+			slog.Int(schemas.LogEvents, p.events))
 	}
-	span(schemas.LogQueued, p.queued(), !p.claimed.IsZero())
-	span(schemas.LogPrefill, p.prefill(), !p.claimed.IsZero() && !p.first.IsZero())
-	span(schemas.LogTTFT, between(c.start, p.first), !p.first.IsZero())
-	span(schemas.LogDecode, p.decode(), !p.first.IsZero())
+	if !p.claimed.IsZero() {
+		attrs = append(attrs, slog.Duration(schemas.LogQueued, p.queued()))
+	}
+	if !p.first.IsZero() {
+		attrs = append(attrs, slog.Duration(schemas.LogTTFT, between(c.start, p.first)), slog.Duration(schemas.LogPrefill, p.prefill()),
+			slog.Duration(schemas.LogDecode, p.decode()))
+	}
 	if u := p.usage; u != nil {
 		attrs = append(attrs, slog.Int(schemas.LogPromptTokens, u.PromptTokens), slog.Int(schemas.LogCachedTokens, u.CachedTokens),
 			slog.Int(schemas.LogCompletionTokens, u.CompletionTokens))

@@ -153,7 +153,8 @@ func TestOutcomes(t *testing.T) {
 	} {
 		c.send()
 		line := b.endLine(t, c.name)
-		if line[schemas.LogOutcome] != c.outcome || line[schemas.LogStatus] != c.status || line[schemas.LogCode] != c.code || line["level"] != c.level {
+		if line[schemas.LogOutcome] != c.outcome || line[schemas.LogStatus] != c.status || line[schemas.LogCode] != c.code ||
+			line["level"] != c.level {
 			t.Errorf("%s: %v", c.name, line)
 		}
 	}
@@ -221,7 +222,8 @@ func TestPanic(t *testing.T) {
 	}
 	stacks := 0
 	for _, line := range logs.lines(t) {
-		if line[schemas.LogPanic] == "boom" && strings.Contains(line[schemas.LogStack].(string), "TestPanic") && line[schemas.LogRequestID] != nil {
+		if line[schemas.LogPanic] == "boom" && strings.Contains(line[schemas.LogStack].(string), "TestPanic") &&
+			line[schemas.LogRequestID] != nil {
 			stacks++
 		}
 	}

@@ -12,13 +12,16 @@ import (
 	"github.com/semantic-worker/semantic/queue"
 )
 
+// pass lets time pass in a bubble of synctest.
+func pass(d time.Duration) { <-time.After(d) }
+
 // Many pollers are one question a second.
 func TestProbeIsAskedOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var asked atomic.Int64
 		p := newProbe(func(ctx context.Context) error {
 			asked.Add(1)
-			time.Sleep(200 * time.Millisecond)
+			pass(200 * time.Millisecond)
 			return ctx.Err()
 		})
 		start := time.Now()
@@ -35,7 +38,7 @@ func TestProbeIsAskedOnce(t *testing.T) {
 					if _, err := p.look(ctx); err != nil && i%2 == 1 {
 						t.Errorf("poller %d: %v", i, err)
 					}
-					time.Sleep(time.Second)
+					pass(time.Second)
 				}
 			})
 		}
@@ -53,7 +56,7 @@ func TestProbeTransitions(t *testing.T) {
 		var answer error
 		p := newProbe(func(context.Context) error { return answer })
 		look := func(after time.Duration) error {
-			time.Sleep(after)
+			pass(after)
 			_, err := p.look(t.Context())
 			return err
 		}

@@ -11,9 +11,6 @@ import (
 	"github.com/semantic-worker/semantic/schemas"
 )
 
-// routeOther is the route label of requests that match none.
-const routeOther = "other"
-
 // The APIs: what requests are counted by, so their variety is bounded.
 const (
 	apiChat        = "chat_completions"
