@@ -7,6 +7,8 @@ export CGO_ENABLED := 0
 CACHE   := .cache
 BIN     := bin/semantic
 TOOL    := go tool -modfile=deploy/tools/go.mod
+COMPLIANCE := go run ./deploy/compliance/cmd/compliance
+PLATFORMS  := darwin_arm64 darwin_amd64 linux_arm64 linux_amd64
 # NAME@VERSION of a release is its tag; a checkout names its commit.
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 LDFLAGS := -s -w -X main.release=$(VERSION)
@@ -21,7 +23,7 @@ CHAOS       := 20m
 CHAOS_KILLS := 1000
 export CHAOS_SEED
 
-.PHONY: help build install run test race lint cover bench bench-engine bench-queue soak chaos chaos-long observe e2e cross symbols generate check-generated testdeps clean
+.PHONY: help build install run test race lint cover bench bench-engine bench-queue soak chaos chaos-long observe e2e cross binaries symbols licenses third-party sbom vuln generate check-generated testdeps clean
 
 help: ## Show this help
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -71,15 +73,32 @@ chaos-long: build testdeps ## The same for an hour
 observe: ## Start Prometheus against a running serve, with the alerts (URL= for another gateway)
 	deploy/observability/run.sh $(URL)
 
-cross: ## Build for every platform
-	@for p in darwin/arm64 darwin/amd64 linux/arm64 linux/amd64; do \
+cross: binaries ## Build for every platform
+	@for p in $(PLATFORMS); do \
+	  echo "vet $$p"; \
+	  GOOS=$${p%_*} GOARCH=$${p#*_} go vet ./... || exit 1; \
+	done
+
+binaries:
+	@for p in $(PLATFORMS); do \
 	  echo "build $$p"; \
-	  GOOS=$${p%/*} GOARCH=$${p#*/} go build -trimpath -o /dev/null ./cmd/semantic || exit 1; \
-	  GOOS=$${p%/*} GOARCH=$${p#*/} go vet ./... || exit 1; \
+	  GOOS=$${p%_*} GOARCH=$${p#*_} go build -trimpath -ldflags '$(LDFLAGS)' -o dist/bin/semantic_$$p ./cmd/semantic || exit 1; \
 	done
 
 symbols: testdeps ## Check that the native libraries of every platform export what we call
 	deploy/scripts/symbols.sh
+
+licenses: ## Check the licences of all that is shipped or fetched
+	$(COMPLIANCE) check
+
+third-party: ## Collect the licence texts of all that is shipped or fetched in dist/THIRD_PARTY
+	$(COMPLIANCE) third-party dist/THIRD_PARTY
+
+sbom: binaries ## Make bills of materials of the source and of every binary in dist/sbom
+	$(COMPLIANCE) sbom dist/sbom $(VERSION) $(patsubst %,dist/bin/semantic_%,$(PLATFORMS))
+
+vuln: ## Look for known vulnerabilities (VULN=-lenient passes where this machine is at fault)
+	$(COMPLIANCE) vuln $(VULN)
 
 generate: ## Make the generated files anew
 	go generate ./...
