@@ -6,6 +6,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"slices"
+	"strings"
 )
 
 // Verdict is what a comparison says of one figure.
@@ -61,18 +62,7 @@ type Row struct {
 type MismatchError struct{ Differences []string }
 
 func (e *MismatchError) Error() string {
-	return fmt.Sprintf("the two loads differ: %s", join(e.Differences))
-}
-
-func join(parts []string) string {
-	var b bytes.Buffer
-	for i, p := range parts {
-		if i > 0 {
-			b.WriteString("; ")
-		}
-		b.WriteString(p)
-	}
-	return b.String()
+	return "the two loads differ: " + strings.Join(e.Differences, "; ")
 }
 
 // figure is one that is compared. least is how many requests of a round it takes to
@@ -333,7 +323,7 @@ func (c Comparison) Text() string {
 	}
 	fmt.Fprintf(&b, "\n%-24s %12s %12s %9s %20s %7s  %s\n", "", "A", "B", "change", "95 % interval", "p", "B is")
 	for _, r := range c.Rows {
-		value := func(m Millis) string { return cell(m) }
+		value := cell
 		if r.Unit != "ms" {
 			value = func(m Millis) string { return digits(float64(m)) + " " + r.Unit }
 		}
@@ -349,7 +339,8 @@ func (c Comparison) Text() string {
 		}
 		b.WriteByte('\n')
 	}
-	fmt.Fprintf(&b, "\nMedians over the rounds. A figure that did not change is judged in at most %.0f of 100 comparisons; of %d figures one may be.\n",
+	fmt.Fprintf(&b, "\nMedians over the rounds. A figure that did not change is judged in at most %.0f of 100 comparisons; "+
+		"of %d figures one may be.\n",
 		alpha*100, len(c.Rows))
 	return b.String()
 }

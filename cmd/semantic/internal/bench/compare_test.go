@@ -13,7 +13,10 @@ import (
 
 // reportOf has a round for each median of the time to first token.
 func reportOf(medians ...float64) *Report {
-	r := &Report{Format: Format, Release: "test", MadeAt: time.Unix(0, 0).UTC(), Load: loadOf(DefaultConfig(), ""), Target: Served{By: "http", Model: "m"}}
+	r := &Report{
+		Format: Format, Release: "test", MadeAt: time.Unix(0, 0).UTC(), Load: loadOf(DefaultConfig(), ""),
+		Target: Served{By: "http", Model: "m"},
+	}
 	for _, m := range medians {
 		q := &Quantiles{N: 1000, P50: Millis(m), P95: Millis(m), P99: Millis(m)}
 		r.Rounds = append(r.Rounds, Round{Figures: Figures{Requests: 1000, OK: 1000, FirstToken: q, TokensPerSecond: 1000 / m}})
@@ -98,7 +101,10 @@ func TestCompare(t *testing.T) {
 		{"itself", slow, slow, "time to first token p50", CannotTell, "within the noise"},
 		{"few rounds", slow, few, "time to first token p50", CannotTell, "4 and 3 rounds; it takes 4 each"},
 		{"over the timeout", slow, reportOf(never, never, never, never), "time to first token p50", Slower, "over the timeout"},
-		{"both over it", reportOf(never, never, never, never), reportOf(never, never, never, never), "time to first token p50", CannotTell, "over the timeout"},
+		{
+			"both over it", reportOf(never, never, never, never), reportOf(never, never, never, never), "time to first token p50",
+			CannotTell, "over the timeout",
+		},
 		{"nothing", reportOf(0, 0, 0, 0), reportOf(0, 0, 0, 0), "time to first token p50", CannotTell, "it is 0"},
 	} {
 		if row := verdictOf(t, c.a, c.b, c.figure); row.Verdict != c.want || row.Why != c.why {
@@ -107,11 +113,13 @@ func TestCompare(t *testing.T) {
 	}
 	small := reportOf(80, 81, 82, 83)
 	small.Rounds[1].FirstToken.N = 30
-	if row := verdictOf(t, slow, small, "time to first token p95"); row.Verdict != CannotTell || row.Why != "rounds of less than 40 samples" {
+	row := verdictOf(t, slow, small, "time to first token p95")
+	if row.Verdict != CannotTell || row.Why != "rounds of less than 40 samples" {
 		t.Errorf("few samples: %+v", row)
 	}
 	c, err := Compare(slow, fast, false)
-	if text := c.Text(); err != nil || !strings.Contains(text, "-19.7 %") || !strings.Contains(text, "faster") || strings.Contains(text, "queue") {
+	text := c.Text()
+	if err != nil || !strings.Contains(text, "-19.7 %") || !strings.Contains(text, "faster") || strings.Contains(text, "queue") {
 		t.Errorf("%v:\n%s", err, text)
 	}
 }
@@ -121,7 +129,8 @@ func TestCompareDifferentLoads(t *testing.T) {
 	a, b := reportOf(1, 1, 1, 1), reportOf(1, 1, 1, 1)
 	b.Load.Concurrency, b.Target.Model, b.Load.Seed = 8, "n", 99
 	mismatch := new(MismatchError)
-	if _, err := Compare(a, b, false); !errors.As(err, &mismatch) || mismatch.Error() != "the two loads differ: concurrency 1 and 8; model m and n" {
+	const want = "the two loads differ: concurrency 1 and 8; model m and n"
+	if _, err := Compare(a, b, false); !errors.As(err, &mismatch) || mismatch.Error() != want {
 		t.Errorf("%v", err)
 	}
 	b.Interrupted, b.All.Requests, b.All.OK = true, 10, 8

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/semantic-worker/semantic/cmd/semantic/internal/sse"
@@ -145,12 +146,12 @@ func readStream(body io.Reader, piece func(Piece)) Result {
 
 // textOf is everything that a chunk says.
 func textOf(d openai.Delta) string {
-	text := d.ReasoningContent
+	parts := []string{d.ReasoningContent}
 	if d.Content != nil {
-		text += *d.Content
+		parts = append(parts, *d.Content)
 	}
 	for _, call := range d.ToolCalls {
-		text += call.Function.Name + call.Function.Arguments
+		parts = append(parts, call.Function.Name, call.Function.Arguments)
 	}
-	return text
+	return strings.Join(parts, "")
 }

@@ -62,7 +62,8 @@ func TestHTTP(t *testing.T) {
 			h := NewHTTP(gateway.URL, "key", "m")
 			defer h.Close()
 			var tokens []int
-			result := h.Ask(t.Context(), Request{Messages: say("hi"), MaxTokens: 3, Exact: true, Class: schemas.ClassBatch, Agent: "anna"}, func(p Piece) {
+			request := Request{Messages: say("hi"), MaxTokens: 3, Exact: true, Class: schemas.ClassBatch, Agent: "anna"}
+			result := h.Ask(t.Context(), request, func(p Piece) {
 				if p.Tokens > 0 {
 					tokens = append(tokens, p.Tokens)
 				}
@@ -75,11 +76,14 @@ func TestHTTP(t *testing.T) {
 					t.Errorf("tokens %v, want %v", tokens, c.tokens)
 				}
 			}
-			if c.code == "" && (*result.Usage != schemas.Usage{PromptTokens: 5, CompletionTokens: 3, CachedTokens: 4} || result.Timings.QueuedMS != 7) {
+			usage := schemas.Usage{PromptTokens: 5, CompletionTokens: 3, CachedTokens: 4}
+			if c.code == "" && (*result.Usage != usage || result.Timings.QueuedMS != 7) {
 				t.Errorf("%+v, %+v", result.Usage, result.Timings)
 			}
-			if asked.Header.Get("Authorization") != "Bearer key" || asked.Header.Get("X-Semantic-Class") != "batch" || asked.Header.Get("X-Semantic-Agent") != "anna" {
-				t.Errorf("%v", asked.Header)
+			for name, want := range map[string]string{"Authorization": "Bearer key", "X-Semantic-Class": "batch", "X-Semantic-Agent": "anna"} {
+				if got := asked.Header.Get(name); got != want {
+					t.Errorf("%s: %q, want %q", name, got, want)
+				}
 			}
 			want := `{"model":"m","messages":[{"role":"user","content":"hi"}],"max_tokens":3,"ignore_eos":true,"temperature":0,"stream":true,` +
 				`"stream_options":{"continuous_usage_stats":true,"include_usage":true}}`

@@ -55,15 +55,16 @@ func cell(m Millis) string {
 
 // counts say how many requests there were and what they yielded.
 func (f Figures) counts() string {
-	s := fmt.Sprintf("%s in %s s, %d answered", plural(f.Requests, "request"), strconv.FormatFloat(f.Seconds, 'f', -1, 64), f.OK)
+	var b bytes.Buffer
+	fmt.Fprintf(&b, "%s in %s s, %d answered", plural(f.Requests, "request"), strconv.FormatFloat(f.Seconds, 'f', -1, 64), f.OK)
 	for _, code := range codes(f.Errors) {
-		s += fmt.Sprintf(", %d %s", f.Errors[code], code)
+		fmt.Fprintf(&b, ", %d %s", f.Errors[code], code)
 	}
-	s += fmt.Sprintf("; %s requests/s, %s tokens/s", digits(f.RequestsPerSecond), digits(f.TokensPerSecond))
+	fmt.Fprintf(&b, "; %s requests/s, %s tokens/s", digits(f.RequestsPerSecond), digits(f.TokensPerSecond))
 	if f.PromptTokens > 0 {
-		s += fmt.Sprintf("; %d %% of %d prompt tokens cached", f.CachedTokens*100/f.PromptTokens, f.PromptTokens)
+		fmt.Fprintf(&b, "; %d %% of %d prompt tokens cached", f.CachedTokens*100/f.PromptTokens, f.PromptTokens)
 	}
-	return s
+	return b.String()
 }
 
 // Markdown is the report as a page; name is that of the files beside it.
@@ -77,7 +78,8 @@ func (r *Report) Markdown(name string) []byte {
 	fmt.Fprintf(&b, "%s.\n\n![latency](%s.svg)\n\n", r.All.counts(), base)
 	writeTimes(&b, r.All)
 	if len(r.Rounds) > 1 {
-		b.WriteString("\n## Rounds\n\n| round | requests | failed | tokens/s | first token p50 | first token p95 | between tokens p50 | end to end p95 |\n" +
+		b.WriteString("\n## Rounds\n\n" +
+			"| round | requests | failed | tokens/s | first token p50 | first token p95 | between tokens p50 | end to end p95 |\n" +
 			"| ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |\n")
 		for i, round := range r.Rounds {
 			fmt.Fprintf(&b, "| %d | %d | %d | %s | %s | %s | %s | %s |\n", i+1, round.Requests, round.Failed(), digits(round.TokensPerSecond),
@@ -97,11 +99,12 @@ func (r *Report) Markdown(name string) []byte {
 	b.WriteString("\n## How\n\n")
 	r.writeHow(&b)
 	if r.All.Errors[CodeTimeout] > 0 {
-		b.WriteString("\nThe wait in the queue, and the time from the claim to the first token, are known of answered requests only: those that were cut " +
-			"waited longer.\n")
+		b.WriteString("\nThe wait in the queue, and the time from the claim to the first token, are known of answered requests only: " +
+			"those that were cut waited longer.\n")
 	}
-	fmt.Fprintf(&b, "\nQuantiles are exact (nearest rank), those between tokens within %.1f %%. A request that took longer than the timeout (%s s) counts "+
-		"as longer than any other. Every request: `%s.requests.jsonl`.\n", HistogramError*100, short(r.Load.Timeout), base)
+	fmt.Fprintf(&b, "\nQuantiles are exact (nearest rank), those between tokens within %.1f %%. "+
+		"A request that took longer than the timeout (%s s) counts as longer than any other. Every request: `%s.requests.jsonl`.\n",
+		HistogramError*100, short(r.Load.Timeout), base)
 	return b.Bytes()
 }
 

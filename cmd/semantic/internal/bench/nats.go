@@ -9,7 +9,7 @@ import (
 	"github.com/semantic-worker/semantic/schemas"
 )
 
-// CodeNotStored: the queue did not take the job, for a reason that has no code.
+// CodeNotStored is the code of a [Result]: the queue did not take the job, for a reason that has no code.
 const CodeNotStored = "not_stored"
 
 // cancelBound is how long it may take to cancel what was cut.

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -65,12 +66,12 @@ func readPrompt(line []byte) (Request, error) {
 		return Request{}, err //nolint:wrapcheck // the caller names the line
 	}
 	if _, err := d.Token(); err != io.EOF {
-		return Request{}, fmt.Errorf("more than one JSON value")
+		return Request{}, errors.New("more than one JSON value")
 	}
 	r := Request{Messages: p.Messages, Class: p.Class, Agent: p.Agent}
 	switch {
 	case (p.Prompt == "") == (len(p.Messages) == 0):
-		return Request{}, fmt.Errorf("want either prompt or messages")
+		return Request{}, errors.New("want either prompt or messages")
 	case p.MaxTokens != nil && (*p.MaxTokens < 1 || *p.MaxTokens > mostTokens):
 		return Request{}, fmt.Errorf("max_tokens: %d is not between 1 and %d", *p.MaxTokens, mostTokens)
 	case p.Class != "" && !slices.Contains(schemas.Classes(), p.Class):

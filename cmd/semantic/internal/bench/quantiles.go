@@ -76,7 +76,9 @@ type quantilesJSON struct {
 }
 
 // MarshalJSON writes the names in small letters.
-func (q Quantiles) MarshalJSON() ([]byte, error) { return json.Marshal(quantilesJSON(q)) }
+func (q Quantiles) MarshalJSON() ([]byte, error) {
+	return json.Marshal(quantilesJSON(q)) //nolint:wrapcheck // of its own package
+}
 
 // UnmarshalJSON reads what MarshalJSON writes.
 func (q *Quantiles) UnmarshalJSON(text []byte) error {

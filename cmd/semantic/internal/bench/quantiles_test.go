@@ -108,7 +108,10 @@ func TestMillisJSON(t *testing.T) {
 	for _, c := range []struct {
 		ms   Millis
 		want string
-	}{{0.123, "0.12 ms"}, {9.99, "9.99 ms"}, {99.9, "99.9 ms"}, {999, "999 ms"}, {1000, "1.00 s"}, {123456, "123 s"}, {Millis(math.Inf(1)), "over the timeout"}} {
+	}{
+		{0.123, "0.12 ms"}, {9.99, "9.99 ms"}, {99.9, "99.9 ms"}, {999, "999 ms"}, {1000, "1.00 s"}, {123456, "123 s"},
+		{Millis(math.Inf(1)), "over the timeout"},
+	} {
 		if got := c.ms.String(); got != c.want {
 			t.Errorf("%v ms is %q, want %q", float64(c.ms), got, c.want)
 		}

@@ -138,8 +138,9 @@ func TestWrite(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, want := range []string{
-		"# Load: mixed-classes, 20 requests a second (poisson)", "![latency](out.svg)", "## Rounds", "## Class batch", "## Errors", "`queue_full`", "`timeout`",
-		"waited longer", "semantic bench --scenario mixed-classes --rate 20 --arrivals poisson --warmup 1s --duration 10s --rounds 2 --timeout 3s --max-tokens 8 --seed 1",
+		"# Load: mixed-classes, 20 requests a second (poisson)", "![latency](out.svg)", "## Rounds", "## Class batch",
+		"## Errors", "`queue_full`", "`timeout`", "waited longer", "semantic bench --scenario mixed-classes --rate 20 --arrivals poisson " +
+			"--warmup 1s --duration 10s --rounds 2 --timeout 3s --max-tokens 8 --seed 1",
 	} {
 		if !strings.Contains(string(page), want) {
 			t.Errorf("the page has no %q:\n%s", want, page)

@@ -291,7 +291,8 @@ func TestRoundDoneFails(t *testing.T) {
 		c := DefaultConfig()
 		c.Rounds, c.MaxTokens = 3, 1
 		s := &server{begun: time.Now(), delay: func(time.Duration) time.Duration { return time.Second }}
-		if r, err := Run(t.Context(), Options{Config: c, Target: s, RoundDone: func(*Report) error { return full }}); !errors.Is(err, full) || len(r.Rounds) != 1 {
+		r, err := Run(t.Context(), Options{Config: c, Target: s, RoundDone: func(*Report) error { return full }})
+		if !errors.Is(err, full) || len(r.Rounds) != 1 {
 			t.Errorf("%v", err)
 		}
 	})

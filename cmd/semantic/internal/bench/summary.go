@@ -127,9 +127,9 @@ func (s *Summary) Verdict() []string {
 	var all []string
 	if s.Fit != nil {
 		f := s.Fit.All
-		all = append(all, fmt.Sprintf("**Fit for production up to %s at once**: every request answered, half of the first tokens within %s and 95 of 100 within %s, "+
-			"%s between tokens (p95 %s), %s tokens/s in all.", s.Fit.Load, of(f.FirstToken, p50), of(f.FirstToken, p95),
-			of(f.InterToken, p50), of(f.InterToken, p95), digits(f.TokensPerSecond)))
+		all = append(all, fmt.Sprintf("**Fit for production up to %s at once**: every request answered, "+
+			"half of the first tokens within %s and 95 of 100 within %s, %s between tokens (p95 %s), %s tokens/s in all.",
+			s.Fit.Load, of(f.FirstToken, p50), of(f.FirstToken, p95), of(f.InterToken, p50), of(f.InterToken, p95), digits(f.TokensPerSecond)))
 	} else {
 		all = append(all, fmt.Sprintf("**Not fit for production at any load measured**, the least of which is %s.", s.Loads[0].Load))
 	}
@@ -151,7 +151,7 @@ func (s *Summary) because(f Figures) []string {
 	var all []string
 	if f.QueueWait != nil && f.FirstToken != nil && f.FirstToken.Mean > 0 && !math.IsInf(float64(f.FirstToken.Mean), 1) {
 		share := float64(f.QueueWait.Mean / f.FirstToken.Mean)
-		all = append(all, fmt.Sprintf("Of the mean time to first token there, %s, %s (%.0f %%) is the wait in the queue for a place in the batch.",
+		all = append(all, fmt.Sprintf("Of the mean time to first token there, %s, the wait in the queue for a place is %s (%.0f %%).",
 			f.FirstToken.Mean, f.QueueWait.Mean, min(share, 1)*100))
 	}
 	places := 0

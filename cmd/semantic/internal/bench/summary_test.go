@@ -37,13 +37,15 @@ func TestSummarize(t *testing.T) {
 		fit, beyond int // users; 0 is none
 		says        string
 	}{
-		{"a knee", []*Report{at(50, 9000, 100), at(1, 100, 20), at(8, 1900, 200)}, 8, 50, "at 50 users the 95th percentile of requests less decode is 9.00 s; the limit is 2.00 s"},
+		{"a knee", []*Report{at(50, 9000, 100), at(1, 100, 20), at(8, 1900, 200)}, 8, 50,
+			"at 50 users the 95th percentile of requests less decode is 9.00 s; the limit is 2.00 s"},
 		{"tokens", []*Report{at(1, 100, 20), at(8, 100, 400)}, 1, 8, "the time between tokens is 400 ms; the limit is 250 ms"},
 		{"errors", []*Report{at(1, 100, 20), refused}, 1, 100, "3 of 100 requests not answered (queue_full)"},
 		{"all fit", []*Report{at(1, 100, 20), at(8, 100, 20)}, 8, 0, "Nothing gave way"},
 		{"none fits", []*Report{at(1, 3000, 20)}, 0, 1, "Not fit for production at any load measured**, the least of which is 1 user"},
 		{"a gap", []*Report{at(1, 100, 20), at(8, 3000, 20), at(50, 100, 20)}, 1, 8, "at 8 users"},
-		{"the worst first", []*Report{at(1, 100, 20), at(8, 4000, 2500)}, 1, 8, "at 8 users the 95th percentile of the time between tokens is 2.50 s"},
+		{"the worst first", []*Report{at(1, 100, 20), at(8, 4000, 2500)}, 1, 8,
+			"at 8 users the 95th percentile of the time between tokens is 2.50 s"},
 	} {
 		s, err := Summarize(c.loads, DefaultLimits())
 		if err != nil {
@@ -56,10 +58,13 @@ func TestSummarize(t *testing.T) {
 			return r.Load.Concurrency
 		}
 		if users(s.Fit) != c.fit || users(s.Beyond) != c.beyond || !strings.Contains(strings.Join(s.Verdict(), "\n"), c.says) {
-			t.Errorf("%s: fit %d, beyond %d, want %d and %d:\n%s", c.name, users(s.Fit), users(s.Beyond), c.fit, c.beyond, strings.Join(s.Verdict(), "\n"))
+			t.Errorf("%s: fit %d, beyond %d, want %d and %d:\n%s", c.name, users(s.Fit), users(s.Beyond), c.fit, c.beyond,
+				strings.Join(s.Verdict(), "\n"))
 		}
 		page := string(s.Markdown("dir/base", "Baseline", "make baseline"))
-		for _, want := range []string{"# Baseline\n", "(base.svg)", "`make baseline`", "## Whole request less decode", "cpu, 8 at once, 1000 tokens each"} {
+		for _, want := range []string{
+			"# Baseline\n", "(base.svg)", "`make baseline`", "## Whole request less decode", "cpu, 8 at once, 1000 tokens each",
+		} {
 			if !strings.Contains(page, want) {
 				t.Errorf("%s: the page has no %q:\n%s", c.name, want, page)
 			}

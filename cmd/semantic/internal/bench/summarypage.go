@@ -19,14 +19,15 @@ func (s *Summary) Markdown(name, title, repeat string) []byte {
 		fmt.Fprintf(&b, "%s\n", sentence)
 	}
 	fmt.Fprintf(&b, "\n![latency and throughput by load](%s.svg)\n\n", filepath.Base(name))
-	fmt.Fprintf(&b, "Fit is a load at which every request is answered, the 95th percentile of requests less their decode (from the first to the last token) is at most %s, "+
-		"and that of the time between tokens at most %s.\n\n", millis(s.Limits.LessDecode), millis(s.Limits.InterToken))
+	fmt.Fprintf(&b, "Fit is a load at which every request is answered, the 95th percentile of requests less their decode "+
+		"(from the first to the last token) is at most %s, and that of the time between tokens at most %s.\n\n",
+		millis(s.Limits.LessDecode), millis(s.Limits.InterToken))
 	s.writeLatencies(&b)
 	s.writeThroughput(&b)
 	s.writeThresholds(&b)
-	fmt.Fprintf(&b, "\n## How\n\nScenario %s, answers of %d to %d tokens. ", last.Load.Scenario, last.Load.MaxTokens-last.Load.MaxTokens/2, last.Load.MaxTokens)
-	b.WriteString("Load and server share one machine. A user asks again when it was answered; quantiles are exact (nearest rank), those between tokens within " +
-		fmt.Sprintf("%.1f %%.\n\n", HistogramError*100))
+	fmt.Fprintf(&b, "\n## How\n\nScenario %s, answers of %d to %d tokens. The load comes from the machine below. "+
+		"A user asks again when he was answered; quantiles are exact (nearest rank), those between tokens within %.1f %%.\n\n",
+		last.Load.Scenario, last.Load.MaxTokens-last.Load.MaxTokens/2, last.Load.MaxTokens, HistogramError*100)
 	if repeat != "" {
 		fmt.Fprintf(&b, "To repeat it: `%s`.\n\n", repeat)
 	}
@@ -36,7 +37,8 @@ func (s *Summary) Markdown(name, title, repeat string) []byte {
 	}
 	b.WriteString(".\n")
 	for _, r := range s.Loads {
-		fmt.Fprintf(&b, "- %s: %s UTC, load average before it %s: `%s`\n", r.Load, r.MadeAt.Format("2006-01-02 15:04"), known(r.Machine.LoadAverage), r.Command())
+		fmt.Fprintf(&b, "- %s: %s UTC, load average before it %s: `%s`\n",
+			r.Load, r.MadeAt.Format("2006-01-02 15:04"), known(r.Machine.LoadAverage), r.Command())
 	}
 	return b.Bytes()
 }

@@ -85,7 +85,8 @@ func TestBench(t *testing.T) {
 			all.Tokens <= 0 || all.FirstToken == nil || all.InterToken == nil || all.QueueWait == nil || (all.Late != nil) != c.late {
 			t.Errorf("%v: %+v", c.args, all)
 		}
-		if r.Target.By != c.by || r.Target.Model != "sim" || len(r.Target.Workers) != 1 || r.Target.Workers[0].Capacity != 4 || len(r.Rounds) != c.rounds {
+		if r.Target.By != c.by || r.Target.Model != "sim" || len(r.Target.Workers) != 1 || r.Target.Workers[0].Capacity != 4 ||
+			len(r.Rounds) != c.rounds {
 			t.Errorf("%v: %+v, %d rounds", c.args, r.Target, len(r.Rounds))
 		}
 		for _, ending := range []string{".md", ".svg", ".requests.jsonl"} {
@@ -98,14 +99,17 @@ func TestBench(t *testing.T) {
 		t.Errorf("classes: %+v", classes)
 	}
 	first := filepath.Join(dir, "0.json")
-	if code, stdout, stderr := run(t, "bench", "compare", first, first); code != 0 || !strings.Contains(stdout, "cannot tell (2 and 2 rounds; it takes 4 each)") {
+	code, stdout, stderr := run(t, "bench", "compare", first, first)
+	if code != 0 || !strings.Contains(stdout, "cannot tell (2 and 2 rounds; it takes 4 each)") {
 		t.Errorf("compare: exit code %d:\n%s%s", code, stdout, stderr)
 	}
-	if code, _, stderr := run(t, "bench", "compare", first, filepath.Join(dir, "1.json")); code != 2 || !strings.Contains(stderr, "the two loads differ: scenario chat and mixed-classes") {
+	code, _, stderr = run(t, "bench", "compare", first, filepath.Join(dir, "1.json"))
+	if code != 2 || !strings.Contains(stderr, "the two loads differ: scenario chat and mixed-classes") {
 		t.Errorf("compare: exit code %d: %s", code, stderr)
 	}
 	page, thresholds := filepath.Join(dir, "page"), filepath.Join(dir, "t.json")
-	code, stdout, stderr := run(t, "bench", "summary", first, "--out", page, "--thresholds", thresholds, "--inter-token", "1m", "--less-decode", "1m")
+	code, stdout, stderr = run(t, "bench", "summary", first, "--out", page, "--thresholds", thresholds,
+		"--inter-token", "1m", "--less-decode", "1m")
 	text, _ := os.ReadFile(thresholds)
 	if code != 0 || !strings.Contains(stdout, "Fit for production up to 2 users") || !strings.Contains(string(text), `"users": 2`) {
 		t.Errorf("summary: exit code %d:\n%s%s%s", code, stdout, stderr, text)

@@ -10,7 +10,8 @@ import (
 
 func TestScanner(t *testing.T) {
 	lines := 0
-	s := sse.NewScanner(strings.NewReader(": here\n\nid: 1.0\ndata: a\n\nevent: x\ndata:b: c\n\nid:2.0\n\ndata: d\n\nid: 3.0\ndata: cut"), 1<<10)
+	text := ": here\n\nid: 1.0\ndata: a\n\nevent: x\ndata:b: c\n\nid:2.0\n\ndata: d\n\nid: 3.0\ndata: cut"
+	s := sse.NewScanner(strings.NewReader(text), 1<<10)
 	s.Alive = func() { lines++ }
 	var got []string
 	for s.Next() {
