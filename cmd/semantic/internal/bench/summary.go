@@ -149,10 +149,11 @@ func (s *Summary) Verdict() []string {
 // because says where the time goes at the first load that is not fit.
 func (s *Summary) because(f Figures) []string {
 	var all []string
-	if f.QueueWait != nil && f.FirstToken != nil && f.FirstToken.Mean > 0 && !math.IsInf(float64(f.FirstToken.Mean), 1) {
-		share := float64(f.QueueWait.Mean / f.FirstToken.Mean)
-		all = append(all, fmt.Sprintf("Of the mean time to first token there, %s, the wait in the queue for a place is %s (%.0f %%).",
-			f.FirstToken.Mean, f.QueueWait.Mean, min(share, 1)*100))
+	if first := f.FirstToken; f.QueueWait != nil && f.Prefill != nil && first != nil && first.Mean > 0 && !math.IsInf(float64(first.Mean), 1) {
+		share := func(q *Quantiles) float64 { return min(float64(q.Mean/first.Mean), 1) * 100 }
+		all = append(all, fmt.Sprintf("Of the mean time to first token there, %s, the wait in the queue for a place is %s (%.0f %%), "+
+			"and the time from there, in which prompts are read, %s (%.0f %%).",
+			first.Mean, f.QueueWait.Mean, share(f.QueueWait), f.Prefill.Mean, share(f.Prefill)))
 	}
 	places := 0
 	for _, w := range s.Beyond.Target.Workers {
@@ -162,8 +163,11 @@ func (s *Summary) because(f Figures) []string {
 		all = append(all, fmt.Sprintf("The workers run %s at once.", plural(places, "request")))
 	}
 	if s.Fit != nil && s.Fit.All.TokensPerSecond > 0 {
-		all = append(all, fmt.Sprintf("Tokens a second go from %s to %s: a heavier load is answered later, not lost, until the queue is full.",
-			digits(s.Fit.All.TokensPerSecond), digits(f.TokensPerSecond)))
+		all = append(all, fmt.Sprintf("Tokens a second go from %s to %s.", digits(s.Fit.All.TokensPerSecond), digits(f.TokensPerSecond)))
+	}
+	if last := s.Loads[len(s.Loads)-1]; last != s.Beyond && last.All.Failed() == 0 {
+		all = append(all, fmt.Sprintf("Heavier loads are answered later, not lost: at %s all of %s were answered, half of them within %s.",
+			last.Load, plural(last.All.Requests, "request"), of(last.All.EndToEnd, p50)))
 	}
 	return all
 }

@@ -23,7 +23,7 @@ func at(users int, lessDecode, between float64) *Report {
 		Target: Served{By: "http", Model: "m", Workers: []ServedBy{{Backend: "cpu", Capacity: 8, Context: 1000}}},
 		All: Figures{
 			Requests: 100, OK: 100, Seconds: 10, TokensPerSecond: float64(users) * 10, FirstToken: q(lessDecode), LessDecode: q(lessDecode),
-			EndToEnd: q(lessDecode + 1000), InterToken: q(between), QueueWait: q(lessDecode * 0.9),
+			EndToEnd: q(lessDecode + 1000), InterToken: q(between), QueueWait: q(lessDecode * 0.9), Prefill: q(lessDecode * 0.1),
 		},
 	}
 }
@@ -39,6 +39,10 @@ func TestSummarize(t *testing.T) {
 	}{
 		{"a knee", []*Report{at(50, 9000, 100), at(1, 100, 20), at(8, 1900, 200)}, 8, 50,
 			"at 50 users the 95th percentile of requests less decode is 9.00 s; the limit is 2.00 s"},
+		{"beyond", []*Report{at(1, 100, 20), at(8, 3000, 20), at(100, 9000, 20)}, 1, 8,
+			"at 100 users all of 100 requests were answered, half of them within 5.00 s"},
+		{"reasons", []*Report{at(1, 100, 20), at(8, 3000, 20)}, 1, 8,
+			"1.50 s, the wait in the queue for a place is 1.35 s (90 %), and the time from there, in which prompts are read, 150 ms (10 %)"},
 		{"tokens", []*Report{at(1, 100, 20), at(8, 100, 400)}, 1, 8, "the time between tokens is 400 ms; the limit is 250 ms"},
 		{"errors", []*Report{at(1, 100, 20), refused}, 1, 100, "3 of 100 requests not answered (queue_full)"},
 		{"all fit", []*Report{at(1, 100, 20), at(8, 100, 20)}, 8, 0, "Nothing gave way"},

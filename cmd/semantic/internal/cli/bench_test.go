@@ -1,6 +1,7 @@
 package cli_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -116,6 +117,39 @@ func TestBench(t *testing.T) {
 	}
 	if text, err := os.ReadFile(page + ".md"); err != nil || !strings.Contains(string(text), "page.svg") {
 		t.Errorf("summary: %v\n%s", err, text)
+	}
+}
+
+// The page of the baseline, its picture and the thresholds of alarms are what
+// `bench summary` makes of the loads that are kept beside them: no figure is copied
+// by hand.
+func TestBaselineIsCurrent(t *testing.T) {
+	const root = "../../../.."
+	loads, err := filepath.Glob(root + "/docs/performance/baseline/users-*.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(loads) == 0 {
+		t.Log("there is no baseline yet: `make baseline` makes it")
+		return
+	}
+	dir := t.TempDir()
+	made := exec.CommandContext(t.Context(), "bash", root+"/deploy/scripts/baseline.sh", "page")
+	made.Env = append(environment(t), "SEMANTIC=semantic", "BASELINE_PAGE="+dir+"/baseline", "BASELINE_THRESHOLDS="+dir+"/thresholds.json")
+	if output, err := made.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, output)
+	}
+	for made, kept := range map[string]string{
+		"baseline.md": "/docs/performance/baseline.md", "baseline.svg": "/docs/performance/baseline.svg",
+		"thresholds.json": "/deploy/prometheus/thresholds.json",
+	} {
+		want, err := os.ReadFile(filepath.Join(dir, made))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := os.ReadFile(root + kept); err != nil || !bytes.Equal(got, want) {
+			t.Errorf("%s is not current (%v): `deploy/scripts/baseline.sh page` makes it anew", kept, err)
+		}
 	}
 }
 
