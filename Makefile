@@ -23,7 +23,7 @@ CHAOS       := 20m
 CHAOS_KILLS := 1000
 export CHAOS_SEED
 
-.PHONY: help build install run test race lint cover bench bench-engine bench-queue soak chaos chaos-long observe e2e cross binaries symbols licenses third-party sbom vuln generate check-generated testdeps clean
+.PHONY: help build install run test race lint cover bench bench-engine bench-queue baseline soak chaos chaos-long observe e2e cross binaries symbols licenses third-party sbom vuln generate check-generated testdeps clean
 
 help: ## Show this help
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -60,6 +60,9 @@ bench-engine: build testdeps ## Run the engine's benchmarks on the real model
 
 bench-queue: build testdeps ## Run the benchmarks of the queue and of the whole way
 	deploy/scripts/bench.sh queue
+
+baseline: build ## Measure latency at 1 to 100 users and write docs/performance/baseline.md and the alarms' thresholds (12 minutes, a quiet machine)
+	deploy/scripts/baseline.sh
 
 soak: build testdeps ## Put a random load on the engine for 30 minutes (SOAK= for another time, SOAK_SEED= repeats one)
 	SOAK=$(SOAK) deploy/scripts/soak.sh

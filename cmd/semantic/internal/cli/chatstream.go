@@ -1,15 +1,14 @@
 package cli
 
 import (
-	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
-	"strings"
 	"time"
 
+	"github.com/semantic-worker/semantic/cmd/semantic/internal/sse"
 	"github.com/semantic-worker/semantic/schemas"
 	"github.com/semantic-worker/semantic/schemas/openai"
 )
@@ -108,26 +107,17 @@ func (a *answering) read(ctx context.Context, method, path string, body []byte, 
 	}
 	silence := time.AfterFunc(streamSilence, cancel)
 	defer silence.Stop()
-	lines := bufio.NewScanner(response.Body)
-	lines.Buffer(make([]byte, 0, 4096), maxEvent)
-	var id, data string
-	for lines.Scan() {
-		silence.Reset(streamSilence)
-		name, value, _ := strings.Cut(lines.Text(), ":")
-		switch value = strings.TrimPrefix(value, " "); {
-		case name == "id":
-			id = value
-		case name == "data":
-			data = value
-		case lines.Text() == "" && data != "":
-			// An event counts once its end is there: what broke off comes again.
-			if over, err := a.event([]byte(data)); over || err != nil {
-				return err
-			}
-			a.last, data = id, ""
+	events := sse.NewScanner(response.Body, maxEvent)
+	events.Alive = func() { silence.Reset(streamSilence) }
+	for events.Next() {
+		if over, err := a.event([]byte(events.Data)); over || err != nil {
+			return err
+		}
+		if events.ID != "" {
+			a.last = events.ID
 		}
 	}
-	if err := lines.Err(); err != nil {
+	if err := events.Err(); err != nil {
 		return &brokenError{fmt.Errorf("the connection to the gateway broke in mid-answer: %w", err)}
 	}
 	return &brokenError{errors.New("the connection to the gateway ended in mid-answer")}
