@@ -99,7 +99,7 @@ type Worker struct {
 	mu       sync.Mutex // guards those below
 	runs     map[string]*run
 	draining bool
-	paused   bool // no jobs are taken until somebody says so
+	paused   bool                   // no jobs are taken until somebody says so
 	drainBy  time.Time              // the limit of the drain; zero if none was set
 	drainers []queue.ControlMessage // who gets the last word of the drain
 	drained  queue.Drained          // what became of the jobs since draining was set
