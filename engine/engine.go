@@ -370,6 +370,9 @@ func (e *Engine) Snapshot() Snapshot {
 	return snapshot
 }
 
+// BatchWindow is Config.BatchWindow as it was last set.
+func (e *Engine) BatchWindow() time.Duration { return e.window() }
+
 // SetBatchWindow changes Config.BatchWindow, from the next start on, also one
 // that is being waited for. What is not positive is 0.
 func (e *Engine) SetBatchWindow(d time.Duration) {

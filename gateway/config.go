@@ -142,7 +142,7 @@ func (c Config) Validate() error {
 	}
 
 	for i, key := range c.APIKeys {
-		if key == "" || strings.ContainsFunc(key, func(r rune) bool { return r <= ' ' || r > '~' }) {
+		if !printable(key) {
 			bad("APIKeys[%d]: a key is one or more printable ASCII characters without spaces", i)
 		}
 	}
@@ -212,6 +212,12 @@ func (c Config) Validate() error {
 		bad("ReadyPoolThreshold: %v is not above 0 and at most 1", c.ReadyPoolThreshold)
 	}
 	return errors.Join(errs...)
+}
+
+// printable reports whether text is one or more printable ASCII characters without
+// spaces.
+func printable(text string) bool {
+	return text != "" && !strings.ContainsFunc(text, func(r rune) bool { return r <= ' ' || r > '~' })
 }
 
 // validOrigin accepts what a browser sends in Origin, "null" excepted: a page

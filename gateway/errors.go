@@ -86,6 +86,10 @@ func answers() map[schemas.Code]answer {
 		schemas.CodeLogRewound:            {status: http.StatusConflict, retry: retryNo},
 		schemas.CodeIdempotencyConflict:   {status: http.StatusConflict, retry: retryNo},
 		schemas.CodeIdempotencyMismatch:   {status: http.StatusUnprocessableEntity},
+		schemas.CodeWorkerNotFound:        {status: http.StatusNotFound},
+		schemas.CodeWorkerOutdated:        {status: http.StatusConflict, retry: retryNo},
+		schemas.CodeWorkerDraining:        {status: http.StatusConflict, retry: retryNo},
+		schemas.CodeWorkerSilent:          {status: http.StatusGatewayTimeout, retry: retryNo},
 
 		schemas.CodeQueueFull:        {status: http.StatusTooManyRequests, retry: retryYes, after: retryQueueFull},
 		schemas.CodeTooManyStreams:   {status: http.StatusTooManyRequests, retry: retryYes, after: retryQueueFull},

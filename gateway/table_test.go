@@ -95,6 +95,28 @@ func TestEveryErrorOverHTTP(t *testing.T) {
 		},
 		schemas.CodeUnsupportedMediaType: posts(chatBody("x", false), "Content-Type", "text/plain"),
 
+		schemas.CodeWorkerNotFound: func(t *testing.T) reply {
+			return startAdmin(t).ask(http.MethodGet, "/admin/v1/workers/nobody", "")
+		},
+		schemas.CodeWorkerSilent: func(t *testing.T) reply {
+			b := startAdmin(t)
+			b.operable(schemas.WorkerStatus{ID: "w"}, func(queue.ControlMessage, *queue.WorkerReport) *queue.WorkerReport { return nil })
+			return b.ask(http.MethodPost, "/admin/v1/workers/w/drain", "")
+		},
+		schemas.CodeWorkerOutdated: func(t *testing.T) reply {
+			b := startAdmin(t)
+			b.operable(schemas.WorkerStatus{ID: "w"}, func(_ queue.ControlMessage, r *queue.WorkerReport) *queue.WorkerReport {
+				r.Settings = nil
+				return r
+			})
+			return b.ask(http.MethodGet, "/admin/v1/workers/w/log-level", "")
+		},
+		schemas.CodeWorkerDraining: func(t *testing.T) reply {
+			b := startAdmin(t)
+			b.operable(schemas.WorkerStatus{ID: "w"}).draining = true
+			return b.ask(http.MethodPost, "/admin/v1/workers/w/undrain", "")
+		},
+
 		schemas.CodeJobNotFound: requests(http.MethodGet, "/v1/jobs/never-was"),
 		schemas.CodeLogRewound: func(t *testing.T) reply {
 			b := startBench(t)

@@ -22,6 +22,13 @@ const (
 	// end in time, and exit. It is answered with a [WorkerReport] at once, and with
 	// another that has its Drained at the end.
 	ControlDrain = "drain"
+	// ControlBatchWindow, ControlLogLevel, ControlPause and ControlResume change
+	// what [WorkerSettings] has. Each is answered with a [WorkerReport] that has the
+	// settings before and after it, or why it was refused.
+	ControlBatchWindow = "batch_window"
+	ControlLogLevel    = "log_level"
+	ControlPause       = "pause"
+	ControlResume      = "resume"
 )
 
 // ReasonDeadline is the reason of a cancel message whose sender writes
@@ -31,7 +38,8 @@ const ReasonDeadline = "deadline"
 // ControlMessage is a request to a worker. It may come more than once, and for
 // jobs that the worker does not run (any more).
 type ControlMessage struct {
-	// Kind says what to do. A worker ignores kinds that it does not know.
+	// Kind says what to do. A worker that does not know it answers with a
+	// [WorkerReport] that says so.
 	Kind string `json:"kind"`
 	// Owner and JobID name the job of a cancel.
 	Owner string `json:"owner,omitempty"`
@@ -42,6 +50,14 @@ type ControlMessage struct {
 	// TimeoutMS is how long running jobs get in a drain, in milliseconds; nil means
 	// what the worker gives them when it stops.
 	TimeoutMS *int64 `json:"timeout_ms,omitempty"`
+	// WindowMS is the batch window to be set, in milliseconds.
+	WindowMS *float64 `json:"window_ms,omitempty"`
+	// Level is the log level to be set.
+	Level string `json:"level,omitempty"`
+	// By is for whom it is asked, as the sender says, and RequestID the request
+	// that it came with: for the worker's log. Either may be empty.
+	By        string `json:"by,omitempty"`
+	RequestID string `json:"request_id,omitempty"`
 
 	// Answer is the token of the subject on which the sender waits for an answer;
 	// empty if it wants none. It is no reply subject: of those nobody checks whether

@@ -60,6 +60,8 @@ var (
 	ErrNoTopology = errors.New("queue: the streams do not exist yet")
 	// ErrNotDead: there is no such dead job.
 	ErrNotDead = errors.New("queue: no such dead job")
+	// ErrNoWorker: no live worker is registered under the id.
+	ErrNoWorker = errors.New("queue: no such worker")
 	// ErrSilent: the worker did not answer. It may be gone, hang, sleep, or be of a
 	// release that does not know the question.
 	ErrSilent = errors.New("queue: the worker does not answer")

@@ -154,7 +154,11 @@ func (q *Queue) storedJobs(
 	}
 	subject := prefixJobs + model + "." + string(class) + ".*." + owner
 	// Without the stream a direct read has nobody to answer it.
-	if _, err := q.stream(ctx, jobsStream(class)); err != nil {
+	err = q.retry(ctx, func(ctx context.Context) error {
+		_, err := q.stream(ctx, jobsStream(class))
+		return err
+	})
+	if err != nil {
 		return false, err
 	}
 	for from, more := uint64(1), true; more; {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"slices"
 
+	"github.com/nats-io/nats.go/jetstream"
+
 	"github.com/semantic-worker/semantic/schemas"
 )
 
@@ -20,7 +22,11 @@ func (q *Queue) endedJobs(ctx context.Context, f JobFilter, limit int) (jobs []J
 	if f.Owner != "" {
 		owner = Slug(f.Owner)
 	}
-	info, err := q.streamState(ctx, streamEvents, "")
+	var info *jetstream.StreamInfo
+	err = q.retry(ctx, func(ctx context.Context) (err error) {
+		info, err = q.streamState(ctx, streamEvents, "")
+		return err
+	})
 	if err != nil {
 		return nil, false, err
 	}

@@ -21,12 +21,16 @@ func WithRequestID(ctx context.Context, id string) context.Context {
 
 // logOf is the logger for lines about one job.
 func (q *Queue) logOf(ctx context.Context, jobID string) *slog.Logger {
-	id, _ := ctx.Value(requestKey{}).(string)
-	log := q.log.With(slog.String(schemas.LogRequestID, id), slog.String(schemas.LogJobID, jobID))
+	log := q.log.With(slog.String(schemas.LogRequestID, requestOf(ctx)), slog.String(schemas.LogJobID, jobID))
 	if s := trace.SpanContextFromContext(ctx); s.HasTraceID() {
 		log = log.With(slog.String(schemas.LogTraceID, s.TraceID().String()))
 	}
 	return log
+}
+
+func requestOf(ctx context.Context) string {
+	id, _ := ctx.Value(requestKey{}).(string)
+	return id
 }
 
 // logOfMessage is the logger for lines about a claimed message.

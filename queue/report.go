@@ -66,6 +66,17 @@ type WorkerReport struct {
 	LeftOut int `json:"left_out,omitempty"`
 	// Drained is set in the last word of a drain.
 	Drained *Drained `json:"drained,omitempty"`
+	// Settings are what may be changed while the worker runs; nil from a release
+	// that knows no such thing.
+	Settings *WorkerSettings `json:"settings,omitempty"`
+
+	// Before are the settings before the change that this answers; nil in answers to
+	// other messages.
+	Before *WorkerSettings `json:"before,omitempty"`
+	// Refused is why the change was not made; empty where it was.
+	Refused string `json:"refused,omitempty"`
+	// Unknown is the kind of the message, where the worker does not know it.
+	Unknown string `json:"unknown,omitempty"`
 }
 
 // Drained is what became of the jobs that a worker had when its drain began.
@@ -100,7 +111,7 @@ func (a *question) close() { _ = a.sub.Unsubscribe() } // fails only if the conn
 // ask sends a message to a worker and waits for the first answer; more may follow.
 // ErrSilent if there is none, ErrUnavailable, *ForbiddenError.
 func (q *Queue) ask(ctx context.Context, subject, workerID string, m ControlMessage) (*question, WorkerReport, error) {
-	m.Answer = NewJobID()
+	m.Answer, m.By, m.RequestID = NewJobID(), actor(ctx), requestOf(ctx)
 	body, err := json.Marshal(m)
 	if err != nil {
 		return nil, WorkerReport{}, fmt.Errorf("queue: %w", err)

@@ -61,6 +61,14 @@ const (
 	// CodeIdempotencyConflict: the Idempotency-Key is in use, and the request does
 	// not show that the job is its client's.
 	CodeIdempotencyConflict Code = "idempotency_conflict"
+	// CodeWorkerNotFound: no live worker has that id, or there is none at all.
+	CodeWorkerNotFound Code = "worker_not_found"
+	// CodeWorkerSilent: the worker does not answer; it hangs, or its machine sleeps.
+	CodeWorkerSilent Code = "worker_silent"
+	// CodeWorkerOutdated: the worker is of a release that does not know the request.
+	CodeWorkerOutdated Code = "worker_outdated"
+	// CodeWorkerDraining: the worker is about to end, which nothing takes back.
+	CodeWorkerDraining Code = "worker_draining"
 	// CodeMethodNotAllowed: the route exists, the method does not.
 	CodeMethodNotAllowed Code = "method_not_allowed"
 	// CodeRequestTooLarge: the body is over the limit.
@@ -99,6 +107,10 @@ func Codes() []Code {
 		CodeLogRewound,
 		CodeIdempotencyMismatch,
 		CodeIdempotencyConflict,
+		CodeWorkerNotFound,
+		CodeWorkerSilent,
+		CodeWorkerOutdated,
+		CodeWorkerDraining,
 		CodeMethodNotAllowed,
 		CodeRequestTooLarge,
 		CodeUnsupportedMediaType,

@@ -35,7 +35,7 @@ func DecodeEvent(data []byte) (Event, error) {
 // DecodeWorkerStatus reads and validates a registry entry. Its errors are
 // [*FieldError] and [ErrNewerVersion].
 func DecodeWorkerStatus(data []byte) (WorkerStatus, error) {
-	return decode(data, Version, workerBinder, WorkerStatus.Validate)
+	return decode(data, WorkerVersion, workerBinder, WorkerStatus.Validate)
 }
 
 // ReadWorkerStatus is DecodeWorkerStatus for who looks which workers there are: an
@@ -93,11 +93,11 @@ func EncodeEvent(e Event) ([]byte, error) {
 }
 
 // EncodeWorkerStatus validates the entry and writes it as JSON; a zero
-// Version is written as [Version], and the times in UTC. Its errors are
+// Version is written as [WorkerVersion], and the times in UTC. Its errors are
 // [*FieldError].
 func EncodeWorkerStatus(w WorkerStatus) ([]byte, error) {
 	if w.Version == 0 {
-		w.Version = Version
+		w.Version = WorkerVersion
 	}
 	w.StartedAt, w.UpdatedAt = w.StartedAt.UTC(), w.UpdatedAt.UTC()
 	return encode(w, w.Validate())

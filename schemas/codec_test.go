@@ -193,6 +193,7 @@ func TestNewerVersionComesFirst(t *testing.T) {
 		if _, err := schemas.DecodeEvent([]byte(doc)); !errors.Is(err, schemas.ErrNewerVersion) {
 			t.Errorf("event %s: got %v", doc, err)
 		}
+		doc = strings.Replace(doc, `"v":2`, `"v":3`, 1)
 		if _, err := schemas.DecodeWorkerStatus([]byte(doc)); !errors.Is(err, schemas.ErrNewerVersion) {
 			t.Errorf("worker %s: got %v", doc, err)
 		}

@@ -25,6 +25,9 @@ var parkedSchema []byte
 //go:embed openapi.yaml
 var openAPI []byte
 
+//go:embed openapi-admin.yaml
+var openAPIAdmin []byte
+
 //go:embed asyncapi.yaml
 var asyncAPI []byte
 
@@ -45,6 +48,9 @@ func ParkedSchema() []byte { return slices.Clone(parkedSchema) }
 
 // OpenAPI is the description of the HTTP interface, OpenAPI 3.1 in YAML.
 func OpenAPI() []byte { return slices.Clone(openAPI) }
+
+// OpenAPIAdmin is the description of the admin interface, OpenAPI 3.1 in YAML.
+func OpenAPIAdmin() []byte { return slices.Clone(openAPIAdmin) }
 
 // AsyncAPI is the description of the NATS interface, AsyncAPI 3.0 in YAML.
 func AsyncAPI() []byte { return slices.Clone(asyncAPI) }

@@ -297,13 +297,14 @@ func worker() *rapid.Generator[schemas.WorkerStatus] {
 	return rapid.Custom(func(t *rapid.T) schemas.WorkerStatus {
 		n := rapid.IntRange(0, 1<<31-1)
 		return schemas.WorkerStatus{
-			Version: schemas.Version, ID: name().Draw(t, "id"), Incarnation: name().Draw(t, "incarnation"),
+			Version: schemas.WorkerVersion, ID: name().Draw(t, "id"), Incarnation: name().Draw(t, "incarnation"),
 			Host: rapid.String().Draw(t, "host"), Release: rapid.String().Draw(t, "release"), Model: name().Draw(t, "model"),
 			Fingerprint: name().Draw(t, "fingerprint"), Backend: rapid.SampledFrom([]string{"metal", "cpu", "sim"}).Draw(t, "backend"),
 			Architecture: rapid.String().Draw(t, "architecture"), Quantisation: rapid.String().Draw(t, "quantisation"),
 			Context: n.Draw(t, "context"), ContextTrained: n.Draw(t, "trained"), ContextReason: rapid.String().Draw(t, "reason"),
 			Cells: n.Draw(t, "cells"), CellsFree: n.Draw(t, "free"), Capacity: n.Draw(t, "capacity"), Running: n.Draw(t, "running"),
-			Draining: rapid.Bool().Draw(t, "draining"), StartedAt: moment().Draw(t, "started"), UpdatedAt: moment().Draw(t, "updated"),
+			Draining: rapid.Bool().Draw(t, "draining"), Paused: rapid.Bool().Draw(t, "paused"),
+			MetricsAddr: rapid.String().Draw(t, "metrics"), StartedAt: moment().Draw(t, "started"), UpdatedAt: moment().Draw(t, "updated"),
 		}
 	})
 }

@@ -157,6 +157,7 @@ const (
 	LogStopTimeout  = "stop_timeout"
 	LogStoredAt     = "stored_at"
 	LogSubject      = "subject"
+	LogTarget       = "target"
 	LogText         = "text"
 	LogThreads      = "threads"
 	LogTier         = "tier"

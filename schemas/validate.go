@@ -28,7 +28,7 @@ func (w WorkerStatus) Validate() error {
 	}
 	for _, t := range []word{
 		{"host", w.Host}, {"release", w.Release}, {"architecture", w.Architecture},
-		{"quantisation", w.Quantisation}, {"context_reason", w.ContextReason},
+		{"quantisation", w.Quantisation}, {"context_reason", w.ContextReason}, {"metrics_addr", w.MetricsAddr},
 	} {
 		if err := checkText(t.field, t.text); err != nil {
 			return err

@@ -2,6 +2,10 @@ package schemas
 
 import "time"
 
+// WorkerVersion is the newest version of a [WorkerStatus]. Version 2 has paused and
+// metrics_addr; a release before it reads such an entry as far as it knows it.
+const WorkerVersion = 2
+
 // WorkerStatus is a worker's entry in the registry. It is written by the
 // worker alone, refreshed well within the registry's TTL, and gone when the
 // worker is.
@@ -38,7 +42,13 @@ type WorkerStatus struct {
 	// Running is how many do.
 	Running int `json:"running" jsonschema:"minimum=0"`
 	// Draining is set when the worker takes no new jobs.
-	Draining  bool      `json:"draining"`
-	StartedAt time.Time `json:"started_at"`
-	UpdatedAt time.Time `json:"updated_at"`
+	Draining bool `json:"draining"`
+	// Paused is set when it is Draining because an operator told it to wait: it
+	// takes jobs again when it is told so.
+	Paused bool `json:"paused,omitempty"`
+	// MetricsAddr is the HOST:PORT at which others find the worker's metrics; empty
+	// where it serves none, or to its own machine's supervisor only.
+	MetricsAddr string    `json:"metrics_addr,omitempty"`
+	StartedAt   time.Time `json:"started_at"`
+	UpdatedAt   time.Time `json:"updated_at"`
 }

@@ -52,12 +52,16 @@ func (w *Worker) tellPlaces(ctx context.Context, claimer *queue.Claimer) {
 // need be by what jobs of worse classes hold. Cells are free only beyond what the
 // prompts of all submitted sequences of no worse class were promised, so one of
 // these that waits for cells makes it false; so does one that is claimed and whose
-// size is not known yet, and a failed engine.
+// size is not known yet, a pause, and a failed engine.
 func (w *Worker) place(class schemas.Class) bool {
 	if w.engineLost() {
 		return false
 	}
 	w.mu.Lock()
+	if w.paused {
+		w.mu.Unlock()
+		return false
+	}
 	for _, r := range w.runs {
 		// One that was offered before may turn out to need the worker for itself.
 		concerns := rankOf(r.delivery.Class) <= rankOf(class) || r.delivery.Deliveries > 1
@@ -93,7 +97,7 @@ func (w *Worker) take(jobs context.Context, delivery *queue.Delivery) {
 	r := newRun(w, delivery)
 	r.alone = delivery.Guilt().Suspect // from here on, so that two suspects never wait for each other
 	w.runs[key] = r
-	if w.draining {
+	if w.draining || w.paused {
 		r.stop(errHandover)
 	}
 	w.running.Add(1)

@@ -3,6 +3,8 @@ package worker
 import (
 	"fmt"
 	"time"
+
+	"github.com/semantic-worker/semantic/schemas"
 )
 
 // Config bounds what a worker waits for. Start from [DefaultConfig]. The
@@ -19,6 +21,10 @@ type Config struct {
 	// StatusInterval is how often the numbers in the registry entry are
 	// refreshed when no job begins or ends. Positive. Default 2 s.
 	StatusInterval time.Duration
+	// MaxBatchWindow is the longest batch window that may be set while the worker
+	// runs; the window that the engine began with is not bound by it. At least 0.
+	// Default 1 min.
+	MaxBatchWindow time.Duration
 	// RetryDelay is how long a job that this worker cannot serve (a newer
 	// schema, another fingerprint) is not offered again, the first time; it
 	// doubles each time. It is also how long a claim that the broker refused is
@@ -40,6 +46,7 @@ func DefaultConfig() Config {
 		DrainTimeout:   30 * time.Second,
 		FlushTimeout:   5 * time.Second,
 		StatusInterval: 2 * time.Second,
+		MaxBatchWindow: schemas.MaxBatchWindow,
 		RetryDelay:     time.Second,
 		MaxRetryDelay:  time.Minute,
 		MaxAttempts:    3,
@@ -51,6 +58,9 @@ func DefaultConfig() Config {
 func (c Config) Validate() error {
 	if c.DrainTimeout < 0 {
 		return fmt.Errorf("%w: DrainTimeout is %v, want 0 or more", ErrConfig, c.DrainTimeout)
+	}
+	if c.MaxBatchWindow < 0 {
+		return fmt.Errorf("%w: MaxBatchWindow is %v, want 0 or more", ErrConfig, c.MaxBatchWindow)
 	}
 	for _, field := range []struct {
 		name  string

@@ -2,6 +2,7 @@ package worker
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/semantic-worker/semantic/queue"
@@ -23,12 +24,17 @@ func (w *Worker) watchControl(ctx context.Context, feed *queue.ControlFeed) {
 			feed.Answer(message, w.report())
 		case queue.ControlDrain:
 			w.askedToDrain(feed, message)
+		case queue.ControlBatchWindow, queue.ControlLogLevel, queue.ControlPause, queue.ControlResume:
+			feed.Answer(message, w.change(message))
 		default:
 			log := w.log.With(schemas.LogRequestID, "", schemas.LogJobID, message.JobID)
 			if r := w.find(message.Owner, message.JobID); r != nil {
 				log = r.log
 			}
 			log.Warn("control message of an unknown kind", schemas.LogKind, message.Kind)
+			report := w.report()
+			report.Unknown = message.Kind
+			feed.Answer(message, report)
 		}
 	}
 }
@@ -63,10 +69,14 @@ func (w *Worker) askedToDrain(feed *queue.ControlFeed, message queue.ControlMess
 	}
 	w.hasten(timeout)
 	w.mu.Lock()
+	repeated := slices.ContainsFunc(w.drainers, func(m queue.ControlMessage) bool { return m.Answer == message.Answer })
 	if len(w.drainers) < maxDrainers {
 		w.drainers = append(w.drainers, message)
 	}
 	w.mu.Unlock()
+	if !repeated {
+		w.audit(message, "taking jobs", "draining, within "+timeout.String())
+	}
 	report := w.report()
 	report.Draining = true // as good as
 	feed.Answer(message, report)

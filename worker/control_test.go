@@ -66,16 +66,21 @@ func TestControlAttacks(t *testing.T) {
 	forged := queue.EventSubject(queue.OwnerLocal, "victim")
 	for _, message := range []string{
 		`{"kind":"report"}`, `{"kind":"report","answer":"a.b"}`, `{"kind":"report","answer":"*"}`, `{"kind":"drain","timeout_ms":"soon"}`,
-		`{`, ``, `{"kind":"explode"}`,
+		`{`, ``, `{"kind":"explode"}`, `{"kind":"batch_window"}`, `{"kind":"batch_window","window_ms":1e300}`, `{"kind":"batch_window","window_ms":-1}`,
+		`{"kind":"batch_window","window_ms":"5"}`, `{"kind":"log_level"}`, `{"kind":"log_level","level":"loud"}`,
 	} {
 		requireNoError(t, nc.PublishRequest("semantic.control.w1", forged, []byte(message)))
 	}
-	// Who may only ask does not drain.
-	requireNoError(t, nc.PublishRequest("semantic.report.w1", forged, []byte(`{"kind":"drain","answer":"t1"}`)))
+	// Who may only ask does not drain, nor change anything.
+	for _, message := range []string{
+		`{"kind":"drain","answer":"t1"}`, `{"kind":"pause","answer":"t2"}`, `{"kind":"batch_window","window_ms":7,"answer":"t3"}`,
+	} {
+		requireNoError(t, nc.PublishRequest("semantic.report.w1", forged, []byte(message)))
+	}
 	report, err := h.queue.Report(t.Context(), "w1") // it comes after those
 	requireNoError(t, err)
-	if report.Draining {
-		t.Error("it drains")
+	if report.Draining || report.Settings == nil || *report.Settings != (queue.WorkerSettings{}) {
+		t.Errorf("it drains, or was changed: %+v", report)
 	}
 	if events, err := h.queue.Log(t.Context(), "", "victim"); err != nil || len(events) > 0 {
 		t.Errorf("log of the victim: %v, %v", events, err)

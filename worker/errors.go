@@ -27,3 +27,9 @@ type cancelError struct{ reason string }
 
 // Error is for logs.
 func (e *cancelError) Error() string { return "cancelled: " + e.reason }
+
+// refusedError is why a change that an operator asked for is not made.
+type refusedError struct{ reason string }
+
+// Error is for the operator.
+func (e *refusedError) Error() string { return e.reason }

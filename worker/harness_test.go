@@ -79,6 +79,8 @@ type setup struct {
 	// template is the model's; chatTemplate if empty.
 	template string
 	working  func() func()
+	level    *slog.LevelVar
+	metrics  string
 }
 
 // instance is a running worker.
@@ -124,7 +126,11 @@ func (h *house) launch(change ...func(*setup)) *instance {
 		f(&s)
 	}
 	i := &instance{t: h.t, registry: newRegistry(), logs: &logBuffer{}, ended: make(chan struct{})}
-	logger := slog.New(slog.NewJSONHandler(i.logs, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	var level slog.Leveler = slog.LevelDebug
+	if s.level != nil {
+		level = s.level
+	}
+	logger := slog.New(slog.NewJSONHandler(i.logs, &slog.HandlerOptions{Level: level}))
 	options := []func(*queue.Options){quick, func(o *queue.Options) { o.Logger = logger }}
 	if s.queue != nil {
 		options = append(options, s.queue)
@@ -137,7 +143,7 @@ func (h *house) launch(change ...func(*setup)) *instance {
 	if s.backend != nil {
 		backend = s.backend(backend)
 	}
-	i.engine, err = engine.New(engine.Options{Backend: backend, Config: s.engine, Logger: logger, TracerProvider: s.tracer})
+	i.engine, err = engine.New(engine.Options{Backend: backend, Config: s.engine, Logger: logger, TracerProvider: s.tracer, Registerer: i.registry})
 	requireNoError(h.t, err)
 	h.t.Cleanup(func() { requireNoError(h.t, i.engine.Close()) })
 
@@ -147,7 +153,7 @@ func (h *house) launch(change ...func(*setup)) *instance {
 		Queue: i.queue, Engine: i.engine, Template: i.template,
 		Identity: worker.Identity{ID: s.id, Incarnation: fmt.Sprintf("i%d", incarnations.Add(1)), Host: "test", Release: "test"},
 		Logger:   logger, Registerer: i.registry, Config: s.config, TracerProvider: s.tracer,
-		Working: s.working,
+		Working: s.working, Level: s.level, MetricsAddr: s.metrics,
 	})
 	requireNoError(h.t, err)
 	var ctx context.Context

@@ -56,6 +56,8 @@ func (w *Worker) report() queue.WorkerReport {
 		runs = append(runs, r)
 	}
 	w.mu.Unlock()
+	settings := w.settings()
+	report.Settings = &settings
 	slices.SortFunc(runs, func(a, b *run) int { return cmp.Compare(a.number, b.number) })
 	if more := len(runs) - queue.MaxReported; more > 0 {
 		runs, report.LeftOut = runs[:queue.MaxReported], more

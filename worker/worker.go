@@ -53,6 +53,12 @@ type Options struct {
 	// that job ends: a laptop is kept from sleeping meanwhile. Neither may block; they
 	// are called from several goroutines.
 	Working func() (over func())
+	// Level is the least level of Logger's lines, to be changed by operators; nil:
+	// it cannot be changed.
+	Level *slog.LevelVar
+	// MetricsAddr is the HOST:PORT at which other machines find the metrics of
+	// Registerer; empty where they do not.
+	MetricsAddr string
 	// Config; the zero value means DefaultConfig.
 	Config Config
 }
@@ -71,7 +77,10 @@ type Worker struct {
 	told     *told // jobs that this worker said it cannot serve
 	grammars *grammars
 	working  func() (over func())
+	level    *slog.LevelVar
+	address  string // of the metrics
 	started  time.Time
+	answered changes // owned by watchControl
 
 	ran     atomic.Bool
 	claims  atomic.Uint64 // jobs claimed so far
@@ -90,6 +99,7 @@ type Worker struct {
 	mu       sync.Mutex // guards those below
 	runs     map[string]*run
 	draining bool
+	paused   bool                   // no jobs are taken until somebody says so
 	drainBy  time.Time              // the limit of the drain; zero if none was set
 	drainers []queue.ControlMessage // who gets the last word of the drain
 	drained  queue.Drained          // what became of the jobs since draining was set
@@ -134,6 +144,8 @@ func New(o Options) (*Worker, error) {
 		told:       newTold(),
 		grammars:   newGrammars(),
 		working:    o.Working,
+		level:      o.Level,
+		address:    o.MetricsAddr,
 		started:    time.Now(),
 		ready:      make(chan struct{}),
 		changed:    make(chan struct{}, 1),
@@ -246,10 +258,10 @@ func (w *Worker) Status() schemas.WorkerStatus { return w.status() }
 func (w *Worker) status() schemas.WorkerStatus {
 	limits, snapshot := w.engine.Limits(), w.engine.Snapshot()
 	w.mu.Lock()
-	running, draining := len(w.runs), w.draining
+	running, draining, paused := len(w.runs), w.draining, w.paused
 	w.mu.Unlock()
 	return schemas.WorkerStatus{
-		Version:        schemas.Version,
+		Version:        schemas.WorkerVersion,
 		ID:             w.identity.ID,
 		Incarnation:    w.identity.Incarnation,
 		Host:           w.identity.Host,
@@ -266,7 +278,9 @@ func (w *Worker) status() schemas.WorkerStatus {
 		CellsFree:      max(limits.Cells-snapshot.CellsUsed, 0),
 		Capacity:       limits.Sequences,
 		Running:        running,
-		Draining:       draining,
+		Draining:       draining || paused,
+		Paused:         paused && !draining,
+		MetricsAddr:    w.address,
 		StartedAt:      w.started.UTC(),
 		UpdatedAt:      time.Now().UTC(),
 	}

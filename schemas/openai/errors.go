@@ -52,7 +52,8 @@ func TypeOf(code schemas.Code) string {
 		schemas.CodeModelNotFound, schemas.CodeContextLengthExceeded, schemas.CodeTemplateFailed,
 		schemas.CodeNotFound, schemas.CodeMethodNotAllowed, schemas.CodeRequestTooLarge,
 		schemas.CodeUnsupportedMediaType, schemas.CodeCancelled, schemas.CodeJobNotFound, schemas.CodeLogRewound,
-		schemas.CodeIdempotencyMismatch, schemas.CodeIdempotencyConflict:
+		schemas.CodeIdempotencyMismatch, schemas.CodeIdempotencyConflict, schemas.CodeWorkerNotFound,
+		schemas.CodeWorkerOutdated, schemas.CodeWorkerDraining:
 		return TypeInvalidRequest
 	case schemas.CodeUnauthorized:
 		return TypeAuthentication

@@ -63,7 +63,7 @@ func documents(dir string) (files map[string][]byte, text string, err error) {
 	}{
 		{"job", "A job of semantic", schemas.Job{}, refineJob},
 		{"event", "An event of a job's log", schemas.Event{}, refineEvent},
-		{"worker", "A worker's entry in the registry", schemas.WorkerStatus{}, func(*jsonschema.Schema) {}},
+		{"worker", "A worker's entry in the registry", schemas.WorkerStatus{}, refineWorker},
 		{"input", "What stands for a large job of semantic", schemas.Input{}, refineInput},
 		{"parked", "A dead job of semantic", schemas.Parked{}, refineParked},
 	} {

@@ -119,6 +119,9 @@ func refineInput(s *jsonschema.Schema) {
 	get(s, "v").Minimum, get(s, "v").Maximum = versionOf(schemas.InputVersion), versionOf(schemas.InputVersion)
 }
 
+// refineWorker: its version is its own, and earlier ones are read.
+func refineWorker(s *jsonschema.Schema) { get(s, "v").Maximum = versionOf(schemas.WorkerVersion) }
+
 // refineParked says that a dead job is there in one way.
 func refineParked(s *jsonschema.Schema) {
 	tokenIDs(get(s, "last_tokens"))

@@ -11,7 +11,7 @@ func newSchemaCommand(a *app) *cobra.Command {
 		Use:   "schema",
 		Short: "Print the schemas of what travels",
 		Long: `Print the contract of this release: the JSON Schemas of the queue's documents, and
-the descriptions of the HTTP and the NATS interface.`,
+the descriptions of the HTTP, the admin and the NATS interface.`,
 		Example: `  semantic schema job > job.schema.json
   semantic schema openapi > openapi.yaml`,
 	},
@@ -21,6 +21,7 @@ the descriptions of the HTTP and the NATS interface.`,
 		newSchemaPart(a, "input", "Print the JSON Schema of what stands for a large job", schemas.InputSchema),
 		newSchemaPart(a, "parked", "Print the JSON Schema of a dead job", schemas.ParkedSchema),
 		newSchemaPart(a, "openapi", "Print the HTTP interface (OpenAPI 3.1, YAML)", schemas.OpenAPI),
+		newSchemaPart(a, "openapi-admin", "Print the admin interface (OpenAPI 3.1, YAML)", schemas.OpenAPIAdmin),
 		newSchemaPart(a, "asyncapi", "Print the NATS interface (AsyncAPI 3.0, YAML)", schemas.AsyncAPI),
 	)
 }

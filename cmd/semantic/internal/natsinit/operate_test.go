@@ -11,7 +11,7 @@ import (
 )
 
 // TestOperate: observers list jobs, find them and ask workers what they run, but
-// drain and cancel nothing; gateways drain, and hear the end of it.
+// drain, change and cancel nothing; gateways do, and hear the end of it.
 func TestOperate(t *testing.T) {
 	c := start(t, natsinit.Options{})
 	gateway := c.open(t, "gateway")
@@ -27,7 +27,7 @@ func TestOperate(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	kinds := make(chan string, 8)
+	kinds := make(chan string, 32)
 	go func() {
 		defer close(kinds)
 		for {
@@ -35,7 +35,10 @@ func TestOperate(t *testing.T) {
 			if err != nil {
 				return
 			}
-			report := queue.WorkerReport{Worker: machine, Incarnation: status(machine).Incarnation, Tokens: 7}
+			settings := &queue.WorkerSettings{}
+			report := queue.WorkerReport{
+				Worker: machine, Incarnation: status(machine).Incarnation, Tokens: 7, Settings: settings, Before: settings,
+			}
 			if feed.Answer(m, report); m.Kind == queue.ControlDrain {
 				report.Drained = &queue.Drained{HandedOver: 2}
 				feed.Answer(m, report)
@@ -74,6 +77,12 @@ func TestOperate(t *testing.T) {
 	}
 	if err := observer.Cancel(within(t), "", ticket.JobID, "requested"); !errors.Is(err, queue.ErrForbidden) {
 		t.Errorf("an observer cancels: %v", err)
+	}
+	if _, err := observer.SetBatchWindow(within(t), machine, 1); !errors.Is(err, queue.ErrForbidden) {
+		t.Errorf("an observer sets the batch window: %v", err)
+	}
+	if _, err := gateway.SetBatchWindow(within(t), machine, 1); err != nil {
+		t.Errorf("a gateway sets the batch window: %v", err)
 	}
 
 	draining, _, err := gateway.Drain(within(t), machine, nil)
