@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"strconv"
 	"time"
@@ -231,6 +232,12 @@ func (g *Gateway) authenticatedMetrics() http.HandlerFunc {
 			refuse(w, r, &failure{code: schemas.CodeNotFound, message: "This gateway exports no metrics."})
 		}
 	}
-	// OpenMetrics alone has room for exemplars.
-	return g.authenticate(promhttp.HandlerFor(g.gatherer, promhttp.HandlerOpts{EnableOpenMetrics: true})).ServeHTTP
+	return g.authenticate(promhttp.HandlerFor(g.gatherer, promhttp.HandlerOpts{
+		// One collector that fails, or another process's page, costs no more than its part.
+		ErrorHandling: promhttp.ContinueOnError,
+		ErrorLog:      slog.NewLogLogger(g.log.Handler(), slog.LevelWarn),
+		// OpenMetrics alone has room for exemplars.
+		EnableOpenMetrics: true,
+		CoalesceGather:    true,
+	})).ServeHTTP
 }

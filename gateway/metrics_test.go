@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"io"
+	"log/slog"
 	"maps"
 	"net/http"
 	"net/http/httptest"
@@ -10,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	dto "github.com/prometheus/client_model/go"
@@ -192,9 +194,9 @@ func TestOpenRequests(t *testing.T) {
 		t.Errorf("%+v", open)
 	}
 	read()
+	b.wantMetric(t, `semantic_requests_active{api="job_events"} 0`)
 	leave()
 	b.wantMetric(t, `semantic_requests_active{api="chat_completions"} 0`)
-	b.wantMetric(t, `semantic_requests_active{api="job_events"} 0`)
 }
 
 // The time between the first and the last token is not in the duration less decode,
@@ -271,5 +273,16 @@ func TestExemplars(t *testing.T) {
 		if err := provider.Shutdown(context.Background()); err != nil {
 			t.Fatal(err)
 		}
+	}
+}
+
+// A token costs the observation of it no allocation.
+func TestObservingATokenAllocatesNothing(t *testing.T) {
+	g := bareGateway(t, slog.New(slog.DiscardHandler))
+	x := &exchange{g: g, call: &call{base: g.log, log: g.log, api: apiChat, model: "m", modelLabel: "m", start: time.Now()}}
+	token := schemas.Event{Type: schemas.EventDelta, Delta: &schemas.Delta{Output: schemas.Output{Tokens: []int32{1}, Text: "x"}}}
+	x.observe(token) // the first one is measured
+	if n := testing.AllocsPerRun(1000, func() { x.observe(token) }); n > 0 {
+		t.Errorf("%v allocations", n)
 	}
 }
