@@ -26,7 +26,7 @@ import (
 // Errors: ErrStorageFull or ErrTooLarge (there is no room for it), ErrUnavailable
 // when ctx ends first.
 func (d *Delivery) Park(ctx context.Context, e Evidence, failed schemas.Failed) error {
-	ctx = WithRequestID(ctx, d.RequestID)
+	ctx = withModel(WithRequestID(ctx, d.RequestID), d.Model)
 	p := schemas.Parked{
 		Version: schemas.Version, Job: d.JobID, Owner: d.Owner, Model: d.Model, Class: d.Class,
 		Subject: JobSubject(d.Model, d.Class, d.Flow, d.Owner), RequestID: d.RequestID,

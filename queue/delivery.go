@@ -98,7 +98,7 @@ func (q *Queue) newDelivery(ctx context.Context, m jetstream.Msg, o ClaimOptions
 		StoredAt: meta.Timestamp, Sequence: meta.Sequence.Stream, Deliveries: meta.NumDelivered,
 		q: q, o: o, body: m.Data(), lost: make(chan struct{}), messages: []jetstream.Msg{m}, writer: NewJobID(),
 	}
-	ctx = trace.ContextWithRemoteSpanContext(WithRequestID(ctx, d.RequestID), d.trace)
+	ctx = aboutMessage(ctx, header, m.Subject())
 	d.logger = q.logOf(ctx, d.JobID)
 	if replyTo := header.Get(schemas.HeaderReplyTo); replyTo != "" {
 		if replyAllowed(replyTo, d.Owner, q.config.ReplyPrefixes) {
@@ -201,7 +201,7 @@ func (d *Delivery) Lost() <-chan struct{} { return d.lost }
 func (d *Delivery) Append(ctx context.Context, e schemas.Event) error {
 	d.appendMu.Lock()
 	defer d.appendMu.Unlock()
-	ctx = WithRequestID(ctx, d.RequestID)
+	ctx = withModel(WithRequestID(ctx, d.RequestID), d.Model)
 	if d.log.Newer {
 		return fmt.Errorf("queue: log of %s: %w", d.JobID, schemas.ErrNewerVersion)
 	}

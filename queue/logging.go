@@ -4,24 +4,41 @@ import (
 	"context"
 	"log/slog"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/semantic-worker/semantic/schemas"
 )
 
-// requestKey is the context's key of the request's id.
-type requestKey struct{}
+// aboutKey is the context's key of an about.
+type aboutKey struct{}
+
+// about is what lines about a job say of it besides its id and its trace.
+type about struct{ requestID, model string }
 
 // WithRequestID makes what a call with this context logs about a job carry the
 // id of the request. Submit and deliveries know theirs without it.
 func WithRequestID(ctx context.Context, id string) context.Context {
-	return context.WithValue(ctx, requestKey{}, id)
+	a, _ := ctx.Value(aboutKey{}).(about)
+	a.requestID = id
+	return context.WithValue(ctx, aboutKey{}, a)
+}
+
+// withModel does so with the job's model.
+func withModel(ctx context.Context, model string) context.Context {
+	a, _ := ctx.Value(aboutKey{}).(about)
+	a.model = model
+	return context.WithValue(ctx, aboutKey{}, a)
 }
 
 // logOf is the logger for lines about one job.
 func (q *Queue) logOf(ctx context.Context, jobID string) *slog.Logger {
-	log := q.log.With(slog.String(schemas.LogRequestID, requestOf(ctx)), slog.String(schemas.LogJobID, jobID))
+	a, _ := ctx.Value(aboutKey{}).(about)
+	log := q.log.With(slog.String(schemas.LogRequestID, a.requestID), slog.String(schemas.LogJobID, jobID))
+	if a.model != "" {
+		log = log.With(slog.String(schemas.LogModel, a.model))
+	}
 	if s := trace.SpanContextFromContext(ctx); s.HasTraceID() {
 		log = log.With(slog.String(schemas.LogTraceID, s.TraceID().String()))
 	}
@@ -29,13 +46,20 @@ func (q *Queue) logOf(ctx context.Context, jobID string) *slog.Logger {
 }
 
 func requestOf(ctx context.Context) string {
-	id, _ := ctx.Value(requestKey{}).(string)
-	return id
+	a, _ := ctx.Value(aboutKey{}).(about)
+	return a.requestID
+}
+
+// aboutMessage is ctx for what concerns a job's message.
+func aboutMessage(ctx context.Context, header nats.Header, subject string) context.Context {
+	ctx = WithRequestID(ctx, header.Get(schemas.HeaderRequestID))
+	if address, err := parseJobSubject(subject); err == nil {
+		ctx = withModel(ctx, address.Model)
+	}
+	return trace.ContextWithRemoteSpanContext(ctx, traceOf(header))
 }
 
 // logOfMessage is the logger for lines about a claimed message.
 func (q *Queue) logOfMessage(ctx context.Context, m jetstream.Msg, jobID string) *slog.Logger {
-	header := m.Headers()
-	ctx = trace.ContextWithRemoteSpanContext(WithRequestID(ctx, header.Get(schemas.HeaderRequestID)), traceOf(header))
-	return q.logOf(ctx, jobID)
+	return q.logOf(aboutMessage(ctx, m.Headers(), m.Subject()), jobID)
 }

@@ -57,11 +57,11 @@ func (c *classIndex) judgeOnce(ctx context.Context, job *storedJob) (over bool, 
 		return true, c.remove(ctx, job, foundImpostor) // it cannot have a log
 	}
 	_, jobID, _ := logSubject(job.log)
+	ctx = aboutMessage(ctx, m.Header, m.Subject)
 	var l jobLog
 	if err := q.readSubject(ctx, job.log, jobID, &l); err != nil {
 		return false, err
 	}
-	ctx = WithRequestID(ctx, m.Header.Get(schemas.HeaderRequestID))
 	switch {
 	case l.Connection != c.r.connection:
 		return false, errReconnected

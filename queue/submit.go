@@ -137,7 +137,7 @@ func (q *Queue) submit(ctx context.Context, s Submission) (Ticket, error) {
 	if p.large() {
 		bound += q.transferTime(int64(len(p.job)))
 	}
-	ctx, cancel := context.WithTimeout(WithRequestID(ctx, s.RequestID), bound)
+	ctx, cancel := context.WithTimeout(withModel(WithRequestID(ctx, s.RequestID), s.Job.Model), bound)
 	defer cancel()
 	if err := q.pressure.check(ctx, q, s.Class, p.large()); err != nil {
 		return Ticket{}, err

@@ -120,7 +120,7 @@ func TestDrainByMessage(t *testing.T) {
 	hasty, _, err := h.queue.Drain(t.Context(), "w1", &atOnce)
 	requireNoError(t, err)
 	defer hasty.Close()
-	eventually(t, "it hands over", func() bool { return len(first.logs.lines(t, "drain timeout: handing the job back")) > 0 })
+	eventually(t, "it hands over", func() bool { return len(first.logs.lines(t, "handed to another worker")) > 0 })
 	g.open()
 	for _, d := range []*queue.Draining{hasty, slow} {
 		ctx, cancel := context.WithTimeout(t.Context(), patience)
@@ -155,7 +155,7 @@ func TestStopDuringDrain(t *testing.T) {
 	defer draining.Close()
 	eventually(t, "it drains", func() bool { return len(w.logs.lines(t, "draining: waiting for running jobs")) > 0 })
 	w.stop()
-	eventually(t, "it hands over", func() bool { return len(w.logs.lines(t, "drain timeout: handing the job back")) > 0 })
+	eventually(t, "it hands over", func() bool { return len(w.logs.lines(t, "handed to another worker")) > 0 })
 	g.open()
 	requireNoError(t, w.join())
 }

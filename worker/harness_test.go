@@ -81,6 +81,7 @@ type setup struct {
 	working  func() func()
 	level    *slog.LevelVar
 	metrics  string
+	content  bool // of users, in the log
 }
 
 // instance is a running worker.
@@ -152,7 +153,7 @@ func (h *house) launch(change ...func(*setup)) *instance {
 	i.worker, err = worker.New(worker.Options{
 		Queue: i.queue, Engine: i.engine, Template: i.template,
 		Identity: worker.Identity{ID: s.id, Incarnation: fmt.Sprintf("i%d", incarnations.Add(1)), Host: "test", Release: "test"},
-		Logger:   logger, Registerer: i.registry, Config: s.config, TracerProvider: s.tracer,
+		Logger:   logger, Registerer: i.registry, LogContent: s.content, Config: s.config, TracerProvider: s.tracer,
 		Working: s.working, Level: s.level, MetricsAddr: s.metrics,
 	})
 	requireNoError(h.t, err)

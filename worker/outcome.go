@@ -63,7 +63,6 @@ func (r *run) interrupted(ctx context.Context, err error) outcome {
 	case errors.Is(err, engine.ErrCancelled):
 		return r.conclude(ctx, r.stopCause())
 	case errors.Is(err, engine.ErrDrained), errors.Is(err, engine.ErrClosed):
-		r.log.Info("drain timeout: handing the job back")
 		return r.conclude(ctx, errHandover)
 	case errors.Is(err, engine.ErrSlowConsumer):
 		// The broker took no events for long. That is not the job's fault: it goes
@@ -100,6 +99,8 @@ func (r *run) conclude(ctx context.Context, cause error) outcome {
 	case errors.Is(cause, errDeadline):
 		return r.expire(ctx)
 	}
+	r.log.Info("handed to another worker", schemas.LogEvent, schemas.LogEventDrainHandover,
+		schemas.LogCompletionTokens, r.usage.CompletionTokens)
 	return r.release(ctx, reasonShutdown)
 }
 

@@ -60,6 +60,7 @@ func (r *run) refuse(ctx context.Context, err error) outcome {
 	case errors.Is(err, engine.ErrBackend):
 		failed.Code = schemas.CodeEngineFailed
 	}
+	r.code = failed.Code
 	r.log.Warn("job failed", schemas.LogCode, string(failed.Code), schemas.LogParam, failed.Param, schemas.LogError, err)
 	return r.end(ctx, outcomeFailed, schemas.Event{Type: schemas.EventFailed, Failed: failed})
 }

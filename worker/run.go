@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"strings"
 	"sync"
 	"time"
 
@@ -50,9 +51,15 @@ type run struct {
 	// firstToken is from the storing of the job to its first token in the log, where
 	// this attempt has that.
 	firstToken time.Duration
-	emitted    bool // whether this attempt appended a token
-	quiet      bool // no line about this claim's end
-	isolated   bool // this attempt began alone, as a suspect's
+	// measured, finish and code are for the last line; answers, too, where the
+	// worker logs what users get.
+	measured measured
+	finish   schemas.FinishReason
+	code     schemas.Code
+	answers  []*strings.Builder
+	emitted  bool // whether this attempt appended a token
+	quiet    bool // no line about this claim's end
+	isolated bool // this attempt began alone, as a suspect's
 
 	// planned is closed once the job is no longer in phaseClaimed, or has gone.
 	planned chan struct{}
@@ -162,8 +169,7 @@ func (r *run) serve(ctx context.Context) {
 	heart.Wait()
 	r.w.metrics.ended(r.delivery.Class, result)
 	if !r.quiet {
-		r.log.Info("claim ended", schemas.LogOutcome, string(result), schemas.LogTokens, r.usage.CompletionTokens,
-			schemas.LogDuration, time.Since(r.claimed).Round(time.Millisecond))
+		r.sayEnd(result)
 	}
 	r.trace.end(result, r.usage, r.attempt(), r.firstToken)
 }
@@ -188,7 +194,7 @@ func (r *run) handle(ctx context.Context) outcome {
 	}
 	unfit := r.unfit(bad)
 	if unfit == nil {
-		r.log.Info("claimed", schemas.LogOwner, r.delivery.Owner, schemas.LogAttempts, r.history.attempts, schemas.LogTokens, r.history.tokens)
+		r.sayClaimed()
 	}
 	if r.history.ended {
 		return r.acknowledge(ctx, outcomeEnded)
@@ -282,6 +288,7 @@ func (r *run) generate(ctx context.Context) outcome {
 	}
 	submitted := time.Now()
 	defer r.traceRest(ctx, choices)
+	defer r.measure(choices)
 	defer r.dropAll() // Whatever happens below, no cells are lost.
 	if err := r.submit(ctx, task, choices, seed); err != nil {
 		return r.notSubmitted(ctx, err)
@@ -332,8 +339,7 @@ func (r *run) start(ctx context.Context, task *task, seed int64) error {
 	r.open, r.started = true, true
 	r.usage.PromptTokens = started.PromptTokens
 	r.begun(started)
-	r.log.Info("started", schemas.LogAttempt, started.Attempt, schemas.LogPromptTokens, started.PromptTokens,
-		schemas.LogChoices, len(task.prompts)*task.each, schemas.LogReplayed, r.history.tokens)
+	r.sayStarted(started.Attempt, started.PromptTokens, len(task.prompts)*task.each)
 	if r.history.tokens > 0 {
 		r.w.metrics.resumed.WithLabelValues(string(r.delivery.Class)).Inc()
 	}

@@ -61,7 +61,7 @@ func TestStopHandsOver(t *testing.T) {
 	eventually(t, "four are in the engine", func() bool { return len(first.engine.Snapshot().Requests) == 4 })
 	g.step(t, 15)
 	first.stop()
-	eventually(t, "it hands over", func() bool { return len(first.logs.lines(t, "drain timeout: handing the job back")) > 0 })
+	eventually(t, "it hands over", func() bool { return len(first.logs.lines(t, "handed to another worker")) > 0 })
 	g.open() // The engine must make a step to let go of its sequences.
 	requireNoError(t, first.join())
 

@@ -79,6 +79,7 @@ func (r *run) write(ctx context.Context, outputs []schemas.Output, finish schema
 			return err
 		}
 		r.logged(len(out.Tokens))
+		r.keepAnswer(out)
 	}
 	return nil
 }
@@ -122,7 +123,9 @@ func (r *run) done(ctx context.Context, choices []*choice, last *choice, outputs
 	}
 	result := r.end(ctx, outcomeDone, schemas.Event{Type: schemas.EventDone, Done: done})
 	if result == outcomeDone {
+		r.finish = done.FinishReason
 		r.logged(len(done.Tokens))
+		r.keepAnswer(done.Output)
 	}
 	return result
 }

@@ -59,6 +59,8 @@ type Options struct {
 	// MetricsAddr is the HOST:PORT at which other machines find the metrics of
 	// Registerer; empty where they do not.
 	MetricsAddr string
+	// LogContent puts what users send and get into the log, for debugging.
+	LogContent bool
 	// Config; the zero value means DefaultConfig.
 	Config Config
 }
@@ -79,6 +81,7 @@ type Worker struct {
 	working  func() (over func())
 	level    *slog.LevelVar
 	address  string // of the metrics
+	content  bool   // Options.LogContent
 	started  time.Time
 	answered changes // owned by watchControl
 
@@ -146,6 +149,7 @@ func New(o Options) (*Worker, error) {
 		working:    o.Working,
 		level:      o.Level,
 		address:    o.MetricsAddr,
+		content:    o.LogContent,
 		started:    time.Now(),
 		ready:      make(chan struct{}),
 		changed:    make(chan struct{}, 1),
@@ -213,15 +217,16 @@ func (w *Worker) Run(ctx context.Context) error {
 	defer stopClaiming()
 	var claims sync.WaitGroup
 	claims.Go(func() { w.claimLoop(claiming, jobs, claimer) })
-	w.log.Info("worker is ready", schemas.LogIncarnation, w.identity.Incarnation, schemas.LogFingerprint, w.model.Fingerprint,
-		schemas.LogBackend, w.model.Backend, schemas.LogContext, w.engine.Limits().Context, schemas.LogPlaces, w.engine.Limits().Sequences)
+	w.log.Info("worker is ready", schemas.LogEvent, schemas.LogEventWorkerReady, schemas.LogIncarnation, w.identity.Incarnation,
+		schemas.LogFingerprint, w.model.Fingerprint, schemas.LogBackend, w.model.Backend, schemas.LogContext, w.engine.Limits().Context, schemas.LogPlaces, w.engine.Limits().Sequences)
 	close(w.ready)
 
 	var cause error
+	why := "told to stop"
 	select {
 	case <-ctx.Done():
 	case <-w.drainAsked:
-		w.log.Info("told to drain: no more jobs are taken")
+		why = "told to drain"
 	case <-w.engine.Failed():
 		cause = fmt.Errorf("%w: %w", ErrEngineLost, w.engine.Err())
 	case <-w.failed:
@@ -230,8 +235,12 @@ func (w *Worker) Run(ctx context.Context) error {
 	// Also a stop in the midst of a drain has its limit.
 	defer context.AfterFunc(ctx, func() { w.hasten(w.config.DrainTimeout) })()
 	if cause != nil {
+		why = cause.Error()
 		w.hasten(w.config.DrainTimeout)
 	}
+	began := time.Now()
+	w.log.Info(why+": no more jobs are taken", schemas.LogEvent, schemas.LogEventDrainBegin,
+		schemas.LogTimeout, w.drainLeft().Round(time.Millisecond))
 	stopClaiming()
 	w.startDraining(jobs, registration)
 	w.handBackUnstarted(cause != nil)
@@ -240,6 +249,7 @@ func (w *Worker) Run(ctx context.Context) error {
 	claimer.Close()
 	w.drain(jobs, abandon)
 	w.sayDrained(control)
+	w.log.Info("drained", schemas.LogEvent, schemas.LogEventDrainEnd, schemas.LogTook, time.Since(began).Round(time.Millisecond))
 	return cause
 }
 

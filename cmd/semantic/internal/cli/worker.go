@@ -235,7 +235,7 @@ func (w *workerProcess) run(ctx context.Context) error {
 	wc.DrainTimeout, wc.MaxAttempts = c.DrainTimeout, c.MaxAttempts
 	one, err := worker.New(worker.Options{
 		Queue: q, Engine: e, Template: template, Logger: a.Log, Registerer: registry, Config: wc,
-		Working:  keeper.Hold,
+		Working: keeper.Hold, LogContent: c.LogContent,
 		Identity: worker.Identity{ID: place.id, Incarnation: randomHex(8), Host: hostName(), Release: a.Release},
 	})
 	if err != nil {
