@@ -26,7 +26,7 @@ const (
 	leastRounds = 4
 	// alpha is how often at most a figure is judged that has not changed.
 	alpha     = 0.05
-	resamples = 10_000
+	resamples = 4_000
 )
 
 // Comparison is what two reports of the same load say of each other.

@@ -34,6 +34,7 @@ func (a *collection) add(r *round) {
 		}
 		to.tokens += of.tokens
 		to.ended += of.ended
+		to.cut += of.cut
 		to.gaps.merge(&of.gaps)
 	}
 }
@@ -60,6 +61,7 @@ func (a *collection) figures(c Config) Figures {
 	for _, of := range a.classes {
 		all.tokens += of.tokens
 		all.ended += of.ended
+		all.cut += of.cut
 		all.gaps.merge(&of.gaps)
 	}
 	f := figuresOf(a.samples, all, a.seconds, c)
@@ -80,7 +82,7 @@ func (a *collection) figures(c Config) Figures {
 }
 
 func figuresOf(samples []sample, of *counted, seconds float64, c Config) Figures {
-	f := Figures{Seconds: math.Round(seconds*1000) / 1000, Requests: len(samples), InterToken: of.gaps.quantiles()}
+	f := Figures{Seconds: math.Round(seconds*1000) / 1000, Requests: len(samples), Cut: of.cut, InterToken: of.gaps.quantiles()}
 	if seconds > 0 {
 		f.TokensPerSecond = rounded(float64(of.tokens) / seconds)
 		f.RequestsPerSecond = rounded(float64(of.ended) / seconds)

@@ -60,6 +60,9 @@ func (f Figures) counts() string {
 	for _, code := range codes(f.Errors) {
 		fmt.Fprintf(&b, ", %d %s", f.Errors[code], code)
 	}
+	if f.Cut > 0 {
+		fmt.Fprintf(&b, ", %d more under way when it was stopped and in no figure", f.Cut)
+	}
 	fmt.Fprintf(&b, "; %s requests/s, %s tokens/s", digits(f.RequestsPerSecond), digits(f.TokensPerSecond))
 	if f.PromptTokens > 0 {
 		fmt.Fprintf(&b, "; %d %% of %d prompt tokens cached", f.CachedTokens*100/f.PromptTokens, f.PromptTokens)

@@ -117,6 +117,9 @@ type Figures struct {
 	Requests int            `json:"requests"`
 	OK       int            `json:"ok"`
 	Errors   map[string]int `json:"errors,omitempty"`
+	// Cut is how many more were under way when the load was stopped. They are in no
+	// figure, so the latencies of such a load are those of its quicker requests.
+	Cut int `json:"cut,omitempty"`
 	// Requests and tokens that were answered in that time, a second. A token counts
 	// when it arrives, whenever its request was due.
 	RequestsPerSecond float64 `json:"requests_per_second"`

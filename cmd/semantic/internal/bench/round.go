@@ -58,8 +58,8 @@ type round struct {
 
 // counted is what arrived in the counted time, and what was between it.
 type counted struct {
-	tokens, ended int
-	gaps          histogram
+	tokens, ended, cut int
+	gaps               histogram
 }
 
 func newRound(number int, start time.Time, c Config) *round {
@@ -151,6 +151,7 @@ func (c *call) end(result Result, cut bool) {
 		close(r.done)
 	}
 	if cut {
+		r.of(c.request.Class).cut++
 		return
 	}
 	s := sample{

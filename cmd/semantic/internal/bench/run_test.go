@@ -246,6 +246,15 @@ func TestFull(t *testing.T) {
 	}
 }
 
+// What cannot be held is counted, and not sent.
+func TestNotSent(t *testing.T) {
+	s := &server{delay: func(time.Duration) time.Duration { return time.Hour }}
+	r := load(t, s, func(c *Config) { c.Rate, c.Arrivals, c.WarmUp, c.Timeout = 4000, ArrivalsConstant, 0, 20*time.Second })
+	if f := r.All; f.Requests != 40_000 || f.Errors[CodeTimeout] != mostOpen || f.Errors[CodeNotSent] != 40_000-mostOpen {
+		t.Errorf("%d requests, %v", f.Requests, f.Errors)
+	}
+}
+
 // Stopped in mid-round, what there is stands; before anything counted, ErrNothing.
 func TestInterrupt(t *testing.T) {
 	for _, c := range []struct {
@@ -255,6 +264,9 @@ func TestInterrupt(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			config := DefaultConfig()
 			config.WarmUp, config.Duration, config.MaxTokens, config.Rounds, config.Rate = time.Second, 10*time.Second, 1, 3, c.rate
+			if c.rate > 0 {
+				config.Arrivals = ArrivalsConstant
+			}
 			ctx, cancel := context.WithTimeout(t.Context(), c.after)
 			defer cancel()
 			s := &server{begun: time.Now(), delay: func(time.Duration) time.Duration { return time.Second }}
@@ -273,6 +285,9 @@ func TestInterrupt(t *testing.T) {
 			if !r.Interrupted || len(r.Rounds) != rounds || written != rounds || r.All.OK == 0 || r.All.OK != r.All.Requests {
 				t.Errorf("after %s: interrupted %v, %d rounds, %d written, %d of %d answered", c.after, r.Interrupted, len(r.Rounds), written,
 					r.All.OK, r.All.Requests)
+			}
+			if want := 10; c.rate > 0 && r.All.Cut != want && r.All.Cut != want+1 || c.rate == 0 && r.All.Cut > 1 {
+				t.Errorf("after %s: %d were under way", c.after, r.All.Cut)
 			}
 			if took := time.Since(s.begun); took != c.after {
 				t.Errorf("it ended after %s, not %s", took, c.after)

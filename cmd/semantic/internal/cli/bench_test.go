@@ -156,17 +156,28 @@ func TestBaselineIsCurrent(t *testing.T) {
 // Ctrl-C ends a load with what there is; on a terminal one line shows the progress.
 func TestBenchInterrupt(t *testing.T) {
 	_, info := simServer(t, (*exec.Cmd).Start, "--sim-step", "2ms")
-	for _, over := range [][]string{{"--url", info.HTTP}, {"--nats", info.NATS}} {
+	for _, over := range []struct {
+		args     []string
+		terminal bool
+	}{{[]string{"--url", info.HTTP}, false}, {[]string{"--nats", info.NATS}, true}} {
 		name := filepath.Join(t.TempDir(), "out")
 		var screen *os.File
 		p := start(t, func(c *exec.Cmd) error {
+			if over.terminal {
+				c.Stderr = nil // the terminal takes it, too
+			}
 			tty, err := pty.Start(c)
 			screen = tty
 			return err
-		}, append([]string{"bench", "--out", name, "--concurrency", "2", "--duration", "10m", "--warmup", "0s", "--max-tokens", "4"}, over...)...)
+		}, append([]string{"bench", "--out", name, "--concurrency", "2", "--duration", "10m", "--warmup", "0s", "--max-tokens", "4"}, over.args...)...)
 		shown := collect(t, screen)
-		at := p.stderr.wait(t, 0, "round 1 of 1, measuring")
-		p.stderr.wait(t, at, " answered, ")
+		if over.terminal {
+			at := shown.wait(t, 0, "\r\x1b[Kround 1 of 1, measuring")
+			shown.wait(t, at, " tokens/s, first token p50 ")
+		} else {
+			at := p.stderr.wait(t, 0, "round 1 of 1, measuring")
+			p.stderr.wait(t, at, ", first token p50 ")
+		}
 		if err := p.command.Process.Signal(syscall.SIGINT); err != nil {
 			t.Fatal(err)
 		}
