@@ -131,7 +131,7 @@ func TestPoisonedRequest(t *testing.T) {
 		t.Errorf("dead show --body: %s", out)
 	}
 	for line := range strings.SplitSeq(metricsPage(t, info.HTTP), "\n") {
-		if strings.HasPrefix(line, "semantic_queue_dead") && line != "semantic_queue_dead 1" {
+		if strings.HasPrefix(line, "semantic_queue_dead ") && line != "semantic_queue_dead 1" {
 			t.Errorf("/metrics has %q", line)
 		}
 	}
