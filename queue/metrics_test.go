@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -195,14 +196,14 @@ func series(t testing.TB, registry *prometheus.Registry, name string) map[string
 			continue
 		}
 		for _, m := range f.GetMetric() {
-			key := ""
+			var key strings.Builder
 			for _, label := range []string{"model", "class", "state"} {
 				i := slices.IndexFunc(m.GetLabel(), func(l *dto.LabelPair) bool { return l.GetName() == label })
 				if i >= 0 {
-					key += m.GetLabel()[i].GetValue() + " "
+					key.WriteString(m.GetLabel()[i].GetValue() + " ")
 				}
 			}
-			values[key] = m.GetGauge().GetValue()
+			values[key.String()] = m.GetGauge().GetValue()
 		}
 	}
 	return values
@@ -284,7 +285,7 @@ func TestDepthUnderLoad(t *testing.T) {
 	}
 	running := 0.0
 	for key, n := range series(t, registry, "semantic_request_queue_depth") {
-		if key[len(key)-len("running "):] == "running " {
+		if strings.HasSuffix(key, "running ") {
 			running += n
 		}
 	}
@@ -489,4 +490,20 @@ func TestWorkersCounted(t *testing.T) {
 		t.Fatal(err)
 	}
 	eventually(t, "none is left", look(0, 0))
+}
+
+// help is the help text of a metric, for what compares a whole page.
+func help(t testing.TB, g prometheus.Gatherer, name string) string {
+	t.Helper()
+	families, err := g.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range families {
+		if f.GetName() == name {
+			return f.GetHelp()
+		}
+	}
+	t.Fatalf("no %s", name)
+	return ""
 }
