@@ -507,3 +507,35 @@ func help(t testing.TB, g prometheus.Gatherer, name string) string {
 	t.Fatalf("no %s", name)
 	return ""
 }
+
+// A sampled job's wait links to its trace.
+func TestWaitExemplar(t *testing.T) {
+	t.Parallel()
+	srv := queuetest.Start(t)
+	q, registry := watched(t, srv)
+	_, js := stranger(t, srv)
+	const id = "4bf92f3577b34da6a3ce929d0e0e4736"
+	for _, flags := range []string{"01", "00"} {
+		publish(t, js, queue.JobSubject(model, schemas.ClassNormal, 3, "ada"),
+			nats.Header{schemas.HeaderTraceParent: {"00-" + id + "-00f067aa0ba902b7-" + flags}}, string(encoded(t, body("x"))))
+		finish(t, claim(t, claimer(t, q, "w")))
+	}
+	families, err := registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var links []string
+	for _, f := range families {
+		if f.GetName() != "semantic_queue_wait_seconds" {
+			continue
+		}
+		for _, bucket := range f.GetMetric()[0].GetHistogram().GetBucket() {
+			for _, label := range bucket.GetExemplar().GetLabel() {
+				links = append(links, label.GetName()+"="+label.GetValue())
+			}
+		}
+	}
+	if len(links) != 1 || links[0] != "trace_id="+id {
+		t.Errorf("exemplars %v", links)
+	}
+}
