@@ -37,8 +37,7 @@ func (c *Claimer) admit(ctx context.Context, m jetstream.Msg, from string) (*Del
 	if d.Deliveries > 1 {
 		c.q.metrics.redeliveries.WithLabelValues(class).Inc()
 	} else {
-		waited := c.q.skew.brokerNow(time.Now()).Sub(d.StoredAt)
-		c.q.metrics.waitSeconds.WithLabelValues(d.Model, class).Observe(max(waited, 0).Seconds())
+		c.q.metrics.waited(d, c.q.skew.brokerNow(time.Now()).Sub(d.StoredAt))
 	}
 	d.repeatLast()
 	return d, nil

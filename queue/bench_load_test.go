@@ -149,3 +149,36 @@ func roomy(o *queue.Options) {
 		o.Config.Bounds[class] = queue.Bounds{MaxJobs: 1 << 30, MaxBytes: 2 << 30, MaxJobsPerFlow: 1 << 30}
 	}
 }
+
+// BenchmarkScrape is what a scrape of the metrics about the whole queue costs, with so
+// many jobs in it, of 64 owners. While it is measured the leader looks at their ages.
+func BenchmarkScrape(b *testing.B) {
+	for _, jobs := range []int{1_000, 100_000} {
+		b.Run(fmt.Sprintf("jobs=%d", jobs), func(b *testing.B) {
+			srv := queuetest.Start(b)
+			q, registry := watched(b, srv, roomy)
+			_, js := stranger(b, srv)
+			data := encoded(b, body("hello"))
+			for i := range jobs {
+				subject := queue.JobSubject(model, schemas.ClassBatch, i%queue.Flows, fmt.Sprint("owner-", i%64))
+				if _, err := js.PublishAsync(subject, data); err != nil {
+					b.Fatal(err)
+				}
+				if i%1000 == 999 {
+					<-js.PublishAsyncComplete()
+				}
+			}
+			claim(b, claimer(b, q, "w"))
+			reconcile(b, q, model)
+			eventually(b, "the leader has seen the jobs", func() bool {
+				return series(b, registry, "semantic_queue_oldest_seconds")[model+" batch queued "] > 0
+			})
+			b.ResetTimer()
+			for range b.N {
+				if _, err := registry.Gather(); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}

@@ -197,6 +197,17 @@ func (m *metrics) ended(class schemas.Class, e schemas.Event, attempts int, runn
 	m.missed.WithLabelValues(label, phase).Inc()
 }
 
+// waited observes how long a job waited for its first claim, with its trace where that
+// is sampled.
+func (m *metrics) waited(d *Delivery, wait time.Duration) {
+	observer, seconds := m.waitSeconds.WithLabelValues(d.Model, string(d.Class)), max(wait, 0).Seconds()
+	if e, ok := observer.(prometheus.ExemplarObserver); ok && d.trace.IsValid() && d.trace.IsSampled() {
+		e.ObserveWithExemplar(seconds, prometheus.Labels{"trace_id": d.trace.TraceID().String()})
+		return
+	}
+	observer.Observe(seconds)
+}
+
 // requeued counts a job that was given back.
 func (m *metrics) requeued(class schemas.Class, reason string) {
 	switch reason {

@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -195,14 +196,14 @@ func series(t testing.TB, registry *prometheus.Registry, name string) map[string
 			continue
 		}
 		for _, m := range f.GetMetric() {
-			key := ""
+			var key strings.Builder
 			for _, label := range []string{"model", "class", "state"} {
 				i := slices.IndexFunc(m.GetLabel(), func(l *dto.LabelPair) bool { return l.GetName() == label })
 				if i >= 0 {
-					key += m.GetLabel()[i].GetValue() + " "
+					key.WriteString(m.GetLabel()[i].GetValue() + " ")
 				}
 			}
-			values[key] = m.GetGauge().GetValue()
+			values[key.String()] = m.GetGauge().GetValue()
 		}
 	}
 	return values
@@ -284,7 +285,7 @@ func TestDepthUnderLoad(t *testing.T) {
 	}
 	running := 0.0
 	for key, n := range series(t, registry, "semantic_request_queue_depth") {
-		if key[len(key)-len("running "):] == "running " {
+		if strings.HasSuffix(key, "running ") {
 			running += n
 		}
 	}
@@ -489,4 +490,52 @@ func TestWorkersCounted(t *testing.T) {
 		t.Fatal(err)
 	}
 	eventually(t, "none is left", look(0, 0))
+}
+
+// help is the help text of a metric, for what compares a whole page.
+func help(t testing.TB, g prometheus.Gatherer, name string) string {
+	t.Helper()
+	families, err := g.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range families {
+		if f.GetName() == name {
+			return f.GetHelp()
+		}
+	}
+	t.Fatalf("no %s", name)
+	return ""
+}
+
+// A sampled job's wait links to its trace.
+func TestWaitExemplar(t *testing.T) {
+	t.Parallel()
+	srv := queuetest.Start(t)
+	q, registry := watched(t, srv)
+	_, js := stranger(t, srv)
+	const id = "4bf92f3577b34da6a3ce929d0e0e4736"
+	for _, flags := range []string{"01", "00"} {
+		publish(t, js, queue.JobSubject(model, schemas.ClassNormal, 3, "ada"),
+			nats.Header{schemas.HeaderTraceParent: {"00-" + id + "-00f067aa0ba902b7-" + flags}}, string(encoded(t, body("x"))))
+		finish(t, claim(t, claimer(t, q, "w")))
+	}
+	families, err := registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var links []string
+	for _, f := range families {
+		if f.GetName() != "semantic_queue_wait_seconds" {
+			continue
+		}
+		for _, bucket := range f.GetMetric()[0].GetHistogram().GetBucket() {
+			for _, label := range bucket.GetExemplar().GetLabel() {
+				links = append(links, label.GetName()+"="+label.GetValue())
+			}
+		}
+	}
+	if len(links) != 1 || links[0] != "trace_id="+id {
+		t.Errorf("exemplars %v", links)
+	}
 }

@@ -203,7 +203,7 @@ func TestDepth(t *testing.T) {
 		t.Fatalf("depth %+v", depth)
 	}
 	expected := `
-# HELP semantic_request_queue_depth Jobs stored, by model, class and state: queued, or running, which is claimed. Their sum is what the streams hold. A model that nobody announced is unknown.
+# HELP semantic_request_queue_depth ` + help(t, registry, "semantic_request_queue_depth") + `
 # TYPE semantic_request_queue_depth gauge
 semantic_request_queue_depth{class="normal",model="unknown",state="queued"} 1
 semantic_request_queue_depth{class="normal",model="unknown",state="running"} 0

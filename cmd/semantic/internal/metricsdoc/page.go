@@ -29,7 +29,7 @@ func Page(metrics []Metric) ([]byte, error) {
 		return slices.DeleteFunc(slices.Clone(metrics), func(m Metric) bool { return !slices.Equal(m.Roles, roles) })
 	}
 	t, err := template.New("page").Funcs(template.FuncMap{
-		"list": func(m []Metric) string { return table(m) },
+		"list": table,
 		"code": func(words []string) string { return "`" + strings.Join(words, "` `") + "`" },
 	}).Parse(page)
 	if err != nil {

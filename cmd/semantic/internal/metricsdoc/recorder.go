@@ -130,8 +130,9 @@ func union(list []string, more ...string) []string {
 
 // description is how the library prints one; there is no other way to read it.
 var (
-	description = regexp.MustCompile(`^Desc\{fqName: "([^"]*)", help: ("(?:[^"\\]|\\.)*"), unit: "[^"]*", constLabels: \{(.*)\}, variableLabels: \{(.*)\}\}$`)
-	constLabel  = regexp.MustCompile(`([a-z_]+)="(?:[^"\\]|\\.)*"`)
+	description = regexp.MustCompile(
+		`^Desc\{fqName: "([^"]*)", help: ("(?:[^"\\]|\\.)*"), unit: "[^"]*", constLabels: \{(.*)\}, variableLabels: \{(.*)\}\}$`)
+	constLabel = regexp.MustCompile(`([a-z_]+)="(?:[^"\\]|\\.)*"`)
 )
 
 func parse(d *prometheus.Desc) (Metric, error) {

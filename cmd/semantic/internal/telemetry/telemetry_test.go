@@ -191,7 +191,8 @@ func TestFormats(t *testing.T) {
 			t.Errorf("%s, want %s of %d series", &family, want.name, want.series)
 		}
 		for _, m := range family.GetMetric() {
-			if h := m.GetHistogram(); h != nil && (len(h.GetPositiveSpan()) != 1 || len(h.GetBucket()) != 2 || h.GetBucket()[1].GetExemplar() == nil) {
+			h := m.GetHistogram()
+			if h != nil && (len(h.GetPositiveSpan()) != 1 || len(h.GetBucket()) != 2 || h.GetBucket()[1].GetExemplar() == nil) {
 				t.Errorf("%s lost something on the way: %s", want.name, m)
 			}
 		}
