@@ -37,10 +37,10 @@ func (r *run) unfit(bad error) error {
 // so once, and so does one line here.
 func (r *run) hold(ctx context.Context, cause error) outcome {
 	r.quiet = true
-	r.notResumed(cause)
 	r.enter(phaseEnding)
 	delay := holdDelay(r.w.config, r.delivery.Deliveries, r.left())
 	if r.w.told.first(r.delivery.Key()) {
+		r.notResumed(cause)
 		r.log.Warn("for another worker: this one cannot serve the job", schemas.LogError, cause, schemas.LogDelay, delay)
 	}
 	if r.history.untouched() {

@@ -69,7 +69,7 @@ func newMetrics(r prometheus.Registerer, model string, agents func() float64) (*
 		resumed: counter("semantic_worker_resumed_total", "Streams that this worker continued from the log of an earlier attempt.", "class"),
 		resumeFailed: counter("semantic_worker_resume_failed_total",
 			"Claims of jobs that an earlier attempt had begun and that did not go on here: fingerprint, prompt and context "+
-				"wait for another worker, counted each time that they are offered; contradiction and given_up ended the job.",
+				"wait for another worker, each counted once; contradiction, deadline and given_up ended the job.",
 			"class", "reason"),
 		adopted:  counter("semantic_worker_adopted_total", "Running jobs that were offered again and kept running.", "class"),
 		isolated: counter("semantic_worker_isolated_total", "Jobs that ran alone because a worker may have died on them.", "class"),

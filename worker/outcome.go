@@ -143,6 +143,7 @@ func (r *run) requeue(ctx context.Context, reason string) error {
 
 // expire ends a job whose deadline has passed.
 func (r *run) expire(ctx context.Context) outcome {
+	r.notResumed(errDeadline)
 	return r.end(ctx, outcomeExpired, schemas.Event{Type: schemas.EventExpired, Expired: &schemas.Expired{
 		DeadlineMS: r.deadline.Milliseconds(),
 		Started:    r.usage.PromptTokens > 0,

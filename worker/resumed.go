@@ -14,10 +14,11 @@ const (
 	resumePrompt        = "prompt"
 	resumeContext       = "context"
 	resumeContradiction = "contradiction"
+	resumeDeadline      = "deadline"
 	resumeGivenUp       = "given_up"
 )
 
-var resumeReasons = [...]string{resumeFingerprint, resumePrompt, resumeContext, resumeContradiction, resumeGivenUp}
+var resumeReasons = [...]string{resumeFingerprint, resumePrompt, resumeContext, resumeContradiction, resumeDeadline, resumeGivenUp}
 
 // notResumed counts a job that an earlier attempt began and that does not go on,
 // if that is why.
@@ -31,6 +32,8 @@ func (r *run) notResumed(cause error) {
 		r.countNotResumed(resumePrompt)
 	case errors.Is(cause, errContradiction):
 		r.countNotResumed(resumeContradiction)
+	case errors.Is(cause, errDeadline) && !r.emitted:
+		r.countNotResumed(resumeDeadline)
 	case errors.As(cause, &length):
 		r.countNotResumed(resumeContext)
 	}
