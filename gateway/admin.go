@@ -32,6 +32,9 @@ type AdminOptions struct {
 	// Level is the least level of this process's log lines, which the interface
 	// changes. Nil: it says that it cannot.
 	Level *slog.LevelVar
+	// Host is this machine's name, as its workers announce it: loopback addresses of
+	// theirs are of use to who asks here.
+	Host string
 }
 
 // Admin is the interface for operators: /admin/v1, on a listener of its own. It is
@@ -43,6 +46,7 @@ type Admin struct {
 	// levelMu makes a change of level one step.
 	levelMu sync.Mutex
 	level   *slog.LevelVar
+	host    string
 	// own has no origin that is allowed: no web page administers.
 	own  *origins
 	http http.Handler
@@ -59,7 +63,7 @@ func NewAdmin(g *Gateway, o AdminOptions) (*Admin, error) {
 	if len(o.Keys) == 0 {
 		return nil, fmt.Errorf("%w: the admin interface has no key", ErrInvalidConfig)
 	}
-	a := &Admin{Gateway: g, level: o.Level, own: newOrigins(Config{AllowedHosts: g.config.AllowedHosts})}
+	a := &Admin{Gateway: g, level: o.Level, host: o.Host, own: newOrigins(Config{AllowedHosts: g.config.AllowedHosts})}
 	for i, key := range o.Keys {
 		if !printable(key.Key) {
 			return nil, fmt.Errorf("%w: admin key %d: a key is one or more printable ASCII characters without spaces", ErrInvalidConfig, i+1)
@@ -70,6 +74,7 @@ func NewAdmin(g *Gateway, o AdminOptions) (*Admin, error) {
 	mux := http.NewServeMux()
 	routes := a.routes()
 	for _, rt := range routes {
+		rt.api = apiAdmin
 		mux.Handle(rt.path, g.routeHandler(rt))
 	}
 	none := noRoute(routes)

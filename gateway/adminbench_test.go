@@ -35,7 +35,7 @@ func (b *bench) adminOf() *adminBench {
 	b.t.Helper()
 	ab := &adminBench{bench: &bench{t: b.t, srv: b.srv, q: b.q, g: b.g, reg: b.reg, logs: b.logs}}
 	var err error
-	ab.a, err = NewAdmin(b.g, AdminOptions{Keys: []AdminKey{{Name: "anna", Key: testAdminKey}, {Key: "other-key"}}, Level: &ab.level})
+	ab.a, err = NewAdmin(b.g, AdminOptions{Keys: []AdminKey{{Name: "anna", Key: testAdminKey}, {Key: "other-key"}}, Level: &ab.level, Host: "here"})
 	if err != nil {
 		b.t.Fatal(err)
 	}

@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"net/http"
+	"net/netip"
 	"time"
 
 	"github.com/semantic-worker/semantic/queue"
@@ -170,8 +171,8 @@ type target struct {
 }
 
 // targets answers GET /admin/v1/targets: where the metrics of the live workers are.
-// Those that serve none to others are not in it; of these, what `serve` runs is on
-// its own page.
+// Those that serve none, or to another machine only, are not in it; what `serve` runs
+// is on the page of its gateway.
 func (a *Admin) targets(w http.ResponseWriter, r *http.Request) {
 	if !noBody(w, r) {
 		return
@@ -185,7 +186,7 @@ func (a *Admin) targets(w http.ResponseWriter, r *http.Request) {
 	}
 	list := []target{}
 	for _, worker := range workers {
-		if worker.MetricsAddr == "" {
+		if worker.MetricsAddr == "" || worker.Host != a.host && loopback(worker.MetricsAddr) {
 			continue
 		}
 		list = append(list, target{Targets: []string{worker.MetricsAddr}, Labels: map[string]string{
@@ -194,4 +195,11 @@ func (a *Admin) targets(w http.ResponseWriter, r *http.Request) {
 		}})
 	}
 	writeJSON(w, r, http.StatusOK, mustJSON(list))
+}
+
+// loopback reports whether only its own machine reaches an address.
+func loopback(addr string) bool {
+	host := hostOf(addr)
+	ip, err := netip.ParseAddr(host)
+	return host == "localhost" || err == nil && ip.IsLoopback()
 }

@@ -20,6 +20,7 @@ const (
 	apiJobEvents   = "job_events"
 	apiMetrics     = "metrics"
 	apiHealth      = "health"
+	apiAdmin       = "admin"
 	apiOther       = "other" // requests that match no route, or are refused before
 )
 
@@ -28,7 +29,7 @@ func trackedAPIs() []string {
 	return []string{apiChat, apiCompletions, apiModels, apiJobs, apiJobEvents}
 }
 
-func apis() []string { return append(trackedAPIs(), apiMetrics, apiHealth, apiOther) }
+func apis() []string { return append(trackedAPIs(), apiMetrics, apiHealth, apiAdmin, apiOther) }
 
 // route is one path with what each method does there.
 type route struct {

@@ -18,6 +18,7 @@ type drainRun struct {
 	app         *app
 	asJSON      bool
 	now, wait   bool
+	pause       bool
 	timeout     time.Duration
 	timeoutText *time.Duration // nil leaves it to the worker
 }
@@ -26,22 +27,35 @@ func newDrainCommand(a *app) *cobra.Command {
 	d := &drainRun{app: a}
 	cmd := &cobra.Command{
 		Use:   "drain WORKER",
-		Short: "Make a worker hand over what it runs, and end",
+		Short: "Make a worker hand over what it runs, and end; or pause it",
 		Long: `Make a worker take no more jobs, finish what ends within its --drain-timeout, hand
 the rest over to other workers, and exit with 0. A job that is handed over goes on
 at the same token; it costs no attempt, and its reader sees a short pause. Without
 another worker of the model it waits for one.
 
 The worker of 'semantic serve' is not started again by it: restart the server to
-have one again. 'semantic ps' lists the workers.`,
+have one again. 'semantic ps' lists the workers.
+
+With --pause the worker stays, with its model: it takes no more jobs, what runs goes
+on to its end there, and what has not begun goes back. 'semantic undrain' lets it
+take jobs again, and so does a restart.`,
 		Example: `  semantic drain mac-mini-3f8a21
   semantic drain mac-mini-3f8a21 --now
-  semantic drain mac-mini-3f8a21 --timeout 5m --wait=false`,
+  semantic drain mac-mini-3f8a21 --timeout 5m --wait=false
+  semantic drain mac-mini-3f8a21 --pause`,
 		Args: args(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, given []string) error {
 			c, err := a.config()
 			if err != nil {
 				return err
+			}
+			if d.pause {
+				for _, other := range []string{"now", "timeout", "wait"} {
+					if cmd.Flags().Changed(other) {
+						return usagef("--%s: has no meaning with --pause", other)
+					}
+				}
+				return a.pause(cmd.Context(), c, given[0], true, d.asJSON)
 			}
 			if cmd.Flags().Changed("timeout") {
 				if d.now {
@@ -63,6 +77,7 @@ have one again. 'semantic ps' lists the workers.`,
 	flags.BoolVar(&d.now, "now", false, "hand running jobs over at once")
 	flags.DurationVar(&d.timeout, "timeout", 0, "`TIME` running jobs get to finish (default: the worker's --drain-timeout)")
 	flags.BoolVar(&d.wait, "wait", true, "wait until the worker is gone; --wait=false returns once it has agreed")
+	flags.BoolVar(&d.pause, "pause", false, "take no more jobs, but stay: semantic undrain takes it back")
 	flags.BoolVar(&d.asJSON, "json", false, "print JSON")
 	return cmd
 }
@@ -84,10 +99,10 @@ func (d *drainRun) run(ctx context.Context, c *config.Loaded, worker string) err
 		return stopOr(ctx, err)
 	}
 	defer d.app.closeQueue(ctx, q)
-	if err := d.known(ctx, q, worker); err != nil {
+	if err := knownWorker(ctx, q, worker); err != nil {
 		return stopOr(ctx, err)
 	}
-	draining, report, err := q.Drain(ctx, worker, d.timeoutText)
+	draining, report, err := q.Drain(queue.WithActor(ctx, d.app.operator()), worker, d.timeoutText)
 	if errors.Is(err, queue.ErrSilent) {
 		return withHint(err, "It hangs, its machine sleeps, or it is of a release before `semantic drain`: "+
 			"end its process there (SIGTERM drains). Other workers take its jobs over when it is gone.")
@@ -114,8 +129,8 @@ func (d *drainRun) run(ctx context.Context, c *config.Loaded, worker string) err
 	return d.tell(result)
 }
 
-// known refuses an id that nobody has, and names those that there are.
-func (d *drainRun) known(ctx context.Context, q *queue.Queue, worker string) error {
+// knownWorker refuses an id that nobody has, and names those that there are.
+func knownWorker(ctx context.Context, q *queue.Queue, worker string) error {
 	bounded, cancel := context.WithTimeout(ctx, lookBound)
 	defer cancel()
 	workers, err := q.Workers(bounded)

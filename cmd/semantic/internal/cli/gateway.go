@@ -28,7 +28,7 @@ func gatewayFlags() []string {
 	return []string{
 		"host", "port", "allow-remote", "api-key-file", "no-auth", "tls-cert", "tls-key", "unknown-fields",
 		"aliases", "allowed-hosts", "allowed-origins", "default-deadline", "drain-timeout",
-		"max-body", "max-open-streams", "refuse-late", "inline-bytes", "event-retention", "model-grace", "ready-pool-threshold",
+		"admin-addr", "admin-key-file", "data-dir", "max-body", "max-open-streams", "refuse-late", "inline-bytes", "event-retention", "model-grace", "ready-pool-threshold",
 	}
 }
 
@@ -90,6 +90,14 @@ func (a *app) runGateway(ctx context.Context, c *config.Loaded, readyFile string
 	if err := front.serve(ctx, q, registry, registry, nil); err != nil {
 		return err
 	}
+	dir, err := a.dataDir(c)
+	if err != nil {
+		return err
+	}
+	admin, err := a.serveAdmin(ctx, c, front, dir, &down)
+	if err != nil {
+		return err
+	}
 	broker, err := c.NATSURL()
 	if err != nil {
 		return err
@@ -97,7 +105,7 @@ func (a *app) runGateway(ctx context.Context, c *config.Loaded, readyFile string
 	if err := a.printf("semantic %s gateway: %s, queue %s\n", a.Release, front.url(), config.MaskURL(broker)); err != nil {
 		a.Log.Warn("cannot say where the gateway is", schemas.LogError, err)
 	}
-	a.writeReadyFile(readyFile, readyInfo{HTTP: front.url(), NATS: config.MaskURL(broker)})
+	a.writeReadyFile(readyFile, readyInfo{HTTP: front.url(), Admin: admin, NATS: config.MaskURL(broker)})
 	select {
 	case <-ctx.Done():
 	case err := <-front.failed:
@@ -118,7 +126,7 @@ type front struct {
 	config   *config.Loaded
 	keys     []string
 	listener net.Listener
-	tls      bool
+	tls      *tls.Config // nil without TLS
 	server   *http.Server
 	gateway  *gateway.Gateway
 	served   chan struct{}
@@ -128,7 +136,7 @@ type front struct {
 
 // listenHTTP checks the settings and takes the port.
 func (a *app) listenHTTP(ctx context.Context, c *config.Loaded) (*front, error) {
-	if err := c.CheckGateway(); err != nil {
+	if err := errors.Join(c.CheckGateway(), c.CheckAdmin()); err != nil {
 		return nil, err
 	}
 	keys, err := c.APIKeys()
@@ -151,12 +159,12 @@ func (a *app) listenHTTP(ctx context.Context, c *config.Loaded) (*front, error) 
 	}
 	f := &front{app: a, config: c, keys: keys, listener: l, failed: make(chan error, 1)}
 	if c.TLSCert != "" {
-		f.tls = true
-		f.listener = tls.NewListener(l, &tls.Config{
+		f.tls = &tls.Config{
 			Certificates: []tls.Certificate{certificate},
 			NextProtos:   []string{"h2", "http/1.1"},
 			MinVersion:   tls.VersionTLS12,
-		})
+		}
+		f.listener = tls.NewListener(l, f.tls)
 	}
 	return f, nil
 }
@@ -291,7 +299,7 @@ func (f *front) close(ctx context.Context) error {
 // url is where clients on this machine reach the gateway.
 func (f *front) url() string {
 	scheme := "http"
-	if f.tls {
+	if f.tls != nil {
 		scheme = "https"
 	}
 	return scheme + "://" + reachable(f.config.Host, f.listener.Addr().(*net.TCPAddr).Port)

@@ -113,9 +113,10 @@ func sendTerm(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 type ready struct {
-	HTTP string `json:"http"`
-	NATS string `json:"nats"`
-	PID  int    `json:"pid"`
+	HTTP  string `json:"http"`
+	Admin string `json:"admin"`
+	NATS  string `json:"nats"`
+	PID   int    `json:"pid"`
 }
 
 // readReady waits for the file; gone ends the wait early.

@@ -109,6 +109,8 @@ func workerState(w queue.LiveWorker) string {
 	switch {
 	case w.Silent != nil && !errors.Is(w.Silent, queue.ErrForbidden):
 		return "silent"
+	case w.Paused:
+		return "paused"
 	case w.Draining || w.Report != nil && w.Report.Draining:
 		return "draining"
 	case w.Running > 0:

@@ -20,6 +20,8 @@ type readyInfo struct {
 	// HTTP and NATS are URLs that this machine can connect to.
 	HTTP string `json:"http,omitempty"`
 	NATS string `json:"nats,omitempty"`
+	// Admin is the URL of the admin interface.
+	Admin string `json:"admin,omitempty"`
 	// Model and Worker are the model's plain name and the worker's id.
 	Model  string `json:"model,omitempty"`
 	Worker string `json:"worker,omitempty"`

@@ -210,8 +210,8 @@ func commandGroups(a *app) []commandGroup {
 		{"Run:", []*cobra.Command{newServeCommand(a), newGatewayCommand(a), newWorkerCommand(a)}},
 		{"Ask:", []*cobra.Command{newChatCommand(a), newSubmitCommand(a), newJobCommand(a), newSchemaCommand(a)}},
 		{"Operate:", []*cobra.Command{
-			newPsCommand(a), newTopCommand(a), newBenchCommand(a), newJobsCommand(a), newDeadCommand(a), newDrainCommand(a), newKeyCommand(a),
-			newNATSCommand(a),
+			newPsCommand(a), newTopCommand(a), newBenchCommand(a), newJobsCommand(a), newDeadCommand(a), newDrainCommand(a), newUndrainCommand(a),
+			newBatchWindowCommand(a), newLogLevelCommand(a), newKeyCommand(a), newNATSCommand(a),
 		}},
 		{"This machine:", []*cobra.Command{
 			newDoctorCommand(a), newModelCommand(a), newRuntimeCommand(a), newConfigCommand(a),

@@ -71,7 +71,7 @@ that you trust.`,
 		},
 	}
 	keys := append(gatewayFlags(), "nats-host", "nats-port", "nats-token-file", "no-nats-auth", "cluster", "replicas",
-		"reply-prefixes", "sync", "sync-interval", "data-dir", "step-timeout", "hang-timeout", "no-prevent-sleep", "steal-after",
+		"reply-prefixes", "sync", "sync-interval", "step-timeout", "hang-timeout", "no-prevent-sleep", "steal-after",
 		"ack-wait", "max-attempts", logFileFlag, "log-content")
 	addConfigFlags(cmd, slices.Concat(keys, modelFlags(), engineFlags())...)
 	addReadyFlag(cmd, &readyFile)
@@ -89,6 +89,7 @@ type serveProcess struct {
 
 	dataDir string
 	front   *front
+	admin   string // the admin interface's URL; empty for none
 	nats    *embedded.Server
 	queue   *queue.Queue
 	// registry has this process's metrics; metrics is the worker child's page.
@@ -178,6 +179,9 @@ func (s *serveProcess) start(ctx context.Context) error {
 	s.metrics = telemetry.NewChild()
 	page := telemetry.WithChild(registry, s.metrics)
 	if err := s.front.serve(ctx, s.queue, registry, page, expect); err != nil {
+		return err
+	}
+	if s.admin, err = s.app.serveAdmin(ctx, c, s.front, s.dataDir, &s.down); err != nil {
 		return err
 	}
 	// However the run ends: streams hear of the stop before the queue leaves
@@ -374,7 +378,7 @@ func (s *serveProcess) announce(w *schemas.WorkerStatus) {
 	if err != nil {
 		s.app.Log.Warn("cannot say that the server is ready", schemas.LogError, err)
 	}
-	s.app.writeReadyFile(s.readyFile, readyInfo{HTTP: url, NATS: s.natsURL(), Model: w.Model, Worker: w.ID})
+	s.app.writeReadyFile(s.readyFile, readyInfo{HTTP: url, Admin: s.admin, NATS: s.natsURL(), Model: w.Model, Worker: w.ID})
 }
 
 // readyText is what a person wants to know of a server that has begun.

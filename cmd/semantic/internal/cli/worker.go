@@ -186,7 +186,8 @@ func (w *workerProcess) run(ctx context.Context) error {
 	registry := telemetry.NewRegistry()
 	// Before the model: who asks is told that it loads.
 	health := newWorkerHealth(ctx, a.Release, c.ReadyPoolThreshold)
-	if err := w.serveMetrics(ctx, c, place.id, registry, health, &down); err != nil {
+	metricsAddr, err := w.serveMetrics(ctx, c, place.id, registry, health, &down)
+	if err != nil {
 		return err
 	}
 	// Before the model: a broker that is not there is told at once.
@@ -233,9 +234,12 @@ func (w *workerProcess) run(ctx context.Context) error {
 
 	wc := worker.DefaultConfig()
 	wc.DrainTimeout, wc.MaxAttempts = c.DrainTimeout, c.MaxAttempts
+	if c.StepTimeout > 0 { // else the worker would count as hung in its window
+		wc.MaxBatchWindow = min(wc.MaxBatchWindow, c.StepTimeout-1)
+	}
 	one, err := worker.New(worker.Options{
 		Queue: q, Engine: e, Template: template, Logger: a.Log, Registerer: registry, Config: wc,
-		Working: keeper.Hold, LogContent: c.LogContent,
+		Working: keeper.Hold, LogContent: c.LogContent, Level: a.Level, MetricsAddr: metricsAddr,
 		Identity: worker.Identity{ID: place.id, Incarnation: randomHex(8), Host: hostName(), Release: a.Release},
 	})
 	if err != nil {
@@ -298,20 +302,20 @@ func (w *workerProcess) seat(ctx context.Context, c *config.Loaded) (*seat, erro
 
 // serveMetrics serves the registry and the worker's health where the configuration
 // says; under a supervisor, which shows the metrics on its own page, on any free
-// loopback port.
+// loopback port. It returns where others find them; empty where they do not.
 func (w *workerProcess) serveMetrics(
 	ctx context.Context, c *config.Loaded, id string, g prometheus.Gatherer, health *workerHealth, down *teardown,
-) error {
+) (string, error) {
 	addr := c.MetricsAddr
 	if addr == "" {
 		if !w.supervised {
-			return nil
+			return "", nil
 		}
 		addr = "127.0.0.1:0"
 	}
 	l, err := listen(ctx, addr)
 	if err != nil {
-		return withHint(fmt.Errorf("metrics: %w", err), "Choose another --metrics-addr address.")
+		return "", withHint(fmt.Errorf("metrics: %w", err), "Choose another --metrics-addr address.")
 	}
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", telemetry.MetricsHandler(g, w.app.Log))
@@ -330,7 +334,19 @@ func (w *workerProcess) serveMetrics(
 		level = slog.LevelDebug
 	}
 	w.app.Log.Log(ctx, level, "serving metrics", schemas.LogURL, "http://"+l.Addr().String()+"/metrics")
-	return nil
+	if w.supervised {
+		return "", nil
+	}
+	return announced(l.Addr().(*net.TCPAddr)), nil
+}
+
+// announced is a listener's address as other machines may reach it.
+func announced(addr *net.TCPAddr) string {
+	host := addr.IP.String()
+	if addr.IP.IsUnspecified() {
+		host = hostName()
+	}
+	return net.JoinHostPort(host, strconv.Itoa(addr.Port))
 }
 
 // stopOr prefers the signal that ended ctx to the error that it caused.

@@ -123,6 +123,13 @@ func isListen(value any) error {
 	return nil
 }
 
+func isAdminAddr(value any) error {
+	if value == AdminOff {
+		return nil
+	}
+	return isListen(value)
+}
+
 func isNATSURL(value any) error {
 	for part := range strings.SplitSeq(value.(string), ",") {
 		u, err := url.Parse(strings.TrimSpace(part))

@@ -24,6 +24,9 @@ type Config struct {
 	Aliases         []Alias       `koanf:"aliases"`
 	AllowedHosts    []string      `koanf:"allowed-hosts"`
 	AllowedOrigins  []string      `koanf:"allowed-origins"`
+	AdminAddr       string        `koanf:"admin-addr"`
+	AdminKeyFile    string        `koanf:"admin-key-file"`
+	AdminURL        string        `koanf:"admin-url"`
 	DefaultDeadline time.Duration `koanf:"default-deadline"`
 	EventRetention  time.Duration `koanf:"event-retention"`
 	ModelGrace      time.Duration `koanf:"model-grace"`

@@ -97,6 +97,39 @@ func TestPorts(t *testing.T) {
 	}
 }
 
+// An admin interface that others reach needs a key that somebody chose for it.
+func TestAdminSettings(t *testing.T) {
+	for _, c := range []struct {
+		args []string
+		want string
+	}{
+		{nil, ""},
+		{[]string{"--admin-addr=off"}, ""},
+		{[]string{"--admin-addr=127.0.0.1:0"}, ""},
+		{[]string{"--admin-addr=[::1]:9000"}, ""},
+		{[]string{"--admin-addr=:9000"}, "--admin-addr: :9000 is reachable from other machines without a key: set --admin-key-file"},
+		{[]string{"--admin-addr=mini.local:9000"}, "--admin-addr: mini.local:9000 is reachable"},
+		{[]string{"--admin-addr=0.0.0.0:9000", "--admin-key-file=keys"}, ""},
+		{[]string{"--admin-addr=off", "--admin-key-file=keys"}, "--admin-key-file: has no meaning with admin-addr: off"},
+	} {
+		l, err := config.Load(config.LoadOptions{Flags: flags(t, c.args...)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		switch err := l.CheckAdmin(); {
+		case err == nil && c.want != "", err != nil && c.want == "":
+			t.Errorf("%q: %v", c.args, err)
+		case err != nil && !strings.HasPrefix(err.Error(), c.want):
+			t.Errorf("%q: %v, want %s", c.args, err, c.want)
+		}
+	}
+	for _, bad := range []string{"on", "9000", "h:x", "h:70000"} {
+		if _, err := config.Load(config.LoadOptions{Flags: flags(t, "--admin-addr="+bad)}); err == nil {
+			t.Errorf("--admin-addr=%s is accepted", bad)
+		}
+	}
+}
+
 func TestPrecedence(t *testing.T) {
 	file := write(t, "port: 1\nnats-port: 2\nmodel: from-file\ndrain-timeout: 5s\naliases:\n  - {pattern: gpt-*, model: small}\n")
 	l, err := config.Load(config.LoadOptions{

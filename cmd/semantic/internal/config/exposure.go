@@ -57,6 +57,31 @@ func (l *Loaded) CheckGateway() error {
 	return nil
 }
 
+// AdminOff is the address of an admin interface that is not wanted.
+const AdminOff = "off"
+
+// CheckAdmin refuses an admin interface that other machines reach with a key that
+// nobody chose for them, and a key for none.
+func (l *Loaded) CheckAdmin() error {
+	switch l.AdminAddr {
+	case "":
+		return nil
+	case AdminOff:
+		if l.AdminKeyFile != "" {
+			return l.fault("admin-key-file", "has no meaning with admin-addr: off")
+		}
+		return nil
+	}
+	host, _, err := net.SplitHostPort(l.AdminAddr)
+	if err != nil {
+		return l.fault("admin-addr", "%w", err)
+	}
+	if l.AdminKeyFile == "" && !Loopback(host) {
+		return l.fault("admin-addr", "%s is %w without a key: set --admin-key-file", l.AdminAddr, ErrExposed)
+	}
+	return nil
+}
+
 // CheckEmbeddedNATS refuses an embedded NATS server that anybody could use.
 func (l *Loaded) CheckEmbeddedNATS() error {
 	if l.Sync == "always" && l.sources["sync-interval"] != "default" {

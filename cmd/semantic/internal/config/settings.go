@@ -60,6 +60,13 @@ func settings() []setting {
 			check: areAliases},
 		{key: "allowed-hosts", preset: []string(nil), usage: "`NAMES` accepted in the Host header beside loopback and --host"},
 		{key: "allowed-origins", preset: []string(nil), usage: "`ORIGINS` of web pages that may call the gateway (CORS)", check: areOrigins},
+		{key: "admin-addr", preset: "", check: isAdminAddr,
+			usage: "`ADDRESS:PORT` of the admin interface; off for none (default: loopback, the port above --port or another that is free)"},
+		{key: "admin-key-file", preset: "",
+			usage: "`FILE` with keys of the admin interface, one a line, each with a name behind it or not " +
+				"(default: admin.key in --data-dir, made at the first start)"},
+		{key: "admin-url", preset: "", check: isHTTPURL,
+			usage: "`URL` of the admin interface that commands ask (default: that of the server on this machine with this --data-dir)"},
 		{key: "default-deadline", preset: 10 * time.Minute, usage: "`TIME` a request may wait and run if it does not say",
 			check: within(time.Second, LongestDeadline)},
 		{key: "event-retention", preset: queue.DefaultConfig().EventRetention, check: within(time.Second, mostRetention),

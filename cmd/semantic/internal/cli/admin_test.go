@@ -1,0 +1,116 @@
+package cli_test
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// administer asks the admin interface of a data directory for a path, with its key.
+func administer(t *testing.T, url, dataDir, path string, into any) {
+	t.Helper()
+	key, err := os.ReadFile(filepath.Join(dataDir, "admin.key"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	get(t, url+path, strings.TrimSpace(string(key)), into)
+}
+
+func get(t *testing.T, url, key string, into any) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Authorization", "Bearer "+key)
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	answer, err := client.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = answer.Body.Close() }()
+	text, err := io.ReadAll(answer.Body)
+	if err != nil || answer.StatusCode != http.StatusOK {
+		t.Fatalf("%s: %s %s, %v", url, answer.Status, text, err)
+	}
+	if into == nil {
+		return
+	}
+	if err := json.Unmarshal(text, into); err != nil {
+		t.Fatalf("%s: %v", text, err)
+	}
+}
+
+// TestTargets: Prometheus finds a worker that serves its metrics, where it serves
+// them, beside a server whose own worker is on the gateway's page; and nothing of it
+// once it is gone. The key is the same after a restart.
+func TestTargets(t *testing.T) {
+	data, file := t.TempDir(), filepath.Join(t.TempDir(), "ready.json")
+	serve := func() (*process, ready) {
+		_ = os.Remove(file)
+		p := start(t, (*exec.Cmd).Start, "serve", "--backend", "sim", "--model", "sim", "--port", "0", "--nats-port", "0", "--data-dir", data,
+			"--admin-addr", "127.0.0.1:0", "--ready-file", file)
+		info, err := readReady(file, p.exited)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return p, info
+	}
+	p, info := serve()
+	beside := filepath.Join(t.TempDir(), "ready.json")
+	w := start(t, (*exec.Cmd).Start, "worker", "--backend", "sim", "--model", "sim", "--nats", info.NATS, "--data-dir", t.TempDir(),
+		"--metrics-addr", "127.0.0.1:0", "--ready-file", beside)
+	if _, err := readReady(beside, w.exited); err != nil {
+		t.Fatal(err)
+	}
+	var targets []struct {
+		Targets []string
+		Labels  map[string]string
+	}
+	administer(t, info.Admin, data, "/admin/v1/targets", &targets)
+	if len(targets) != 1 || len(targets[0].Targets) != 1 || targets[0].Labels["worker"] == "" {
+		t.Fatalf("targets %+v", targets)
+	}
+	get(t, "http://"+targets[0].Targets[0]+"/metrics", "", nil)
+	if err := w.command.Process.Signal(os.Interrupt); err != nil {
+		t.Fatal(err)
+	}
+	if code := w.code(t); code != 0 {
+		t.Errorf("the worker ends with %d", code)
+	}
+	if administer(t, info.Admin, data, "/admin/v1/targets", &targets); len(targets) != 0 {
+		t.Errorf("targets after its end %+v", targets)
+	}
+	before, err := os.ReadFile(filepath.Join(data, "admin.key"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.command.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	p.stderr.end(t)
+	// It left its address behind, which nobody believes.
+	if _, err := os.Stat(filepath.Join(data, "admin.url")); err != nil {
+		t.Errorf("a killed server: %v", err)
+	}
+	if _, errs, code := semantic(t, "log-level", "get", "--data-dir", data); code != 1 || !strings.Contains(errs, "no admin interface") {
+		t.Errorf("exit code %d: %s", code, errs)
+	}
+	_, info = serve()
+	after, err := os.ReadFile(filepath.Join(data, "admin.key"))
+	if err != nil || string(after) != string(before) {
+		t.Errorf("another key after a restart, or %v", err)
+	}
+	if out, errs, code := semantic(t, "log-level", "get", "--data-dir", data); code != 0 || !strings.Contains(out, "gateway") {
+		t.Errorf("exit code %d: %s%s", code, out, errs)
+	}
+	administer(t, info.Admin, data, "/admin/v1/workers", nil)
+}
