@@ -31,9 +31,11 @@ const (
 
 // Comparison is what two reports of the same load say of each other.
 type Comparison struct {
-	A    string `json:"a"`
-	B    string `json:"b"`
-	Rows []Row  `json:"rows"`
+	A string `json:"a"`
+	B string `json:"b"`
+	// Again is A measured again; may be empty.
+	Again string `json:"again,omitempty"`
+	Rows  []Row  `json:"rows"`
 	// Notes are what the reader has to know beside it.
 	Notes []string `json:"notes,omitempty"`
 }
@@ -103,41 +105,70 @@ func compared() []figure {
 		figure{"requests", "/s", true, 1, func(f Figures) (float64, int) { return f.RequestsPerSecond, f.Requests }})
 }
 
-// Compare compares B with A. Reports of different loads are a [*MismatchError],
-// unless anyway.
-func Compare(a, b *Report, anyway bool) (Comparison, error) {
+// Compare compares B with A and, where again is not nil, with A measured again after
+// B: then a figure is judged only if both say the same, so that a machine that got
+// slower meanwhile is not taken for a slower B. Reports of different loads are a
+// [*MismatchError], unless anyway.
+func Compare(a, b, again *Report, anyway bool) (Comparison, error) {
 	differences := a.differences(b)
+	if again != nil {
+		differences = append(differences, a.differences(again)...)
+	}
 	if len(differences) > 0 && !anyway {
 		return Comparison{}, &MismatchError{differences}
 	}
 	c := Comparison{A: a.name(), B: b.name()}
+	if again != nil {
+		c.Again = again.name()
+	}
 	for _, d := range differences {
 		c.Notes = append(c.Notes, "not the same: "+d)
 	}
 	if a.Machine.String() != b.Machine.String() {
 		c.Notes = append(c.Notes, "other machines: "+a.Machine.String()+" and "+b.Machine.String())
 	}
-	for _, r := range []struct {
-		name string
-		*Report
-	}{{"A", a}, {"B", b}} {
-		if r.Interrupted {
-			c.Notes = append(c.Notes, r.name+" was stopped before it was done")
-		}
-		if failed := r.All.Failed(); failed > 0 {
-			c.Notes = append(c.Notes, fmt.Sprintf("%s: %d of %d requests were not answered in full", r.name, failed, r.All.Requests))
-		}
+	c.Notes = append(c.Notes, a.notes("A")...)
+	c.Notes = append(c.Notes, b.notes("B")...)
+	if again != nil {
+		c.Notes = append(c.Notes, again.notes("A again")...)
 	}
 	for _, f := range compared() {
-		if row, ok := compareFigure(f, a, b); ok {
+		row, ok := compareFigure(f, a, b)
+		if ok && again != nil {
+			row = row.confirmed(compareFigure(f, again, b))
+		}
+		if ok {
 			c.Rows = append(c.Rows, row)
 		}
 	}
 	return c, nil
 }
 
+// notes are what the reader has to know of a side.
+func (r *Report) notes(side string) []string {
+	var all []string
+	if r.Interrupted {
+		all = append(all, side+" was stopped before it was done")
+	}
+	if failed := r.All.Failed(); failed > 0 {
+		all = append(all, fmt.Sprintf("%s: %d of %d requests were not answered in full", side, failed, r.All.Requests))
+	}
+	return all
+}
+
+// confirmed is the row where the second comparison says the same, else one that
+// cannot tell.
+func (r Row) confirmed(second Row, ok bool) Row {
+	if r.Verdict == CannotTell || ok && second.Verdict == r.Verdict {
+		return r
+	}
+	r.Verdict, r.Why = CannotTell, "A measured again does not say so"
+	return r
+}
+
 func (r *Report) name() string {
-	return fmt.Sprintf("semantic %s, %s", r.Release, r.MadeAt.Format("2006-01-02 15:04"))
+	return fmt.Sprintf("semantic %s, %s UTC, load average before it: %s",
+		r.Release, r.MadeAt.Format("2006-01-02 15:04"), known(r.Machine.LoadAverage))
 }
 
 // differences names what of the loads is not the same. The seeds and the number of
@@ -318,6 +349,9 @@ func doubledRanks(x, y []float64) (ranks []int, sum int) {
 func (c Comparison) Text() string {
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "A: %s\nB: %s\n", c.A, c.B)
+	if c.Again != "" {
+		fmt.Fprintf(&b, "A again: %s\n", c.Again)
+	}
 	for _, note := range c.Notes {
 		fmt.Fprintf(&b, "Note: %s\n", note)
 	}

@@ -35,7 +35,7 @@ func draw(source *rand.Rand, rounds int, mean, noise float64) []float64 {
 
 func verdictOf(t *testing.T, a, b *Report, figure string) Row {
 	t.Helper()
-	c, err := Compare(a, b, false)
+	c, err := Compare(a, b, nil, false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -117,10 +117,40 @@ func TestCompare(t *testing.T) {
 	if row.Verdict != CannotTell || row.Why != "rounds of less than 40 samples" {
 		t.Errorf("few samples: %+v", row)
 	}
-	c, err := Compare(slow, fast, false)
+	c, err := Compare(slow, fast, nil, false)
 	text := c.Text()
 	if err != nil || !strings.Contains(text, "-19.7 %") || !strings.Contains(text, "faster") || strings.Contains(text, "queue") {
 		t.Errorf("%v:\n%s", err, text)
+	}
+}
+
+// A machine that gets slower, or was slow for a while, is not taken for a slower B.
+func TestCompareAgain(t *testing.T) {
+	of := func(at float64) *Report { return reportOf(at, at+1, at+2, at+3) }
+	for _, c := range []struct {
+		a, b, again float64
+		want        Verdict
+	}{
+		{100, 120, 101, Slower},
+		{100, 80, 101, Faster},
+		{100, 120, 140, CannotTell}, // it gets slower
+		{100, 120, 120, CannotTell},
+		{100, 100, 140, CannotTell},
+	} {
+		again := of(c.again)
+		again.Machine = Machine{Processors: 2, LoadAverage: "3.10 1 1"}
+		result, err := Compare(of(c.a), of(c.b), again, false)
+		if err != nil || result.Rows[0].Verdict != c.want {
+			t.Errorf("%v, %v, %v: %+v, %v", c.a, c.b, c.again, result.Rows[0], err)
+		}
+		if text := result.Text(); !strings.Contains(text, "A again: semantic test, 1970-01-01 00:00 UTC, load average before it: 3.10 1 1\n") {
+			t.Errorf("%s", text)
+		}
+	}
+	other := of(100)
+	other.Load.Concurrency = 9
+	if _, err := Compare(of(100), of(100), other, false); !errors.As(err, new(*MismatchError)) {
+		t.Errorf("%v", err)
 	}
 }
 
@@ -130,11 +160,11 @@ func TestCompareDifferentLoads(t *testing.T) {
 	b.Load.Concurrency, b.Target.Model, b.Load.Seed = 8, "n", 99
 	mismatch := new(MismatchError)
 	const want = "the two loads differ: concurrency 1 and 8; model m and n"
-	if _, err := Compare(a, b, false); !errors.As(err, &mismatch) || mismatch.Error() != want {
+	if _, err := Compare(a, b, nil, false); !errors.As(err, &mismatch) || mismatch.Error() != want {
 		t.Errorf("%v", err)
 	}
 	b.Interrupted, b.All.Requests, b.All.OK = true, 10, 8
-	c, err := Compare(a, b, true)
+	c, err := Compare(a, b, nil, true)
 	if err != nil || len(c.Notes) != 4 {
 		t.Errorf("%v, %q", err, c.Notes)
 	}

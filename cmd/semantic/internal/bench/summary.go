@@ -111,10 +111,7 @@ func (s *Summary) breaks(r *Report) []broken {
 		q     *Quantiles
 		limit time.Duration
 	}{{"requests less decode", f.LessDecode, s.Limits.LessDecode}, {"the time between tokens", f.InterToken, s.Limits.InterToken}} {
-		if l.q == nil {
-			continue
-		}
-		if by := float64(l.q.P95 / millis(l.limit)); by > 1 {
+		if by := over(l.q, l.limit); by > 1 {
 			all = append(all, broken{fmt.Sprintf("the 95th percentile of %s is %s; the limit is %s", l.name, l.q.P95, millis(l.limit)), by})
 		}
 	}
@@ -149,11 +146,16 @@ func (s *Summary) Verdict() []string {
 // because says where the time goes at the first load that is not fit.
 func (s *Summary) because(f Figures) []string {
 	var all []string
-	if first := f.FirstToken; f.QueueWait != nil && f.Prefill != nil && first != nil && first.Mean > 0 && !math.IsInf(float64(first.Mean), 1) {
-		share := func(q *Quantiles) float64 { return min(float64(q.Mean/first.Mean), 1) * 100 }
+	first, wait, prefill := f.FirstToken, f.QueueWait, f.Prefill
+	if over(f.LessDecode, s.Limits.LessDecode) > 1 && wait != nil && prefill != nil && first != nil && !math.IsInf(float64(first.Mean), 1) {
+		share := func(q *Quantiles) float64 { return min(float64(q.Mean/max(first.Mean, 1e-3)), 1) * 100 }
 		all = append(all, fmt.Sprintf("Of the mean time to first token there, %s, the wait in the queue for a place is %s (%.0f %%), "+
 			"and the time from there, in which prompts are read, %s (%.0f %%).",
-			first.Mean, f.QueueWait.Mean, share(f.QueueWait), f.Prefill.Mean, share(f.Prefill)))
+			first.Mean, wait.Mean, share(wait), prefill.Mean, share(prefill)))
+	}
+	if over(f.InterToken, s.Limits.InterToken) > 1 && s.Fit != nil {
+		all = append(all, fmt.Sprintf("Half of the tokens come within %s of the one before, and 95 of 100 within %s; at %s it is %s and %s.",
+			of(f.InterToken, p50), of(f.InterToken, p95), s.Fit.Load, of(s.Fit.All.InterToken, p50), of(s.Fit.All.InterToken, p95)))
 	}
 	places := 0
 	for _, w := range s.Beyond.Target.Workers {
@@ -170,4 +172,12 @@ func (s *Summary) because(f Figures) []string {
 			last.Load, plural(last.All.Requests, "request"), of(last.All.EndToEnd, p50)))
 	}
 	return all
+}
+
+// over is the 95th percentile as a multiple of its limit; 0 where there is none.
+func over(q *Quantiles, limit time.Duration) float64 {
+	if q == nil {
+		return 0
+	}
+	return float64(q.P95 / millis(limit))
 }

@@ -169,7 +169,9 @@ func TestBenchInterrupt(t *testing.T) {
 			tty, err := pty.Start(c)
 			screen = tty
 			return err
-		}, append([]string{"bench", "--out", name, "--concurrency", "2", "--duration", "10m", "--warmup", "0s", "--max-tokens", "4"}, over.args...)...)
+		}, append([]string{
+			"bench", "--out", name, "--concurrency", "2", "--duration", "10m", "--warmup", "0s", "--max-tokens", "4",
+		}, over.args...)...)
 		shown := collect(t, screen)
 		if over.terminal {
 			at := shown.wait(t, 0, "\r\x1b[Kround 1 of 1, measuring")
@@ -227,7 +229,7 @@ func TestBenchErrors(t *testing.T) {
 		{"what", 2, "unknown command"},
 		{"--url http://127.0.0.1:1", 1, "--url names another gateway"},
 		{"--nats nats://127.0.0.1:1", 1, "--nats names another one"},
-		{"compare a", 2, "accepts 2 arg(s)"},
+		{"compare a", 2, "accepts between 2 and 3 arg(s)"},
 		{"compare " + bad + " " + bad, 2, "is no report of a load"},
 		{"summary " + bad, 2, "is no report of a load"},
 		{"summary", 2, "requires at least 1 arg(s)"},

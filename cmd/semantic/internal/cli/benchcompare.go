@@ -12,7 +12,7 @@ import (
 func newBenchCompareCommand(a *app) *cobra.Command {
 	var asJSON, anyway bool
 	cmd := &cobra.Command{
-		Use:   "compare A.json B.json",
+		Use:   "compare A.json B.json [A-AGAIN.json]",
 		Short: "Say whether B is faster or slower than A, or that one cannot tell",
 		Long: `Compare two reports of the same load, figure by figure: the medians over their rounds,
 the change with its 95 % interval (a bootstrap over the rounds), and a verdict: faster,
@@ -20,21 +20,22 @@ slower, or cannot tell. A verdict takes 4 rounds of each side, an interval that 
 not reach 0, and an exact rank-sum test that chance alone would pass in less than 5 of
 100 cases.
 
-Noise of the machine that is longer than a round looks like a difference. Where it
-matters, measure A, B and A again, and compare the two A first.`,
+What changes on the machine between the two looks like a difference. So measure A
+again after B: with A-AGAIN.json a figure is judged only where both say the same.`,
 		Example: `  semantic bench --rounds 6 --out before && … && semantic bench --rounds 6 --out after
-  semantic bench compare before.json after.json`,
-		Args: args(cobra.ExactArgs(2)),
+  semantic bench compare before.json after.json
+  semantic bench compare before.json after.json before-again.json`,
+		Args: args(cobra.RangeArgs(2, 3)),
 		RunE: func(_ *cobra.Command, files []string) error {
-			before, err := bench.ReadReport(files[0])
+			reports, err := readReports(files)
 			if err != nil {
-				return &usageError{err: err}
+				return err
 			}
-			after, err := bench.ReadReport(files[1])
-			if err != nil {
-				return &usageError{err: err}
+			var again *bench.Report
+			if len(reports) == 3 {
+				again = reports[2]
 			}
-			c, err := bench.Compare(before, after, anyway)
+			c, err := bench.Compare(reports[0], reports[1], again, anyway)
 			switch {
 			case errors.As(err, new(*bench.MismatchError)):
 				return &usageError{err: withHint(err, "--anyway compares them all the same.")}
@@ -49,6 +50,19 @@ matters, measure A, B and A again, and compare the two A first.`,
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	cmd.Flags().BoolVar(&anyway, "anyway", false, "compare reports of different loads")
 	return cmd
+}
+
+// readReports reads them all.
+func readReports(files []string) ([]*bench.Report, error) {
+	var reports []*bench.Report
+	for _, file := range files {
+		r, err := bench.ReadReport(file)
+		if err != nil {
+			return nil, &usageError{err: err}
+		}
+		reports = append(reports, r)
+	}
+	return reports, nil
 }
 
 // summaryRun is one run of bench summary.
@@ -83,13 +97,9 @@ thresholds of alarms that follow. --out NAME writes NAME.md and NAME.svg.`,
 }
 
 func (s *summaryRun) run(files []string) error {
-	var reports []*bench.Report
-	for _, file := range files {
-		r, err := bench.ReadReport(file)
-		if err != nil {
-			return &usageError{err: err}
-		}
-		reports = append(reports, r)
+	reports, err := readReports(files)
+	if err != nil {
+		return err
 	}
 	summary, err := bench.Summarize(reports, s.limits)
 	if errors.As(err, new(*bench.MismatchError)) {
