@@ -179,6 +179,9 @@ func TestAdminJobs(t *testing.T) {
 			t.Errorf("cancelled: %+v", job)
 		}
 	}
+	if got := a.sum("semantic_cancellations_total", map[string]string{"cause": causeOperator}); got != 1 {
+		t.Errorf("%v cancellations counted", got)
+	}
 	if lines := a.audits(); len(lines) != 1 || lines[0]["change"] != "job.cancel" || lines[0]["before"] != "queued" || lines[0]["after"] != "cancelled" {
 		t.Errorf("audit lines %v", lines)
 	}

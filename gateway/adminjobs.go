@@ -133,6 +133,7 @@ func (a *Admin) cancelJob(w http.ResponseWriter, r *http.Request) {
 		before := state.Status
 		err := a.queue.Cancel(ctx, state.Owner, state.JobID, reasonRequested)
 		if err == nil {
+			a.metrics.cancellations.WithLabelValues(causeOperator).Inc()
 			state, err = a.queue.State(ctx, state.Owner, state.JobID)
 		}
 		if err != nil {

@@ -175,6 +175,7 @@ func (g *Gateway) serveJob(w http.ResponseWriter, r *http.Request, sub queue.Sub
 	if sub.Owner == ownerLocal {
 		// Before there is a job whose token could not be made.
 		if _, err := g.queue.Secret(ctx); err != nil {
+			g.probe.tell(err)
 			refuse(w, r, queueFailure(err))
 			return
 		}

@@ -23,8 +23,8 @@ type health struct {
 	Checks []healthCheck `json:"checks"`
 	// Reasons says why it is not ok.
 	Reasons []healthReason `json:"reasons,omitempty"`
-	// Workers counts the live workers that take jobs.
-	Workers int    `json:"workers"`
+	// Workers counts the live workers that take jobs; nil where nobody looked.
+	Workers *int   `json:"workers,omitempty"`
 	Release string `json:"release"`
 }
 
@@ -102,7 +102,7 @@ func (s situation) ready() health {
 		return h // of the rest there are only memories
 	}
 	taking, ready, least := pool(s.workers, s.limit)
-	h.Workers = taking
+	h.Workers = &taking
 	switch {
 	case taking == 0 && len(s.workers) > 0:
 		h.check(false, checkWorkers, ready, 1, reasonNoWorker, "every worker is draining")
@@ -118,8 +118,8 @@ func (s situation) ready() health {
 
 // startup judges whether the gateway ever was of use.
 func (s situation) startup() health {
-	var h health
-	h.Workers, _, _ = pool(s.workers, s.limit)
+	taking, _, _ := pool(s.workers, s.limit)
+	h := health{Workers: &taking}
 	if s.announced || s.queueCheck(&h) {
 		h.check(s.announced, checkAnnounced, s.announced, true, reasonLoading,
 			"no worker has announced itself yet; it does when its model is loaded")

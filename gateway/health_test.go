@@ -178,7 +178,7 @@ func TestHealthFollowsRequests(t *testing.T) {
 	b.announce(schemas.WorkerStatus{})
 	ready := func() bool { s, _ := b.health("/health/ready"); return s == 200 }
 	eventually(t, "it is ready", ready)
-	b.g.probe.ask = func(context.Context) error { return fmt.Errorf("%w: nothing comes back", queue.ErrUnavailable) }
+	b.g.probe.ask = func(context.Context, int) error { return fmt.Errorf("%w: nothing comes back", queue.ErrUnavailable) }
 	b.g.probe.tell(fmt.Errorf("submit: %w", queue.ErrUnavailable))
 	b.wantHealth("/health/ready", 503, "queue_unavailable ")
 	b.wantHealth("/health/live", 200, "")
@@ -246,8 +246,8 @@ func TestHealthNamesWhatItSaw(t *testing.T) {
 		{"workers_ready", true, 1, 1},
 		{"pool_utilization_ratio", true, 0.25, 0.9},
 	}
-	if !slices.Equal(h.Checks, want) || h.Workers != 2 {
-		t.Errorf("got %+v with %d workers, want %+v", h.Checks, h.Workers, want)
+	if !slices.Equal(h.Checks, want) || *h.Workers != 2 {
+		t.Errorf("got %+v with %d workers, want %+v", h.Checks, *h.Workers, want)
 	}
 }
 

@@ -33,8 +33,9 @@ const modelUnknown = "unknown"
 
 // Causes of semantic_cancellations_total: who asked.
 const (
-	causeLeft    = "client_left"
-	causeDeleted = "deleted"
+	causeLeft     = "client_left"
+	causeDeleted  = "deleted"
+	causeOperator = "operator"
 )
 
 // Outcomes of semantic_stream_resumes_total.
@@ -87,7 +88,8 @@ func newMetrics(reg prometheus.Registerer, t *tracker) (*metrics, error) {
 		}),
 		bytes: count("semantic_response_bytes_total", "Bytes of response bodies that were written to clients, by API.", "api"),
 		cancellations: count("semantic_cancellations_total",
-			"Jobs that this gateway asked to be cancelled, by cause: the client left (and did not come back in its time), or deleted the job.",
+			"Jobs that this gateway asked to be cancelled, by cause: the client left (and did not come back in its time) or "+
+				"deleted the job, or an operator did by the admin interface.",
 			"cause"),
 		resumes: count("semantic_stream_resumes_total",
 			"Streams asked for from behind a Last-Event-ID, by outcome: resumed, or refused since the id is invalid or not in the log any more.",
@@ -118,7 +120,7 @@ func (m *metrics) zero() {
 	for _, api := range apis() {
 		m.bytes.WithLabelValues(api)
 	}
-	for _, cause := range []string{causeLeft, causeDeleted} {
+	for _, cause := range []string{causeLeft, causeDeleted, causeOperator} {
 		m.cancellations.WithLabelValues(cause)
 	}
 	for _, outcome := range []string{resumeGoesOn, resumeRewound, resumeInvalid} {

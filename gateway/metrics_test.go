@@ -83,10 +83,9 @@ func TestEachMetricMoves(t *testing.T) {
 	b := startBench(t, func(o *benchOptions) { d.Registerer, o.Registerer = o.Registerer, d })
 	h := b.hold()
 	answer := func() {
-		leave := b.inBackground(chatBody("", true), headerDurable, "true")
+		b.inBackground(chatBody("", true), headerDurable, "true")
 		<-h.started
 		h.goOn <- struct{}{}
-		leave()
 	}
 	// finished is a job that has ended and can be read again.
 	finished := func() string {

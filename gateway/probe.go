@@ -19,14 +19,18 @@ const (
 	// probeAge is how old the last good answer may be: a broker that is slow once
 	// is not one that is gone.
 	probeAge = 3 * time.Second
+	// doubtBytes are tried to be stored after a request's were not: more than fits
+	// into what a full disk still has.
+	doubtBytes = 64 << 10
 )
 
 // probe knows whether the broker would store a job now. It is asked by whoever
 // asks for health, and told by requests: what they meet is true at once. Safe for
 // concurrent use.
 type probe struct {
-	// ask asks the broker; it returns within its context.
-	ask func(ctx context.Context) error
+	// ask asks the broker, and makes sure that it stores so many bytes; it returns
+	// within its context.
+	ask func(ctx context.Context, bytes int) error
 	now func() time.Time
 
 	mu sync.Mutex
@@ -41,9 +45,13 @@ type probe struct {
 	// refused: err is the broker's word, or a request's experience, and not one
 	// answer that is late.
 	refused bool
+	// doubt is set by a request that got nothing stored, until as much was stored.
+	doubt bool
 }
 
-func newProbe(ask func(ctx context.Context) error) *probe { return &probe{ask: ask, now: time.Now} }
+func newProbe(ask func(ctx context.Context, bytes int) error) *probe {
+	return &probe{ask: ask, now: time.Now}
+}
 
 // look asks if it is time, waits for an asking under way, and returns how old the
 // last good answer is, negative where there was none, and why the broker is not to
@@ -74,13 +82,19 @@ func (p *probe) look(ctx context.Context) (age time.Duration, err error) {
 // askNow asks on this goroutine, also for others; mu is held before and after.
 func (p *probe) askNow(ctx context.Context) {
 	p.asking, p.asked = make(chan struct{}), p.now()
+	bytes := 0
+	if p.doubt {
+		bytes = doubtBytes
+	}
 	p.mu.Unlock()
 	// A poller that hangs up would spoil the answer of the others.
 	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), probeBound)
-	err := p.ask(bounded)
+	err := p.ask(bounded, bytes)
 	cancel()
 	p.mu.Lock()
-	p.note(err, err != nil && !errors.Is(err, queue.ErrUnavailable))
+	if err != nil || !p.doubt || bytes > 0 { // no request failed meanwhile
+		p.note(err, err != nil && !errors.Is(err, queue.ErrUnavailable))
+	}
 	close(p.asking)
 	p.asking = nil
 }
@@ -94,25 +108,26 @@ func (p *probe) tell(err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.note(err, err != nil)
+	p.doubt = err != nil
 }
 
 // note runs with mu held.
 func (p *probe) note(err error, refused bool) {
 	if err == nil {
-		p.answered, p.err, p.refused = p.now(), nil, false
+		p.answered, p.err, p.refused, p.doubt = p.now(), nil, false, false
 		return
 	}
-	// A late answer says no more than that a request failed.
-	p.err, p.refused = err, refused || p.refused && p.err != nil
+	// A late answer does not take back what was said before.
+	p.err, p.refused = err, refused || p.refused
 }
 
 // storing asks the broker whether it has room for a job, and makes sure that it
 // can store anything at all: one that cannot any more still answers questions.
-func (g *Gateway) storing(ctx context.Context) error {
+func (g *Gateway) storing(ctx context.Context, bytes int) error {
 	if err := g.queue.Accepting(ctx, schemas.ClassNormal); err != nil {
 		return fmt.Errorf("no request would be stored: %w", err)
 	}
-	switch err := g.queue.TryStore(ctx); {
+	switch err := g.queue.TryStore(ctx, bytes); {
 	case errors.Is(err, queue.ErrUnavailable) && !errors.Is(err, queue.ErrNoQuorum):
 		// A broker in another process cannot tell that its disk is full.
 		return fmt.Errorf("no request would be stored: the broker answers questions, but stores nothing (is its disk full?): %w", err)

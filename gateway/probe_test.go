@@ -19,7 +19,7 @@ func pass(d time.Duration) { <-time.After(d) }
 func TestProbeIsAskedOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var asked atomic.Int64
-		p := newProbe(func(ctx context.Context) error {
+		p := newProbe(func(ctx context.Context, _ int) error {
 			asked.Add(1)
 			pass(200 * time.Millisecond)
 			return ctx.Err()
@@ -54,7 +54,13 @@ func TestProbeIsAskedOnce(t *testing.T) {
 func TestProbeTransitions(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var answer error
-		p := newProbe(func(context.Context) error { return answer })
+		small := false // the broker stores what is small
+		p := newProbe(func(_ context.Context, bytes int) error {
+			if small && bytes > 0 {
+				return queue.ErrUnavailable
+			}
+			return answer
+		})
 		look := func(after time.Duration) error {
 			pass(after)
 			_, err := p.look(t.Context())
@@ -86,6 +92,9 @@ func TestProbeTransitions(t *testing.T) {
 			{"stores again", nil, time.Second, nil, nil},
 			{"a request failed", func() { p.tell(queue.ErrUnavailable) }, 0, nil, queue.ErrUnavailable},
 			{"another one did not", func() { p.tell(nil) }, 0, nil, nil},
+			{"a request failed", func() { p.tell(queue.ErrUnavailable); small = true }, time.Second, nil, queue.ErrUnavailable},
+			{"a full disk has room for little", nil, 5 * time.Second, nil, queue.ErrUnavailable},
+			{"and then for more", func() { small = false }, time.Second, nil, nil},
 			{"one client's trouble", func() { p.tell(queue.ErrQueueFull) }, 0, nil, nil},
 		} {
 			answer = step.answer
@@ -102,7 +111,7 @@ func TestProbeTransitions(t *testing.T) {
 // A broker that does not answer keeps no poller for longer than the bound.
 func TestProbeIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p := newProbe(func(ctx context.Context) error {
+		p := newProbe(func(ctx context.Context, _ int) error {
 			<-ctx.Done()
 			return queue.ErrUnavailable
 		})

@@ -22,8 +22,8 @@ func TestTryStore(t *testing.T) {
 		t.Errorf("before anybody asked: %v of %v", used, mark)
 	}
 	submit(t, q, queue.Submission{Job: body("x")})
-	for range 3 {
-		if err := q.TryStore(ctx); err != nil {
+	for _, bytes := range []int{0, 1, 64 << 10} {
+		if err := q.TryStore(ctx, bytes); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -31,11 +31,11 @@ func TestTryStore(t *testing.T) {
 		t.Errorf("one job fills %v of the storage", used)
 	}
 	srv.Stop()
-	if err := q.TryStore(ctx); !errors.Is(err, queue.ErrUnavailable) {
+	if err := q.TryStore(ctx, 0); !errors.Is(err, queue.ErrUnavailable) {
 		t.Errorf("without a broker: %v", err)
 	}
 	srv.Resume(t)
-	for err := q.TryStore(ctx); err != nil; err = q.TryStore(ctx) {
+	for err := q.TryStore(ctx, 0); err != nil; err = q.TryStore(ctx, 0) {
 		if ctx.Err() != nil {
 			t.Fatal(err)
 		}
@@ -43,7 +43,7 @@ func TestTryStore(t *testing.T) {
 	if err := q.Close(ctx); err != nil {
 		t.Fatal(err)
 	}
-	if err := q.TryStore(ctx); !errors.Is(err, queue.ErrClosed) {
+	if err := q.TryStore(ctx, 0); !errors.Is(err, queue.ErrClosed) {
 		t.Errorf("after Close: %v", err)
 	}
 }
