@@ -152,7 +152,8 @@ func (q *Queue) tell(ctx context.Context, workerID string, m ControlMessage) {
 		err = q.nc.Publish(controlSubject(workerID), data)
 	}
 	if err != nil {
-		q.logOf(ctx, m.JobID).DebugContext(ctx, "control message not sent", slog.String(schemas.LogWorker, workerID), slog.Any(schemas.LogError, err))
+		q.logOf(ctx, m.JobID).DebugContext(ctx, "control message not sent",
+			slog.String(schemas.LogWorker, workerID), slog.Any(schemas.LogError, err))
 	}
 }
 

@@ -201,7 +201,7 @@ func (q *Queue) connectOptions(o Options) ([]nats.Option, error) {
 		nats.ReconnectBufSize(-1),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
 			if q.link.set(false, err) && err != nil {
-				q.log.Warn("broker connection lost", slog.Any(schemas.LogError, err))
+				q.log.Warn("broker connection lost", slog.String(schemas.LogEvent, schemas.LogEventBrokerLost), slog.Any(schemas.LogError, err))
 				o.Connection(false)
 			}
 		}),
@@ -209,7 +209,8 @@ func (q *Queue) connectOptions(o Options) ([]nats.Option, error) {
 			q.refusals.forget()
 			q.link.reconnected()
 			q.metrics.reconnects.Inc()
-			q.log.Info("broker connection restored", slog.String(schemas.LogServer, nc.ConnectedUrlRedacted()))
+			q.log.Info("broker connection restored", slog.String(schemas.LogEvent, schemas.LogEventBrokerBack),
+				slog.String(schemas.LogServer, nc.ConnectedUrlRedacted()))
 			o.Connection(true)
 		}),
 		nats.ReconnectErrHandler(func(_ *nats.Conn, err error) { q.link.set(false, err) }),

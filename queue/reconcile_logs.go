@@ -152,7 +152,8 @@ func (r *reconciler) suspect(ctx context.Context, subject string) error {
 	} else {
 		r.q.metrics.anomalies.WithLabelValues(anomalyLost).Inc()
 	}
-	r.q.logOf(ctx, jobID).WarnContext(ctx, "job without a message ended", slog.String(schemas.LogLog, subject), slog.Bool(schemas.LogBegan, !only))
+	r.q.logOf(ctx, jobID).WarnContext(ctx, "job without a message ended",
+		slog.String(schemas.LogLog, subject), slog.Bool(schemas.LogBegan, !only))
 	return nil
 }
 

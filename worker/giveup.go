@@ -35,7 +35,8 @@ func (r *run) giveUp(ctx context.Context, code schemas.Code, failure string) out
 		return r.lost(ctx, err)
 	}
 	r.code = code
-	r.log.Error("job given up: workers died on it", schemas.LogEvent, schemas.LogEventJobParked, schemas.LogCode, string(code), schemas.LogWhy, failed.Message)
+	r.log.Error("job given up: workers died on it", schemas.LogEvent, schemas.LogEventJobParked,
+		schemas.LogCode, string(code), schemas.LogWhy, failed.Message)
 	return r.end(ctx, outcomeFailed, schemas.Event{Type: schemas.EventFailed, Failed: &failed})
 }
 

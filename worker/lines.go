@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"time"
 
@@ -67,7 +68,7 @@ func (r *run) sayClaimed() {
 }
 
 // sayStarted is the line of an attempt's start.
-func (r *run) sayStarted(attempt, promptTokens, choices int) {
+func (r *run) sayStarted(ctx context.Context, attempt, promptTokens, choices int) {
 	attrs := []slog.Attr{
 		slog.String(schemas.LogEvent, schemas.LogEventJobStarted), slog.Int(schemas.LogAttempt, attempt),
 		slog.Int(schemas.LogPromptTokens, promptTokens), slog.Int(schemas.LogChoices, choices),
@@ -76,53 +77,48 @@ func (r *run) sayStarted(attempt, promptTokens, choices int) {
 	if r.w.content {
 		attrs = append(attrs, slog.String(schemas.LogPrompt, promptOf(r.job)))
 	}
-	r.log.LogAttrs(context.Background(), slog.LevelInfo, "started", attrs...)
+	r.log.LogAttrs(ctx, slog.LevelInfo, "started", attrs...)
 }
 
 // sayEnd is the canonical line of a claim: who, what, sizes, timings and outcome in
 // one place.
-func (r *run) sayEnd(result outcome) {
+func (r *run) sayEnd(ctx context.Context, result outcome) {
 	d, m := r.delivery, r.measured
 	attrs := []slog.Attr{
 		slog.String(schemas.LogEvent, schemas.LogEventJobEnd), slog.String(schemas.LogOutcome, string(result)),
-		slog.String(schemas.LogOwner, d.Owner), slog.Int(schemas.LogFlow, d.Flow),
+		slog.String(schemas.LogOwner, d.Owner), slog.String(schemas.LogAgent, r.named), slog.Int(schemas.LogFlow, d.Flow),
+		slog.String(schemas.LogFinish, string(r.finish)), slog.String(schemas.LogCode, string(r.code)),
+		slog.Int(schemas.LogAttempt, r.attempt()), slog.Uint64(schemas.LogDeliveries, d.Deliveries),
+		slog.Int(schemas.LogChoices, m.choices), slog.Int(schemas.LogPromptTokens, r.usage.PromptTokens),
+		slog.Int(schemas.LogCachedTokens, m.cached), slog.Int(schemas.LogCompletionTokens, r.usage.CompletionTokens),
+		slog.Int(schemas.LogReplayed, r.history.tokens), slog.Int(schemas.LogPreemptions, m.preemptions),
+		slog.Duration(schemas.LogQueued, fine(d.ClaimedAt.Sub(d.WaitsSince()))),
+		slog.Duration(schemas.LogAdmission, fine(m.admission)), slog.Duration(schemas.LogPrefill, fine(m.prefill)),
+		slog.Duration(schemas.LogDecode, fine(m.decode)), slog.Duration(schemas.LogTTFT, fine(r.firstToken)),
+		slog.Duration(schemas.LogDuration, fine(time.Since(r.claimed))),
 	}
-	text := func(key, value string) {
-		if value != "" {
-			attrs = append(attrs, slog.String(key, value))
-		}
-	}
-	number := func(key string, n int) {
-		if n > 0 {
-			attrs = append(attrs, slog.Int(key, n))
-		}
-	}
-	took := func(key string, d time.Duration) {
-		if d > 0 {
-			attrs = append(attrs, slog.Duration(key, d.Round(10*time.Microsecond)))
-		}
-	}
-	text(schemas.LogAgent, r.named)
-	text(schemas.LogFinish, string(r.finish))
-	text(schemas.LogCode, string(r.code))
-	number(schemas.LogAttempt, r.attempt())
-	number(schemas.LogDeliveries, int(d.Deliveries))
-	number(schemas.LogChoices, m.choices)
-	number(schemas.LogPromptTokens, r.usage.PromptTokens)
-	number(schemas.LogCachedTokens, m.cached)
-	number(schemas.LogCompletionTokens, r.usage.CompletionTokens)
-	number(schemas.LogReplayed, r.history.tokens)
-	number(schemas.LogPreemptions, m.preemptions)
-	took(schemas.LogQueued, d.ClaimedAt.Sub(d.WaitsSince()))
-	took(schemas.LogAdmission, m.admission)
-	took(schemas.LogPrefill, m.prefill)
-	took(schemas.LogDecode, m.decode)
-	took(schemas.LogTTFT, r.firstToken)
-	took(schemas.LogDuration, time.Since(r.claimed))
+	attrs = slices.DeleteFunc(attrs, unsaid)
 	if r.w.content && len(r.answers) > 0 {
 		attrs = append(attrs, slog.Any(schemas.LogAnswer, r.answered()))
 	}
-	r.log.LogAttrs(context.Background(), slog.LevelInfo, "claim ended", attrs...)
+	r.log.LogAttrs(ctx, slog.LevelInfo, "claim ended", attrs...)
+}
+
+// fine is as much of a duration as a line tells.
+func fine(d time.Duration) time.Duration { return max(d.Round(10*time.Microsecond), 0) }
+
+// unsaid are attributes that say nothing: there was none of it.
+func unsaid(a slog.Attr) bool {
+	switch a.Value.Kind() {
+	case slog.KindString:
+		return a.Value.String() == ""
+	case slog.KindInt64:
+		return a.Value.Int64() == 0 && a.Key != schemas.LogFlow
+	case slog.KindDuration:
+		return a.Value.Duration() == 0
+	default:
+		return false
+	}
 }
 
 // mostContent bounds each text of a user in a line, in bytes.

@@ -169,7 +169,7 @@ func (r *run) serve(ctx context.Context) {
 	heart.Wait()
 	r.w.metrics.ended(r.delivery.Class, result)
 	if !r.quiet {
-		r.sayEnd(result)
+		r.sayEnd(ctx, result)
 	}
 	r.trace.end(result, r.usage, r.attempt(), r.firstToken)
 }
@@ -339,7 +339,7 @@ func (r *run) start(ctx context.Context, task *task, seed int64) error {
 	r.open, r.started = true, true
 	r.usage.PromptTokens = started.PromptTokens
 	r.begun(started)
-	r.sayStarted(started.Attempt, started.PromptTokens, len(task.prompts)*task.each)
+	r.sayStarted(ctx, started.Attempt, started.PromptTokens, len(task.prompts)*task.each)
 	if r.history.tokens > 0 {
 		r.w.metrics.resumed.WithLabelValues(string(r.delivery.Class)).Inc()
 	}

@@ -218,7 +218,8 @@ func (w *Worker) Run(ctx context.Context) error {
 	var claims sync.WaitGroup
 	claims.Go(func() { w.claimLoop(claiming, jobs, claimer) })
 	w.log.Info("worker is ready", schemas.LogEvent, schemas.LogEventWorkerReady, schemas.LogIncarnation, w.identity.Incarnation,
-		schemas.LogFingerprint, w.model.Fingerprint, schemas.LogBackend, w.model.Backend, schemas.LogContext, w.engine.Limits().Context, schemas.LogPlaces, w.engine.Limits().Sequences)
+		schemas.LogFingerprint, w.model.Fingerprint, schemas.LogBackend, w.model.Backend,
+		schemas.LogContext, w.engine.Limits().Context, schemas.LogPlaces, w.engine.Limits().Sequences)
 	close(w.ready)
 
 	var cause error

@@ -296,8 +296,24 @@ func (l *logs) emit(line string) {
 	}
 	// Its debug level has a line for every tensor.
 	if l.logger != nil && l.level > binding.LogLevelDebug {
-		// A failure is also returned as an error, so it is not logged as one here.
-		l.logger.Debug("llama.cpp", keyText, line, keyNativeLevel, int(l.level))
+		l.logger.Log(context.Background(), levelOf(l.level, line), line, keyComponent, "llama.cpp")
+	}
+}
+
+// overContext is in a warning about the context of all sequences together, which
+// may well be longer than the model was trained for: that of each is not.
+const overContext = "possible training context overflow"
+
+// levelOf is one step below the library's own: what it tells at its info level are
+// details here, and a failure is also returned as an error.
+func levelOf(native binding.LogLevel, line string) slog.Level {
+	switch {
+	case native >= binding.LogLevelError:
+		return slog.LevelWarn
+	case native == binding.LogLevelWarn && !strings.Contains(line, overContext):
+		return slog.LevelInfo
+	default:
+		return slog.LevelDebug
 	}
 }
 

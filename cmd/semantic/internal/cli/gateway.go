@@ -111,7 +111,8 @@ func (a *app) runGateway(ctx context.Context, c *config.Loaded, readyFile string
 	case err := <-front.failed:
 		return err
 	}
-	a.Log.Info("stopping", schemas.LogWhy, context.Cause(ctx), schemas.LogDrainTimeout, c.DrainTimeout)
+	a.Log.Info("stopping", schemas.LogEvent, schemas.LogEventDrainBegin,
+		schemas.LogWhy, context.Cause(ctx), schemas.LogDrainTimeout, c.DrainTimeout)
 	a.notef("Stopping: open streams get up to %s to end. Interrupt again to end at once.\n", c.DrainTimeout)
 	soft, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.DrainTimeout)
 	defer cancel()

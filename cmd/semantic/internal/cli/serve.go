@@ -246,7 +246,8 @@ func workerHint(err error) error {
 // goes on with the streams, the worker finishes or hands back what runs.
 func (s *serveProcess) drain(ctx context.Context, stopWorker context.CancelFunc, gone <-chan error) {
 	began := time.Now()
-	s.app.Log.Info("stopping", schemas.LogWhy, context.Cause(ctx), schemas.LogDrainTimeout, s.config.DrainTimeout)
+	s.app.Log.Info("stopping", schemas.LogEvent, schemas.LogEventDrainBegin,
+		schemas.LogWhy, context.Cause(ctx), schemas.LogDrainTimeout, s.config.DrainTimeout)
 	after := context.WithoutCancel(ctx)
 	soft, cut := context.WithCancel(after)
 	defer cut()
@@ -276,7 +277,7 @@ func (s *serveProcess) drain(ctx context.Context, stopWorker context.CancelFunc,
 		cut()
 		<-drained
 	}
-	s.app.Log.Info("stopped serving", schemas.LogTook, time.Since(began).Round(time.Millisecond))
+	s.app.Log.Info("stopped serving", schemas.LogEvent, schemas.LogEventDrainEnd, schemas.LogTook, time.Since(began).Round(time.Millisecond))
 	s.sayKept(after)
 }
 

@@ -179,6 +179,8 @@ func (w *workerProcess) run(ctx context.Context) error {
 	if err := place.named(creds); err != nil {
 		return err
 	}
+	log := a.Log // the worker adds its id by itself
+	a.Log = a.Log.With(schemas.LogWorker, place.id)
 	if err := clearReadyFile(w.readyFile, &down); err != nil {
 		return err
 	}
@@ -224,8 +226,8 @@ func (w *workerProcess) run(ctx context.Context) error {
 	if !w.supervised { // else `semantic serve` prints it
 		loaded = loaded.With(schemas.LogWhy, info.ContextReason)
 	}
-	loaded.Info("model loaded")
-	e, err := engine.New(engine.Options{Backend: backend, Logger: a.Log, Registerer: registry, Config: engineConfig(c)})
+	loaded.Info("model loaded", schemas.LogEvent, schemas.LogEventModelLoad)
+	e, err := engine.New(engine.Options{Backend: backend, Logger: a.Log.With(schemas.LogModel, info.Name), Registerer: registry, Config: engineConfig(c)})
 	if err != nil {
 		return err
 	}
@@ -238,7 +240,7 @@ func (w *workerProcess) run(ctx context.Context) error {
 		wc.MaxBatchWindow = min(wc.MaxBatchWindow, c.StepTimeout-1)
 	}
 	one, err := worker.New(worker.Options{
-		Queue: q, Engine: e, Template: template, Logger: a.Log, Registerer: registry, Config: wc,
+		Queue: q, Engine: e, Template: template, Logger: log, Registerer: registry, Config: wc,
 		Working: keeper.Hold, LogContent: c.LogContent, Level: a.Level, MetricsAddr: metricsAddr,
 		Identity: worker.Identity{ID: place.id, Incarnation: randomHex(8), Host: hostName(), Release: a.Release},
 	})
@@ -261,7 +263,7 @@ func (w *workerProcess) run(ctx context.Context) error {
 	close(over)
 	<-watching
 	if err == nil && ctx.Err() == nil {
-		a.Log.Info("drained, as it was asked to; this process ends", schemas.LogWorker, place.id)
+		a.Log.Info("drained, as it was asked to; this process ends")
 		w.say(supervisor.Message{Drained: true})
 	}
 	if errors.Is(err, worker.ErrEngineLost) {

@@ -124,7 +124,8 @@ func (s *Supervisor) Run(ctx context.Context) error {
 		if end.readyFor >= s.o.Config.StableAfter {
 			backoff = s.o.Config.FirstBackoff
 		}
-		s.log.Error("child died; starting it again", schemas.LogStatus, end.status, schemas.LogBackoff, backoff)
+		s.log.Error("child died; starting it again", schemas.LogStatus, end.status,
+			schemas.LogEvent, schemas.LogEventChildExit, schemas.LogBackoff, backoff)
 		pause := time.NewTimer(backoff)
 		select {
 		case <-ctx.Done():
@@ -177,7 +178,7 @@ func (s *Supervisor) runOnce(ctx context.Context) (ending, error) {
 	if err != nil {
 		return ending{}, fmt.Errorf("start the %s: %w", s.o.Name, err)
 	}
-	s.log.Debug("child started", schemas.LogPID, cmd.Process.Pid)
+	s.log.Debug("child started", schemas.LogEvent, schemas.LogEventChildStart, schemas.LogPID, cmd.Process.Pid)
 
 	listener := &listener{on: s.o.OnMessage, log: s.log, alive: make(chan struct{}, 1)}
 	heard := make(chan struct{})

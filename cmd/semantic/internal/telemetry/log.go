@@ -58,7 +58,8 @@ func seconds(_ []string, a slog.Attr) slog.Attr {
 	if a.Value.Kind() != slog.KindDuration {
 		return a
 	}
-	return slog.Attr{Key: a.Key + "_seconds", Value: slog.Float64Value(a.Value.Duration().Seconds())}
+	a.Key, a.Value = a.Key+"_seconds", slog.Float64Value(a.Value.Duration().Seconds())
+	return a
 }
 
 // ParseLevel reads a level by its name: debug, info, warn or error.
