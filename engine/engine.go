@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -305,31 +304,6 @@ func (e *Engine) waiting() (n int) {
 	return n
 }
 
-// Room returns what is free. A Submit is seen by the very next call.
-func (e *Engine) Room() Room { return e.RoomFor(math.MaxInt) }
-
-// RoomFor is Room for a request of a class: what sequences of worse classes hold
-// is free, unless they were overtaken so often that they keep it. Cells that they
-// share count as if they did not.
-func (e *Engine) RoomFor(class int) Room {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	room := Room{Sequences: e.limits.Sequences, Cells: e.limits.Cells - e.totals.CellsUsed}
-	for _, s := range e.tracked {
-		if s.state.Class > class && !s.firm {
-			room.Cells += s.state.Resident
-			continue
-		}
-		room.Sequences--
-		room.Cells -= s.claim
-		if s.state.Phase == PhaseWaiting {
-			room.Waiting++
-		}
-	}
-	room.Sequences, room.Cells = max(room.Sequences, 0), min(max(room.Cells, 0), e.limits.Cells)
-	return room
-}
-
 // RoomChanged is signalled (capacity 1, coalescing: for one listener) whenever
 // a place may have become free.
 func (e *Engine) RoomChanged() <-chan struct{} { return e.changed }
@@ -354,24 +328,6 @@ func (e *Engine) Limits() Limits { return e.limits }
 
 // Vocabulary is the model's; it must not be used after Close.
 func (e *Engine) Vocabulary() Vocabulary { return e.backend.Vocabulary() }
-
-// Snapshot returns every tracked request and the state of the cells, as of the
-// end of the last step.
-func (e *Engine) Snapshot() Snapshot {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	snapshot := e.totals
-	snapshot.Draining = e.draining
-	snapshot.Requests = make([]RequestState, len(e.tracked))
-	for i, s := range e.tracked {
-		snapshot.Requests[i] = s.state
-		snapshot.Requests[i].Age = time.Since(s.times.Submitted)
-	}
-	return snapshot
-}
-
-// BatchWindow is Config.BatchWindow as it was last set.
-func (e *Engine) BatchWindow() time.Duration { return e.window() }
 
 // SetBatchWindow changes Config.BatchWindow, from the next start on, also one
 // that is being waited for. What is not positive is 0.

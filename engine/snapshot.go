@@ -1,6 +1,9 @@
 package engine
 
-import "time"
+import (
+	"math"
+	"time"
+)
 
 // Phase is where a tracked request is in its life.
 type Phase string
@@ -68,3 +71,46 @@ type Snapshot struct {
 	// prompts, Preemptions the times a sequence lost its cells to others.
 	Steps, Rows, PrefillRows, Preemptions int64
 }
+
+// Room returns what is free. A Submit is seen by the very next call.
+func (e *Engine) Room() Room { return e.RoomFor(math.MaxInt) }
+
+// RoomFor is Room for a request of a class: what sequences of worse classes hold
+// is free, unless they were overtaken so often that they keep it. Cells that they
+// share count as if they did not.
+func (e *Engine) RoomFor(class int) Room {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	room := Room{Sequences: e.limits.Sequences, Cells: e.limits.Cells - e.totals.CellsUsed}
+	for _, s := range e.tracked {
+		if s.state.Class > class && !s.firm {
+			room.Cells += s.state.Resident
+			continue
+		}
+		room.Sequences--
+		room.Cells -= s.claim
+		if s.state.Phase == PhaseWaiting {
+			room.Waiting++
+		}
+	}
+	room.Sequences, room.Cells = max(room.Sequences, 0), min(max(room.Cells, 0), e.limits.Cells)
+	return room
+}
+
+// Snapshot returns every tracked request and the state of the cells, as of the
+// end of the last step.
+func (e *Engine) Snapshot() Snapshot {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	snapshot := e.totals
+	snapshot.Draining = e.draining
+	snapshot.Requests = make([]RequestState, len(e.tracked))
+	for i, s := range e.tracked {
+		snapshot.Requests[i] = s.state
+		snapshot.Requests[i].Age = time.Since(s.times.Submitted)
+	}
+	return snapshot
+}
+
+// BatchWindow is Config.BatchWindow as it was last set.
+func (e *Engine) BatchWindow() time.Duration { return e.window() }
