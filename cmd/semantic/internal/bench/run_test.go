@@ -238,19 +238,39 @@ func TestClasses(t *testing.T) {
 	}
 }
 
-// A round holds a bounded number of requests, however fast the server is.
+// oneRound runs a round that is no fresh one.
+func oneRound(t *testing.T, s *server, c Config, change func(r *round)) (f Figures) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		s.begun = time.Now()
+		r := newRound(1, time.Now(), c)
+		change(r)
+		run := &running{options: Options{Config: c, Target: s}, round: r, seed: 1, source: newSource(c, 1, nil)}
+		run.do(t.Context())
+		f = r.figures(c)
+	})
+	return f
+}
+
+// A round holds a bounded number of requests, however fast the server is: then it is
+// over.
 func TestFull(t *testing.T) {
-	r := load(t, &server{delay: func(time.Duration) time.Duration { return time.Microsecond }}, func(c *Config) { c.WarmUp = 0 })
-	if r.All.Requests != mostRequests || r.All.Seconds > 10 {
-		t.Errorf("%d requests in %v s", r.All.Requests, r.All.Seconds)
+	c := DefaultConfig()
+	c.WarmUp, c.MaxTokens = 0, 1
+	s := &server{delay: func(time.Duration) time.Duration { return time.Second }}
+	f := oneRound(t, s, c, func(r *round) { r.begun = mostRequests - 5 })
+	if f.Requests != 5 || f.OK != 5 || f.Seconds != 4 {
+		t.Errorf("%d requests in %v s", f.Requests, f.Seconds)
 	}
 }
 
 // What cannot be held is counted, and not sent.
 func TestNotSent(t *testing.T) {
+	c := DefaultConfig()
+	c.WarmUp, c.Duration, c.Rate, c.Arrivals, c.Timeout = 0, 10*time.Second, 10, ArrivalsConstant, 20*time.Second
 	s := &server{delay: func(time.Duration) time.Duration { return time.Hour }}
-	r := load(t, s, func(c *Config) { c.Rate, c.Arrivals, c.WarmUp, c.Timeout = 4000, ArrivalsConstant, 0, 20*time.Second })
-	if f := r.All; f.Requests != 40_000 || f.Errors[CodeTimeout] != mostOpen || f.Errors[CodeNotSent] != 40_000-mostOpen {
+	f := oneRound(t, s, c, func(r *round) { r.open = mostOpen - 40 })
+	if f.Requests != 100 || f.Errors[CodeTimeout] != 40 || f.Errors[CodeNotSent] != 60 {
 		t.Errorf("%d requests, %v", f.Requests, f.Errors)
 	}
 }

@@ -44,8 +44,8 @@ func TestSummarize(t *testing.T) {
 		{"reasons", []*Report{at(1, 100, 20), at(8, 3000, 20)}, 1, 8,
 			"1.50 s, the wait in the queue for a place is 1.35 s (90 %), and the time from there, in which prompts are read, 150 ms (10 %)"},
 		{"tokens", []*Report{at(1, 100, 20), at(8, 100, 400)}, 1, 8,
-			"the time between tokens is 400 ms; the limit is 250 ms.\nHalf of the tokens come within 200 ms of the one before, and 95 of 100 within " +
-				"400 ms; at 1 user it is 10.0 ms and 20.0 ms.\nThe workers"},
+			"the time between tokens is 400 ms; the limit is 250 ms.\nHalf of the tokens come within 200 ms of the one before, " +
+				"and 95 of 100 within 400 ms; at 1 user it is 10.0 ms and 20.0 ms.\nThe workers"},
 		{"errors", []*Report{at(1, 100, 20), refused}, 1, 100, "3 of 100 requests not answered (queue_full)"},
 		{"all fit", []*Report{at(1, 100, 20), at(8, 100, 20)}, 8, 0, "Nothing gave way"},
 		{"none fits", []*Report{at(1, 3000, 20)}, 0, 1, "Not fit for production at any load measured**, the least of which is 1 user"},
