@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -52,6 +53,15 @@ func TestDrainLetsStreamsFinish(t *testing.T) {
 	}
 	<-drained
 	b.g.Drain(b.context())
+	var events []any
+	for _, line := range b.logs.lines(t) {
+		if line[schemas.LogEvent] == schemas.LogEventDrainBegin || line[schemas.LogEvent] == schemas.LogEventDrainEnd {
+			events = append(events, line[schemas.LogEvent])
+		}
+	}
+	if !slices.Equal(events, []any{schemas.LogEventDrainBegin, schemas.LogEventDrainEnd}) {
+		t.Errorf("logged %v", events)
+	}
 }
 
 // At the end of its time Drain cuts: the stream says so, a request that is not

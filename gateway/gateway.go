@@ -130,7 +130,13 @@ func (g *Gateway) Refuse() { g.tracker.stop() }
 // The HTTP server is the caller's: shut it down afterwards.
 func (g *Gateway) Drain(ctx context.Context) {
 	if open := g.tracker.stop(); open > 0 {
-		g.log.InfoContext(ctx, "gateway: stopping, waiting for open requests", schemas.LogActive, open)
+		began := time.Now()
+		g.log.InfoContext(ctx, "gateway: stopping, waiting for open requests",
+			schemas.LogEvent, schemas.LogEventDrainBegin, schemas.LogActive, open)
+		defer func() {
+			g.log.InfoContext(ctx, "gateway: no request is open any more",
+				schemas.LogEvent, schemas.LogEventDrainEnd, schemas.LogTook, time.Since(began))
+		}()
 	}
 	if g.tracker.wait(ctx) {
 		g.graces.Wait()
