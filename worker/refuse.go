@@ -29,7 +29,9 @@ func fieldOf(err error, field string) error {
 }
 
 // refuse ends a job that cannot be answered: the one table from errors to
-// codes. Errors that are nobody's fault but ours are internal.
+// codes. Errors that are nobody's fault but ours are internal. What is said of a
+// client's own words may quote them: the client is told, and the log's readers are
+// not.
 func (r *run) refuse(ctx context.Context, err error) outcome {
 	r.notResumed(err)
 	failed := &schemas.Failed{Code: schemas.CodeInternal, Message: err.Error(), Usage: r.partialUsage()}
@@ -61,7 +63,11 @@ func (r *run) refuse(ctx context.Context, err error) outcome {
 		failed.Code = schemas.CodeEngineFailed
 	}
 	r.code = failed.Code
-	r.log.Warn("job failed", schemas.LogCode, string(failed.Code), schemas.LogParam, failed.Param, schemas.LogError, err)
+	log := r.log
+	if quotes := field != nil || template != nil; !quotes || r.w.content {
+		log = log.With(schemas.LogError, err)
+	}
+	log.Warn("job failed", schemas.LogCode, string(failed.Code), schemas.LogParam, failed.Param)
 	return r.end(ctx, outcomeFailed, schemas.Event{Type: schemas.EventFailed, Failed: failed})
 }
 

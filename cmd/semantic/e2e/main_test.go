@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"fmt"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -30,6 +31,7 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, "e2e: build:", err)
 		os.Exit(1)
 	}
+	http.DefaultClient.Transport = privateTransport{http.DefaultTransport}
 	code := m.Run()
 	_ = os.RemoveAll(dir)
 	if err := goleak.Find(); err != nil && code == 0 {

@@ -120,6 +120,7 @@ func (p place) serve(t *testing.T, args ...string) *server {
 		"--log-level", "debug", "--log-format", "json",
 	}, args...)
 	s := &server{t: t, command: exec.Command(binary, all...), exited: make(chan struct{}), log: newLineLog()}
+	private.arguments(t, args)
 	s.command.Env = p.environment()
 	s.command.Stdout, s.command.Stderr = s.log, s.log
 	if err := s.command.Start(); err != nil {
@@ -132,6 +133,7 @@ func (p place) serve(t *testing.T, args ...string) *server {
 	t.Cleanup(func() {
 		_ = s.command.Process.Kill()
 		<-s.exited
+		private.check(t, s.log.String())
 		if t.Failed() {
 			t.Logf("log of semantic %s:\n%s", strings.Join(all, " "), s.log.tail(120))
 		}

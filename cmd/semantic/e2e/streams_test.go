@@ -163,6 +163,7 @@ func (r *stream) whole() string {
 	if r.finish != "stop" && r.finish != "length" || !r.over || r.code != "" || r.usage == 0 {
 		r.t.Errorf("finish %q, [DONE] %v, error %q, usage %d, %d chunks", r.finish, r.over, r.code, r.usage, r.chunks)
 	}
+	private.add(r.text.String())
 	return r.text.String()
 }
 

@@ -92,6 +92,7 @@ func (u *upgrade) start(program, name string) (string, *exec.Cmd) {
 	u.t.Cleanup(func() {
 		_ = command.Process.Kill()
 		_ = command.Wait()
+		private.check(u.t, log.String())
 		if u.t.Failed() {
 			u.t.Logf("log of %s:\n%s", name, log.tail(4000))
 		}
