@@ -69,6 +69,9 @@ func (q *Queue) NewClaimer(ctx context.Context, o ClaimOptions) (*Claimer, error
 	if o.Model == "" || o.WorkerID == "" || o.Incarnation == "" {
 		return nil, fmt.Errorf("%w: a claimer needs model, worker id and incarnation", ErrInvalid)
 	}
+	if err := q.exportClaims(); err != nil {
+		return nil, err
+	}
 	c := &Claimer{
 		q: q, o: o, wake: make(chan struct{}, 1), consumers: make(map[lane]jetstream.Consumer),
 		small: make(map[place]int), homes: homes{model: o.Model},

@@ -3,6 +3,7 @@ package queue
 import (
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -138,13 +139,17 @@ func (m *metrics) preset() {
 	}
 }
 
-// own are the metrics of one process's part.
+// own are the metrics of one process's part, whatever its role.
 func (m *metrics) own() []prometheus.Collector {
 	return []prometheus.Collector{
-		m.waitSeconds, m.requeues, m.attempts, m.missed,
-		m.submitted, m.claims, m.redeliveries, m.doorbells, m.appends, m.appendSeconds, m.fenced, m.uncertain,
-		m.repairs, m.junk, m.repliesRefused, m.reconnects, m.parked, m.replayed,
+		m.attempts, m.missed, m.submitted, m.appends, m.appendSeconds, m.fenced, m.uncertain,
+		m.repairs, m.junk, m.repliesRefused, m.reconnects, m.replayed,
 	}
+}
+
+// claimers are the metrics of who claims: elsewhere they could not move.
+func (m *metrics) claimers() []prometheus.Collector {
+	return []prometheus.Collector{m.waitSeconds, m.claims, m.redeliveries, m.doorbells, m.requeues, m.parked}
 }
 
 // leaders are the metrics of what one gateway does for all.
@@ -152,19 +157,36 @@ func (m *metrics) leaders() []prometheus.Collector {
 	return []prometheus.Collector{m.leader, m.reconciled, m.anomalies, m.purged}
 }
 
-// export registers collectors, adds to undo how to take them back, and undoes
-// everything where one cannot be registered. A nil Registerer takes none.
-func export(r prometheus.Registerer, undo *[]func(), list ...prometheus.Collector) error {
+// exports are the collectors that a queue has registered.
+type exports struct {
+	mu   sync.Mutex
+	undo []func()
+}
+
+// add registers collectors. A nil Registerer takes none.
+func (e *exports) add(r prometheus.Registerer, list ...prometheus.Collector) error {
 	if r == nil {
 		return nil
 	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
 	for _, c := range list {
 		if err := r.Register(c); err != nil {
 			return fmt.Errorf("queue: metrics: %w", err)
 		}
-		*undo = append(*undo, func() { r.Unregister(c) })
+		e.undo = append(e.undo, func() { r.Unregister(c) })
 	}
 	return nil
+}
+
+// takeBack makes room for those of another queue.
+func (e *exports) takeBack() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, take := range e.undo {
+		take()
+	}
+	e.undo = nil
 }
 
 // Labels of semantic_queue_deadline_missed_total.

@@ -94,8 +94,9 @@ type Queue struct {
 	questions chan *nats.Msg
 	answering sync.WaitGroup
 
-	// unregister takes the collectors back at Close.
-	unregister func()
+	// exports are the registered collectors; exportClaims adds those of who claims.
+	exports      exports
+	exportClaims func() error
 	// disconnected is closed when the connection is closed for good.
 	disconnected chan struct{}
 	closeOnce    sync.Once
@@ -136,7 +137,6 @@ func Open(ctx context.Context, o Options) (*Queue, error) {
 	q := &Queue{
 		config: o.Config, log: o.Logger, metrics: newMetrics(), link: newLink(),
 		tracer:       o.TracerProvider.Tracer("github.com/semantic-worker/semantic/queue"),
-		unregister:   func() {},
 		diskFull:     o.DiskFull,
 		disconnected: make(chan struct{}),
 		questions:    make(chan *nats.Msg, readersBuffer),
@@ -171,17 +171,12 @@ func Open(ctx context.Context, o Options) (*Queue, error) {
 
 // export registers the metrics.
 func (q *Queue) export(o Options) error {
-	var undo []func()
-	q.unregister = func() {
-		for _, take := range undo {
-			take()
-		}
-	}
-	if err := export(o.Registerer, &undo, append(q.metrics.own(), newSkewCollector(&q.skew))...); err != nil {
+	q.exportClaims = sync.OnceValue(func() error { return q.exports.add(o.Registerer, q.metrics.claimers()...) })
+	if err := q.exports.add(o.Registerer, append(q.metrics.own(), newSkewCollector(&q.skew))...); err != nil {
 		return err
 	}
 	q.overview = o.Overview != nil
-	return export(o.Overview, &undo, append(q.metrics.leaders(),
+	return q.exports.add(o.Overview, append(q.metrics.leaders(),
 		newDepthCollector(q), newAgeCollector(q), newWorkersCollector(q), newDeadCollector(q), newStorageCollector(q))...)
 }
 
@@ -321,7 +316,7 @@ func (q *Queue) Close(ctx context.Context) error {
 func (q *Queue) close(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, closeTimeout)
 	defer cancel()
-	q.unregister()
+	q.exports.takeBack()
 	q.registry.close()
 	q.keys.close()
 	connected, _ := q.link.state()

@@ -45,7 +45,7 @@ func All(ctx context.Context) (metrics []Metric, err error) {
 		}
 	}()
 	undo = append(undo, func() error { return os.RemoveAll(dir) })
-	broker, err := embedded.Start(ctx, embedded.Options{Port: -1, StoreDir: filepath.Join(dir, "nats"), MaxStore: 1 << 30})
+	broker, err := embedded.Start(ctx, embedded.Options{Port: -1, StoreDir: filepath.Join(dir, "nats"), MaxStore: 16 << 30})
 	if err != nil {
 		return nil, err
 	}
@@ -85,8 +85,10 @@ func All(ctx context.Context) (metrics []Metric, err error) {
 			if err != nil {
 				return err
 			}
-			undo, err = startWorker(q, r, undo)
-			return errors.Join(err, traces(RoleWorker))
+			if undo, err = startWorker(ctx, q, r, undo); err != nil {
+				return err
+			}
+			return traces(RoleWorker)
 		}},
 		{RoleServe, func(r prometheus.Registerer) error {
 			_, err := supervisor.New(supervisor.Options{
@@ -103,8 +105,8 @@ func All(ctx context.Context) (metrics []Metric, err error) {
 	return seen.metrics()
 }
 
-// startWorker makes an engine and a worker that claims nothing.
-func startWorker(q *queue.Queue, r prometheus.Registerer, undo []func() error) ([]func() error, error) {
+// startWorker makes an engine and a worker, and a claimer that claims nothing.
+func startWorker(ctx context.Context, q *queue.Queue, r prometheus.Registerer, undo []func() error) ([]func() error, error) {
 	backend, err := sim.New(sim.Options{})
 	if err != nil {
 		return undo, err
@@ -123,5 +125,15 @@ func startWorker(q *queue.Queue, r prometheus.Registerer, undo []func() error) (
 		Queue: q, Engine: e, Template: template, Registerer: r,
 		Identity: worker.Identity{ID: "w", Incarnation: "w-1", Host: "host", Release: "none"},
 	})
+	if err != nil {
+		return undo, err
+	}
+	if err := q.Ensure(ctx); err != nil {
+		return undo, err
+	}
+	claimer, err := q.NewClaimer(ctx, queue.ClaimOptions{Model: info.Name, WorkerID: "w", Incarnation: "w-1"})
+	if err == nil {
+		undo = append(undo, func() error { claimer.Close(); return nil })
+	}
 	return undo, err
 }

@@ -47,8 +47,9 @@ func TestNames(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, name := range regexp.MustCompile("`(semantic_[a-z_]+)").FindAllStringSubmatch(string(text), -1) {
-		if !slices.ContainsFunc(metrics, func(m metricsdoc.Metric) bool { return m.Name == name[1] }) {
-			t.Errorf("%s is not exported", name[1])
+		exported := slices.ContainsFunc(metrics, func(m metricsdoc.Metric) bool { return m.Name == name[1] })
+		if !exported && !slices.Contains(metricsdoc.NotYet(), name[1]) {
+			t.Errorf("%s is neither exported nor said to come", name[1])
 		}
 	}
 }
