@@ -134,7 +134,7 @@ func (g *Gateway) Drain(ctx context.Context) {
 		g.log.InfoContext(ctx, "gateway: stopping, waiting for open requests",
 			schemas.LogEvent, schemas.LogEventDrainBegin, schemas.LogActive, open)
 		defer func() {
-			g.log.InfoContext(ctx, "gateway: no request is open any more",
+			g.log.InfoContext(ctx, "gateway: the drain is over",
 				schemas.LogEvent, schemas.LogEventDrainEnd, schemas.LogTook, time.Since(began))
 		}()
 	}
