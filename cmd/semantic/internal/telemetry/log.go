@@ -46,10 +46,25 @@ func NewLogger(w io.Writer, o LogOptions) *slog.Logger {
 		return slog.New(slog.NewJSONHandler(w, &slog.HandlerOptions{Level: o.Level, ReplaceAttr: seconds}))
 	}
 	return slog.New(tint.NewTextHandler(w, &tint.Options{
-		Level:      o.Level,
-		TimeFormat: "15:04:05.000",
-		NoColor:    !o.Terminal || o.NoColor,
+		Level:       o.Level,
+		TimeFormat:  "15:04:05.000",
+		NoColor:     !o.Terminal || o.NoColor,
+		ReplaceAttr: forPeople,
 	}))
+}
+
+// red is the colour of errors on a terminal.
+const red = 9
+
+// forPeople shows errors in red, and leaves out what is empty.
+func forPeople(groups []string, a slog.Attr) slog.Attr {
+	if a.Value.Kind() == slog.KindString && a.Value.String() == "" && a.Key != slog.MessageKey {
+		return slog.Attr{}
+	}
+	if _, isError := a.Value.Any().(error); isError && len(groups) == 0 {
+		return tint.Attr(red, a)
+	}
+	return a
 }
 
 // seconds writes a duration in seconds, with the unit in its key: slog's bare

@@ -55,6 +55,17 @@ func TestLogFormats(t *testing.T) {
 	}
 }
 
+// On a terminal errors are red, and what is empty is not shown.
+func TestLinesForPeople(t *testing.T) {
+	var out bytes.Buffer
+	telemetry.NewLogger(&out, telemetry.LogOptions{Terminal: true}).
+		Info("x", schemas.LogRequestID, "", schemas.LogError, io.ErrUnexpectedEOF, schemas.LogModel, "m")
+	line := out.String()
+	if strings.Contains(line, schemas.LogRequestID) || !strings.Contains(line, "91merror=") {
+		t.Errorf("got %q", line)
+	}
+}
+
 func TestDurationsHaveAUnit(t *testing.T) {
 	var out bytes.Buffer
 	telemetry.NewLogger(&out, telemetry.LogOptions{Format: telemetry.LogJSON}).Info("x", schemas.LogTook, 1500*time.Millisecond)
