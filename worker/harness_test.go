@@ -144,7 +144,9 @@ func (h *house) launch(change ...func(*setup)) *instance {
 	if s.backend != nil {
 		backend = s.backend(backend)
 	}
-	i.engine, err = engine.New(engine.Options{Backend: backend, Config: s.engine, Logger: logger, TracerProvider: s.tracer, Registerer: i.registry})
+	i.engine, err = engine.New(engine.Options{
+		Backend: backend, Config: s.engine, Logger: logger, TracerProvider: s.tracer, Registerer: i.registry,
+	})
 	requireNoError(h.t, err)
 	h.t.Cleanup(func() { requireNoError(h.t, i.engine.Close()) })
 
