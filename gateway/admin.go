@@ -189,9 +189,10 @@ func (a *Admin) looking(r *http.Request) (ctx context.Context, release context.C
 }
 
 // audit says in the log who changed what, from where; err is why it was not done.
-func audit(r *http.Request, change, target string, before, after any, err error) {
+func audit(ctx context.Context, r *http.Request, change, target string, before, after any, err error) {
 	attrs := []slog.Attr{
-		slog.String(schemas.LogWho, who(r)), slog.String(schemas.LogRemote, r.RemoteAddr), slog.String(schemas.LogChange, change), slog.String(schemas.LogTarget, target),
+		slog.String(schemas.LogWho, who(r)), slog.String(schemas.LogRemote, r.RemoteAddr),
+		slog.String(schemas.LogChange, change), slog.String(schemas.LogTarget, target),
 	}
 	if before != nil {
 		attrs = append(attrs, slog.Any(schemas.LogBefore, before))
@@ -204,5 +205,5 @@ func audit(r *http.Request, change, target string, before, after any, err error)
 		message = "a change by an operator was not made"
 		attrs = append(attrs, slog.Any(schemas.LogError, err))
 	}
-	schemas.LogAudit(callOf(r).log, message, attrs...)
+	schemas.LogAudit(ctx, callOf(r).log, message, attrs...)
 }

@@ -159,8 +159,8 @@ func TestAdminBatchWindow(t *testing.T) {
 	}
 	w2.mu.Lock()
 	defer w2.mu.Unlock()
-	if m := w2.asked[slices.IndexFunc(w2.asked, func(m queue.ControlMessage) bool { return m.Kind == queue.ControlBatchWindow })]; m.RequestID == "" ||
-		!strings.HasPrefix(m.By, "anna (anna@mini) from 127.0.0.1:") {
+	first := slices.IndexFunc(w2.asked, func(m queue.ControlMessage) bool { return m.Kind == queue.ControlBatchWindow })
+	if m := w2.asked[first]; m.RequestID == "" || !strings.HasPrefix(m.By, "anna (anna@mini) from 127.0.0.1:") {
 		t.Errorf("the worker heard %+v", m)
 	}
 }
@@ -216,7 +216,8 @@ func TestAdminNamesTheWorker(t *testing.T) {
 		} `json:"data"`
 	}
 	b.ok(b.ask(http.MethodGet, "/admin/v1/workers", ""), http.StatusOK, &workers)
-	if len(workers.Data) != 5 || workers.Data[0].ID != "ending" || workers.Data[2].ID != "hung" || workers.Data[2].Error == nil || workers.Data[1].Report == nil {
+	if len(workers.Data) != 5 || workers.Data[0].ID != "ending" ||
+		workers.Data[2].ID != "hung" || workers.Data[2].Error == nil || workers.Data[1].Report == nil {
 		t.Errorf("workers %+v", workers)
 	}
 }
@@ -250,7 +251,8 @@ func TestAdminDrain(t *testing.T) {
 	if last := w.asked[len(w.asked)-1]; last.Kind != queue.ControlDrain || *last.TimeoutMS != 1500 || last.By == "" {
 		t.Errorf("told %+v", last)
 	}
-	if lines := b.audits(); len(lines) != 5 || lines[2]["before"] != "paused" || lines[2]["after"] != "active" || lines[4]["change"] != "drain" {
+	if lines := b.audits(); len(lines) != 5 || lines[2]["before"] != "paused" || lines[2]["after"] != "active" ||
+		lines[4]["change"] != "drain" {
 		t.Errorf("audit lines %v", lines)
 	}
 }
@@ -268,7 +270,8 @@ func TestAdminLogLevel(t *testing.T) {
 	for i := range 12 {
 		level := schemas.LogLevels()[i%4]
 		all.Go(func() {
-			r := b.request(b.context(), http.MethodPut, "/admin/v1/gateway/log-level", `{"level":"`+level+`"}`, "Authorization", "Bearer "+testAdminKey)
+			r := b.request(b.context(), http.MethodPut, "/admin/v1/gateway/log-level", `{"level":"`+level+`"}`,
+				"Authorization", "Bearer "+testAdminKey)
 			resp, err := b.http.Client().Do(r)
 			if err != nil {
 				t.Error(err)
@@ -296,5 +299,6 @@ func TestAdminLogLevel(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.http.Config.Handler = fixed.Handler()
-	wantError(t, b.do(http.MethodPut, "/admin/v1/gateway/log-level", `{"level":"debug"}`, "Authorization", "Bearer k"), schemas.CodeUnsupportedParameter)
+	resp := b.do(http.MethodPut, "/admin/v1/gateway/log-level", `{"level":"debug"}`, "Authorization", "Bearer k")
+	wantError(t, resp, schemas.CodeUnsupportedParameter)
 }

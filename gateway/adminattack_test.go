@@ -38,8 +38,10 @@ func TestAdminGarbage(t *testing.T) {
 		{method: "PUT", path: window, body: "\x00\xff", code: schemas.CodeInvalidRequest},
 		{method: "PUT", path: window, code: schemas.CodeUnsupportedMediaType},
 		{method: "PUT", path: window, body: strings.Repeat(" ", maxAdminBody) + `{"window_ms":5}`, code: schemas.CodeRequestTooLarge},
-		{method: "PUT", path: window, body: `{"window_ms":5}`, code: schemas.CodeUnsupportedMediaType, headers: []string{"Content-Type", "text/plain"}},
-		{method: "PUT", path: window, body: `{"window_ms":5}`, code: schemas.CodeUnsupportedMediaType, headers: []string{"Content-Encoding", "gzip"}},
+		{method: "PUT", path: window, body: `{"window_ms":5}`, code: schemas.CodeUnsupportedMediaType,
+			headers: []string{"Content-Type", "text/plain"}},
+		{method: "PUT", path: window, body: `{"window_ms":5}`, code: schemas.CodeUnsupportedMediaType,
+			headers: []string{"Content-Encoding", "gzip"}},
 		{method: "PUT", path: window + "?worker=w1", body: `{"window_ms":5}`, code: schemas.CodeUnknownParameter, param: "worker"},
 		{method: "POST", path: window, body: `{"window_ms":5}`, code: schemas.CodeMethodNotAllowed},
 		{method: "PUT", path: level, body: `{"level":"loud"}`, code: schemas.CodeInvalidRequest, param: "level"},
@@ -182,7 +184,8 @@ func TestAdminJobs(t *testing.T) {
 	if got := a.sum("semantic_cancellations_total", map[string]string{"cause": causeOperator}); got != 1 {
 		t.Errorf("%v cancellations counted", got)
 	}
-	if lines := a.audits(); len(lines) != 1 || lines[0]["change"] != "job.cancel" || lines[0]["before"] != "queued" || lines[0]["after"] != "cancelled" {
+	if lines := a.audits(); len(lines) != 1 || lines[0]["change"] != "job.cancel" || lines[0]["before"] != "queued" ||
+		lines[0]["after"] != "cancelled" {
 		t.Errorf("audit lines %v", lines)
 	}
 }

@@ -35,7 +35,9 @@ func (b *bench) adminOf() *adminBench {
 	b.t.Helper()
 	ab := &adminBench{bench: &bench{t: b.t, srv: b.srv, q: b.q, g: b.g, reg: b.reg, logs: b.logs}}
 	var err error
-	ab.a, err = NewAdmin(b.g, AdminOptions{Keys: []AdminKey{{Name: "anna", Key: testAdminKey}, {Key: "other-key"}}, Level: &ab.level, Host: "here"})
+	ab.a, err = NewAdmin(b.g, AdminOptions{
+		Keys: []AdminKey{{Name: "anna", Key: testAdminKey}, {Key: "other-key"}}, Level: &ab.level, Host: "here",
+	})
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -91,8 +93,11 @@ type operable struct {
 	asked    []queue.ControlMessage
 }
 
-// operable registers one; how changes how it answers (nil: not at all).
-func (b *bench) operable(status schemas.WorkerStatus, how ...func(queue.ControlMessage, *queue.WorkerReport) *queue.WorkerReport) *operable {
+// answering changes how a worker answers a message; nil: not at all.
+type answering func(queue.ControlMessage, *queue.WorkerReport) *queue.WorkerReport
+
+// operable registers one.
+func (b *bench) operable(status schemas.WorkerStatus, how ...answering) *operable {
 	b.t.Helper()
 	w := &operable{settings: queue.WorkerSettings{LogLevel: "info"}}
 	b.announce(status)
@@ -104,7 +109,7 @@ func (b *bench) operable(status schemas.WorkerStatus, how ...func(queue.ControlM
 	b.t.Cleanup(func() { feed.Close(); over.Wait() })
 	over.Go(func() {
 		for {
-			m, err := feed.Next(context.Background())
+			m, err := feed.Next(context.WithoutCancel(b.t.Context()))
 			if err != nil {
 				return
 			}

@@ -86,7 +86,7 @@ func (a *Admin) dropDead(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	err := a.queue.DropDead(ctx, job)
-	audit(r, "dead.drop", job.JobID, nil, nil, err)
+	audit(ctx, r, "dead.drop", job.JobID, nil, nil, err)
 	if err != nil {
 		refuse(w, r, deadFailure(job.JobID, err))
 		return
@@ -113,11 +113,11 @@ func (a *Admin) replayDead(w http.ResponseWriter, r *http.Request) {
 	}
 	ticket, err := a.queue.Replay(ctx, job, false)
 	if err != nil {
-		audit(r, "dead.replay", job.JobID, nil, nil, err)
+		audit(ctx, r, "dead.replay", job.JobID, nil, nil, err)
 		refuse(w, r, deadFailure(job.JobID, err))
 		return
 	}
-	audit(r, "dead.replay", job.JobID, nil, ticket.JobID, nil)
+	audit(ctx, r, "dead.replay", job.JobID, nil, ticket.JobID, nil)
 	writeJSON(w, r, http.StatusOK, mustJSON(struct {
 		Job      string `json:"job"`
 		ReplayOf string `json:"replay_of"`

@@ -137,11 +137,11 @@ func (a *Admin) cancelJob(w http.ResponseWriter, r *http.Request) {
 			state, err = a.queue.State(ctx, state.Owner, state.JobID)
 		}
 		if err != nil {
-			audit(r, "job.cancel", r.PathValue("id"), before, nil, err)
+			audit(ctx, r, "job.cancel", r.PathValue("id"), before, nil, err)
 			refuse(w, r, queueFailure(err))
 			return
 		}
-		audit(r, "job.cancel", r.PathValue("id"), before, state.Status, nil)
+		audit(ctx, r, "job.cancel", r.PathValue("id"), before, state.Status, nil)
 	}
 	writeJSON(w, r, http.StatusOK, mustJSON(adminJobOf(state)))
 }

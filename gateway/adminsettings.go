@@ -100,12 +100,12 @@ func (a *Admin) changeSetting(
 	return a.eachWorker(ctx, r, func(id string) (settingView, error) {
 		c, err := change(id)
 		if err != nil {
-			audit(r, s.name, id, nil, nil, err)
+			audit(ctx, r, s.name, id, nil, nil, err)
 			return settingView{}, err
 		}
 		v, before := s.view(id, c.After), s.view(id, c.Before)
 		v.Before = &settingView{Process: before.Process, WindowMS: before.WindowMS, Level: before.Level}
-		audit(r, s.name, id, before.value(), v.value(), nil)
+		audit(ctx, r, s.name, id, before.value(), v.value(), nil)
 		return v, nil
 	})
 }
@@ -208,7 +208,7 @@ func (a *Admin) setLogLevel(w http.ResponseWriter, r *http.Request) {
 		return a.queue.SetLogLevel(ctx, id, strings.ToLower(request.Level))
 	})
 	if r.PathValue("id") == "" && err == nil {
-		views = append([]settingView{a.changeOwnLevel(r, request)}, views...)
+		views = append([]settingView{a.changeOwnLevel(ctx, r, request)}, views...)
 	}
 	a.answerSettings(ctx, w, r, levelSetting(), views, err)
 }
@@ -223,7 +223,7 @@ func (a *Admin) getOwnLevel(w http.ResponseWriter, r *http.Request) {
 // setOwnLevel answers PUT /admin/v1/gateway/log-level.
 func (a *Admin) setOwnLevel(w http.ResponseWriter, r *http.Request) {
 	if request, ok := readAdmin(w, r, false, schemas.DecodeLogLevelChange); ok {
-		a.answerOwn(w, r, a.changeOwnLevel(r, request))
+		a.answerOwn(w, r, a.changeOwnLevel(r.Context(), r, request))
 	}
 }
 
@@ -245,10 +245,10 @@ func (a *Admin) ownLevel() settingView {
 	return settingView{Process: processGateway, Level: schemas.LogLevelName(a.level.Level())}
 }
 
-func (a *Admin) changeOwnLevel(r *http.Request, request schemas.LogLevelChange) settingView {
+func (a *Admin) changeOwnLevel(ctx context.Context, r *http.Request, request schemas.LogLevelChange) settingView {
 	before := a.ownLevel()
 	if before.Error != nil {
-		audit(r, levelSetting().name, processGateway, nil, nil, errFixedLevel)
+		audit(ctx, r, levelSetting().name, processGateway, nil, nil, errFixedLevel)
 		return before
 	}
 	level, err := schemas.ParseLogLevel(request.Level)
@@ -261,6 +261,6 @@ func (a *Admin) changeOwnLevel(r *http.Request, request schemas.LogLevelChange) 
 	a.levelMu.Unlock()
 	after := a.ownLevel()
 	after.Level, after.Before = schemas.LogLevelName(level), &settingView{Process: processGateway, Level: before.Level}
-	audit(r, levelSetting().name, processGateway, before.Level, after.Level, nil)
+	audit(ctx, r, levelSetting().name, processGateway, before.Level, after.Level, nil)
 	return after
 }

@@ -102,7 +102,7 @@ func (a *Admin) drainWorker(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if request.Pause {
-		a.pauseWorker(w, r, "pause", "paused", a.queue.Pause)
+		a.pauseWorker(w, r, true)
 		return
 	}
 	id := r.PathValue("id")
@@ -110,11 +110,11 @@ func (a *Admin) drainWorker(w http.ResponseWriter, r *http.Request) {
 	defer cancel()
 	report, err := a.drainNow(ctx, id, request)
 	if err != nil {
-		audit(r, "drain", id, nil, nil, err)
+		audit(ctx, r, "drain", id, nil, nil, err)
 		refuse(w, r, a.workerFailure(ctx, err))
 		return
 	}
-	audit(r, "drain", id, nil, "draining", nil)
+	audit(ctx, r, "drain", id, nil, "draining", nil)
 	jobs := len(report.Jobs) + report.LeftOut
 	writeJSON(w, r, http.StatusAccepted, mustJSON(drainView{Worker: id, State: "draining", Jobs: &jobs}))
 }
@@ -140,19 +140,20 @@ func (a *Admin) drainNow(ctx context.Context, id string, request schemas.DrainRe
 // jobs again.
 func (a *Admin) undrainWorker(w http.ResponseWriter, r *http.Request) {
 	if noBody(w, r) {
-		a.pauseWorker(w, r, "undrain", "active", a.queue.Resume)
+		a.pauseWorker(w, r, false)
 	}
 }
 
-func (a *Admin) pauseWorker(
-	w http.ResponseWriter, r *http.Request, change, state string, do func(context.Context, string) (queue.Changed, error),
-) {
-	id := r.PathValue("id")
+func (a *Admin) pauseWorker(w http.ResponseWriter, r *http.Request, pause bool) {
+	id, change, state, do := r.PathValue("id"), "undrain", "active", a.queue.Resume
+	if pause {
+		change, state, do = "pause", "paused", a.queue.Pause
+	}
 	ctx, cancel := a.acting(r)
 	defer cancel()
 	c, err := do(ctx, id)
 	if err != nil {
-		audit(r, change, id, nil, nil, err)
+		audit(ctx, r, change, id, nil, nil, err)
 		refuse(w, r, a.workerFailure(ctx, err))
 		return
 	}
@@ -160,7 +161,7 @@ func (a *Admin) pauseWorker(
 	if c.Before.Paused {
 		before = "paused"
 	}
-	audit(r, change, id, before, state, nil)
+	audit(ctx, r, change, id, before, state, nil)
 	writeJSON(w, r, http.StatusOK, mustJSON(drainView{Worker: id, State: state}))
 }
 

@@ -23,9 +23,9 @@ func (w *Worker) watchControl(ctx context.Context, feed *queue.ControlFeed) {
 		case queue.ControlReport:
 			feed.Answer(message, w.report())
 		case queue.ControlDrain:
-			w.askedToDrain(feed, message)
+			w.askedToDrain(ctx, feed, message)
 		case queue.ControlBatchWindow, queue.ControlLogLevel, queue.ControlPause, queue.ControlResume:
-			feed.Answer(message, w.change(message))
+			feed.Answer(message, w.change(ctx, message))
 		default:
 			log := w.log.With(schemas.LogRequestID, "", schemas.LogJobID, message.JobID)
 			if r := w.find(message.Owner, message.JobID); r != nil {
@@ -62,7 +62,7 @@ func (w *Worker) cancel(message queue.ControlMessage) {
 const maxDrainers = 16
 
 // askedToDrain makes Run drain and return.
-func (w *Worker) askedToDrain(feed *queue.ControlFeed, message queue.ControlMessage) {
+func (w *Worker) askedToDrain(ctx context.Context, feed *queue.ControlFeed, message queue.ControlMessage) {
 	timeout := w.config.DrainTimeout
 	if message.TimeoutMS != nil {
 		timeout = max(time.Duration(*message.TimeoutMS)*time.Millisecond, 0)
@@ -75,7 +75,7 @@ func (w *Worker) askedToDrain(feed *queue.ControlFeed, message queue.ControlMess
 	}
 	w.mu.Unlock()
 	if !repeated {
-		w.audit(message, "taking jobs", "draining, within "+timeout.String())
+		w.audit(ctx, message, "taking jobs", "draining, within "+timeout.String())
 	}
 	report := w.report()
 	report.Draining = true // as good as

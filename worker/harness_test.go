@@ -95,6 +95,7 @@ type instance struct {
 		prometheus.Registerer
 		prometheus.Gatherer
 	}
+	steps *prometheus.Registry // the engine's
 	logs  *logBuffer
 	stop  context.CancelFunc
 	ended chan struct{}
@@ -126,7 +127,7 @@ func (h *house) launch(change ...func(*setup)) *instance {
 	for _, f := range change {
 		f(&s)
 	}
-	i := &instance{t: h.t, registry: newRegistry(), logs: &logBuffer{}, ended: make(chan struct{})}
+	i := &instance{t: h.t, registry: newRegistry(), steps: prometheus.NewRegistry(), logs: &logBuffer{}, ended: make(chan struct{})}
 	var level slog.Leveler = slog.LevelDebug
 	if s.level != nil {
 		level = s.level
@@ -144,7 +145,9 @@ func (h *house) launch(change ...func(*setup)) *instance {
 	if s.backend != nil {
 		backend = s.backend(backend)
 	}
-	i.engine, err = engine.New(engine.Options{Backend: backend, Config: s.engine, Logger: logger, TracerProvider: s.tracer, Registerer: i.registry})
+	i.engine, err = engine.New(engine.Options{
+		Backend: backend, Config: s.engine, Logger: logger, TracerProvider: s.tracer, Registerer: i.steps,
+	})
 	requireNoError(h.t, err)
 	h.t.Cleanup(func() { requireNoError(h.t, i.engine.Close()) })
 

@@ -1,6 +1,7 @@
 package worker
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"math"
@@ -47,7 +48,7 @@ func (c *changes) add(token string, before queue.WorkerSettings) {
 }
 
 // change does what a message asks, and says what there was before.
-func (w *Worker) change(message queue.ControlMessage) queue.WorkerReport {
+func (w *Worker) change(ctx context.Context, message queue.ControlMessage) queue.WorkerReport {
 	before, repeated := w.answered.find(message.Answer)
 	var refused error
 	if !repeated {
@@ -55,7 +56,7 @@ func (w *Worker) change(message queue.ControlMessage) queue.WorkerReport {
 		if refused = w.apply(message); refused == nil {
 			w.answered.add(message.Answer, before)
 		}
-		w.auditChange(message, before, w.settings(), refused)
+		w.auditChange(ctx, message, before, w.settings(), refused)
 	}
 	report := w.report()
 	report.Before = &before
@@ -113,7 +114,9 @@ func (w *Worker) setPaused(pause bool) error {
 }
 
 // auditChange says in the log who changed what. What changes nothing is no change.
-func (w *Worker) auditChange(message queue.ControlMessage, before, after queue.WorkerSettings, refused error) {
+func (w *Worker) auditChange(
+	ctx context.Context, message queue.ControlMessage, before, after queue.WorkerSettings, refused error,
+) {
 	var old, now any
 	switch message.Kind {
 	case queue.ControlBatchWindow:
@@ -128,12 +131,13 @@ func (w *Worker) auditChange(message queue.ControlMessage, before, after queue.W
 		w.log.Warn("a change by an operator was refused", schemas.LogEvent, schemas.LogEventAdminChange, schemas.LogRequestID, message.RequestID,
 			schemas.LogWho, message.By, schemas.LogChange, message.Kind, schemas.LogError, refused)
 	case old != now:
-		w.audit(message, old, now)
+		w.audit(ctx, message, old, now)
 	}
 }
 
 // audit says in the log that somebody changed something.
-func (w *Worker) audit(message queue.ControlMessage, old, now any) {
-	schemas.LogAudit(w.log, "changed by an operator", slog.String(schemas.LogRequestID, message.RequestID), slog.String(schemas.LogWho, message.By),
+func (w *Worker) audit(ctx context.Context, message queue.ControlMessage, old, now any) {
+	schemas.LogAudit(ctx, w.log, "changed by an operator",
+		slog.String(schemas.LogRequestID, message.RequestID), slog.String(schemas.LogWho, message.By),
 		slog.String(schemas.LogChange, message.Kind), slog.Any(schemas.LogBefore, old), slog.Any(schemas.LogAfter, now))
 }

@@ -21,7 +21,7 @@ const changed = "changed by an operator"
 // them.
 func (i *instance) batches() (steps, sequences float64) {
 	i.t.Helper()
-	families, err := i.registry.Gather()
+	families, err := i.steps.Gather()
 	requireNoError(i.t, err)
 	for _, family := range families {
 		if family.GetName() == "semantic_batch_size" {

@@ -63,7 +63,7 @@ func TypeOf(code schemas.Code) string {
 		return TypeRateLimit
 	case schemas.CodeStorageFull, schemas.CodeQueueUnavailable, schemas.CodeDeadlineExceeded,
 		schemas.CodeWorkerLost, schemas.CodeInputLost, schemas.CodeJobLost, schemas.CodeSlowConsumer, schemas.CodeEngineFailed,
-		schemas.CodeServerRestarting, schemas.CodeInternal:
+		schemas.CodeServerRestarting, schemas.CodeWorkerSilent, schemas.CodeInternal:
 		return TypeServer
 	}
 	return TypeServer

@@ -86,7 +86,7 @@ func (a *app) serveAdmin(ctx context.Context, c *config.Loaded, f *front, dataDi
 			err = errors.Join(err, server.Close())
 		}
 		<-served
-		return err //nolint:wrapcheck // named by the step
+		return err
 	})
 	a.tellAdmin(ctx, dataDir, url, down)
 	a.Log.Info("admin interface listening", schemas.LogURL, url)

@@ -1,6 +1,7 @@
 package cli_test
 
 import (
+	"bufio"
 	"context"
 	"encoding/json"
 	"io"
@@ -8,7 +9,10 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
+	"sync"
+	"syscall"
 	"testing"
 )
 
@@ -113,4 +117,82 @@ func TestTargets(t *testing.T) {
 		t.Errorf("exit code %d: %s%s", code, out, errs)
 	}
 	administer(t, info.Admin, data, "/admin/v1/workers", nil)
+}
+
+// batchSizes is what the page of a server has counted: steps, and the sequences in
+// them.
+func batchSizes(t *testing.T, url string) (steps, sequences float64) {
+	t.Helper()
+	answer, err := http.Get(url + "/metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = answer.Body.Close() }()
+	lines := bufio.NewScanner(answer.Body)
+	for lines.Scan() {
+		name, value, _ := strings.Cut(lines.Text(), " ")
+		number, _ := strconv.ParseFloat(value, 64)
+		switch {
+		case strings.HasPrefix(name, "semantic_batch_size_count"):
+			steps += number
+		case strings.HasPrefix(name, "semantic_batch_size_sum"):
+			sequences += number
+		}
+	}
+	return steps, sequences
+}
+
+// TestWindowOfAServer: what the admin interface sets changes the measured batch size
+// of the process that runs, and ends with it.
+func TestWindowOfAServer(t *testing.T) {
+	const places = 3
+	data := t.TempDir()
+	p, info := simServer(t, (*exec.Cmd).Start, "--parallel", strconv.Itoa(places), "--data-dir", data, "--log-level", "debug")
+	pid, at := p.workerPID(t, 0)
+	// round asks so many at once and returns the mean batch size.
+	round := func(many int) float64 {
+		t.Helper()
+		steps, sequences := batchSizes(t, info.HTTP)
+		var all sync.WaitGroup
+		for i := range many {
+			all.Go(func() { // no two begin alike: they would share what was computed
+				body := `{"model":"sim","max_tokens":5,"messages":[{"role":"user","content":"` + strconv.Itoa(i) + ` words=9 please"}]}`
+				answer, err := http.Post(info.HTTP+"/v1/chat/completions", "application/json", strings.NewReader(body))
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				_ = answer.Body.Close()
+			})
+		}
+		all.Wait()
+		now, sum := batchSizes(t, info.HTTP)
+		return (sum - sequences) / (now - steps)
+	}
+	if mean := round(1); mean != 1 {
+		t.Errorf("alone: %v", mean)
+	}
+	if out, errs, code := semantic(t, "batch-window", "set", "1m", "--nats", info.NATS); code != 0 {
+		t.Fatalf("exit code %d: %s%s", code, out, errs)
+	}
+	// What the prompts have in common, one of them computes first.
+	if mean := round(places); mean <= places-1 {
+		t.Errorf("within the window: %v sequences in a step, want nearly %d", mean, places)
+	}
+	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	p.stderr.wait(t, at, `"msg":"worker is back"`)
+	var windows struct {
+		Data []struct {
+			WindowMS *float64 `json:"window_ms"`
+		}
+	}
+	administer(t, info.Admin, data, "/admin/v1/batch-window", &windows)
+	if len(windows.Data) != 1 || *windows.Data[0].WindowMS != 0 {
+		t.Errorf("after a restart %+v", windows)
+	}
+	if mean := round(1); mean != 1 {
+		t.Errorf("alone again: %v", mean)
+	}
 }

@@ -114,7 +114,8 @@ func (c *adminClient) do(ctx context.Context, method, path string, body, into an
 	}
 	answer, err := client.Do(r)
 	if err != nil {
-		return withHint(fmt.Errorf("admin interface: %w", err), "Is `semantic serve` (or a gateway) running there? --admin-url names another one.")
+		return withHint(fmt.Errorf("admin interface: %w", err),
+			"Is `semantic serve` (or a gateway) running there? --admin-url names another one.")
 	}
 	defer func() { _ = answer.Body.Close() }()
 	data, err := io.ReadAll(io.LimitReader(answer.Body, maxEvent))
@@ -125,7 +126,7 @@ func (c *adminClient) do(ctx context.Context, method, path string, body, into an
 		return adminError(answer.StatusCode, data)
 	}
 	if err := json.Unmarshal(data, into); err != nil {
-		return withHint(fmt.Errorf("admin interface: its answer cannot be read: %w", err), "Is %s the admin interface of semantic?", c.base)
+		return withHint(fmt.Errorf("admin interface: its answer cannot be read: %w", err), "Is %s that of semantic?", c.base)
 	}
 	return nil
 }

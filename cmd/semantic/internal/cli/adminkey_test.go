@@ -79,11 +79,11 @@ func TestAdminKeyFiles(t *testing.T) {
 func TestStaleAdminAddress(t *testing.T) {
 	dir := t.TempDir()
 	var asked atomic.Int64
-	l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // a stranger
+	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	stranger := &http.Server{Handler: http.HandlerFunc(func(http.ResponseWriter, *http.Request) { asked.Add(1) })} //nolint:gosec // ends with the test
+	stranger := &http.Server{Handler: http.HandlerFunc(func(http.ResponseWriter, *http.Request) { asked.Add(1) })}
 	var serving sync.WaitGroup
 	serving.Go(func() { _ = stranger.Serve(l) })
 	defer serving.Wait()
@@ -114,11 +114,11 @@ func TestStaleAdminAddress(t *testing.T) {
 func TestAdminKeyDoesNotTravel(t *testing.T) {
 	var leaked atomic.Int64
 	serve := func(h http.HandlerFunc) string {
-		l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // a server of the test
+		l, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
 			t.Fatal(err)
 		}
-		s := &http.Server{Handler: h} //nolint:gosec // ends with the test
+		s := &http.Server{Handler: h}
 		done := make(chan struct{})
 		go func() { defer close(done); _ = s.Serve(l) }()
 		t.Cleanup(func() { _ = s.Close(); <-done })

@@ -28,7 +28,8 @@ func gatewayFlags() []string {
 	return []string{
 		"host", "port", "allow-remote", "api-key-file", "no-auth", "tls-cert", "tls-key", "unknown-fields",
 		"aliases", "allowed-hosts", "allowed-origins", "default-deadline", "drain-timeout",
-		"admin-addr", "admin-key-file", "data-dir", "max-body", "max-open-streams", "refuse-late", "inline-bytes", "event-retention", "model-grace", "ready-pool-threshold",
+		"admin-addr", "admin-key-file", "data-dir", "max-body", "max-open-streams", "refuse-late", "inline-bytes",
+		"event-retention", "model-grace", "ready-pool-threshold",
 	}
 }
 

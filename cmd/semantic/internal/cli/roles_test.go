@@ -68,6 +68,12 @@ func TestCommandsByRole(t *testing.T) {
 		{"gateway", "jobs list --state ended", 0, answered.job},
 		{"admin", "nats migrate --dry-run", 0, "current"},
 		{"admin", "nats backup " + filepath.Join(t.TempDir(), "b"), 0, "EVENTS"},
+		{"observer", "batch-window get", 0, "air-1"},
+		{"observer", "batch-window set 1ms", 1, "not permitted"},
+		{"observer", "drain air-1 --pause", 1, "may change workers"},
+		{"gateway", "batch-window set 1ms air-1", 0, "1ms"},
+		{"gateway", "drain air-1 --pause", 0, "no more jobs"},
+		{"gateway", "undrain air-1", 0, "takes jobs again"},
 		{"gateway", "drain air-1", 0, ""},
 	} {
 		args := append(strings.Fields(c.command), "--nats-creds", b.creds(c.creds))
