@@ -145,13 +145,19 @@ func (a *Admin) undrainWorker(w http.ResponseWriter, r *http.Request) {
 }
 
 func (a *Admin) pauseWorker(w http.ResponseWriter, r *http.Request, pause bool) {
-	id, change, state, do := r.PathValue("id"), "undrain", "active", a.queue.Resume
+	id, change, state := r.PathValue("id"), "undrain", "active"
 	if pause {
-		change, state, do = "pause", "paused", a.queue.Pause
+		change, state = "pause", "paused"
 	}
 	ctx, cancel := a.acting(r)
 	defer cancel()
-	c, err := do(ctx, id)
+	var c queue.Changed
+	var err error
+	if pause {
+		c, err = a.queue.Pause(ctx, id)
+	} else {
+		c, err = a.queue.Resume(ctx, id)
+	}
 	if err != nil {
 		audit(ctx, r, change, id, nil, nil, err)
 		refuse(w, r, a.workerFailure(ctx, err))

@@ -1,12 +1,12 @@
 package telemetry
 
 import (
-	"fmt"
 	"io"
 	"log/slog"
-	"strings"
 
 	"github.com/lmittmann/tint"
+
+	"github.com/semantic-worker/semantic/schemas"
 )
 
 // LogFormat is how log lines look.
@@ -78,16 +78,4 @@ func seconds(_ []string, a slog.Attr) slog.Attr {
 }
 
 // ParseLevel reads a level by its name: debug, info, warn or error.
-func ParseLevel(name string) (slog.Level, error) {
-	switch strings.ToLower(name) {
-	case "debug":
-		return slog.LevelDebug, nil
-	case "info":
-		return slog.LevelInfo, nil
-	case "warn":
-		return slog.LevelWarn, nil
-	case "error":
-		return slog.LevelError, nil
-	}
-	return 0, fmt.Errorf("%q is not a log level: use debug, info, warn or error", name)
-}
+func ParseLevel(name string) (slog.Level, error) { return schemas.ParseLogLevel(name) }
