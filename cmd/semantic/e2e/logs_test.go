@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -20,6 +21,12 @@ import (
 // seed is a text that nothing else says.
 func seed(name string) string { return "zq-" + name + "-7c1f0e9d5b3a48261f70" }
 
+// The ids that every request of ask brings.
+const (
+	tracedRequest = "request-of-the-test"
+	tracedTrace   = "0af7651916cd43dd8448eb211c80319c"
+)
+
 // ask sends a request with a key and returns its answer.
 func (s *server) ask(method, path, key, body string) (status int, answer string) {
 	s.t.Helper()
@@ -29,7 +36,9 @@ func (s *server) ask(method, path, key, body string) (status int, answer string)
 	}
 	request.Header.Set("Content-Type", "application/json")
 	request.Header.Set("Authorization", "Bearer "+key)
-	request.Header.Set("Idempotency-Key", seed("idempotency")+fmt.Sprint(len(body)))
+	request.Header.Set("X-Request-Id", tracedRequest)
+	request.Header.Set("Traceparent", "00-"+tracedTrace+"-b7ad6b7169203331-01")
+	request.Header.Set("Idempotency-Key", seed("idempotency")+strconv.Itoa(len(body)))
 	response, err := http.DefaultClient.Do(request)
 	if err != nil {
 		s.t.Fatal(err)
@@ -118,7 +127,7 @@ func TestLogFileShowsNothingPrivate(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	s.wait("the published jobs have ended", func() bool { return strings.Count(log(), `"job_id":"direct-`) > 0 && endsOf(log(), "direct-") == 4 })
+	s.wait("the published jobs have ended", func() bool { return endsOf(log(), "direct-") == 4 })
 
 	// A worker dies in the midst of a stream, with a word of its own.
 	stream := make(chan int, 1)
@@ -152,6 +161,26 @@ func TestLogFileShowsNothingPrivate(t *testing.T) {
 	s.signal(syscall.SIGTERM)
 	if code := s.join(); code != 0 {
 		t.Errorf("exit code %d", code)
+	}
+
+	// Each line about a job has all that is known, in both processes; jobs that were
+	// published straight to the broker have no request.
+	of := make(map[any]int)
+	for _, line := range parsed(t, log()) {
+		job, _ := line[schemas.LogJobID].(string)
+		if job == "" || strings.HasPrefix(job, "direct-") {
+			continue
+		}
+		of[line[schemas.LogRole]]++
+		if line[schemas.LogRequestID] != tracedRequest || line[schemas.LogTraceID] != tracedTrace || line[schemas.LogModel] != "sim" {
+			t.Errorf("a line about a job without request, trace or model: %v", line)
+		}
+		if line[schemas.LogRole] == "worker" && line[schemas.LogWorker] != s.Worker {
+			t.Errorf("a line of a worker without its id: %v", line)
+		}
+	}
+	if of["serve"] < 3 || of["worker"] < 9 {
+		t.Errorf("lines about jobs by process: %v", of)
 	}
 
 	roles, events := make(map[any]bool), make(map[any]bool)

@@ -231,7 +231,8 @@ func (w *workerProcess) run(ctx context.Context) error {
 	}
 	loaded.Info("model loaded", schemas.LogEvent, schemas.LogEventModelLoad)
 	e, err := engine.New(engine.Options{
-		Backend: backend, Logger: a.Log.With(schemas.LogModel, info.Name), Registerer: registry, TracerProvider: a.Tracer, Config: engineConfig(c),
+		Backend: backend, Logger: a.Log.With(schemas.LogModel, info.Name), Registerer: registry, TracerProvider: a.Tracer,
+		Config: engineConfig(c),
 	})
 	if err != nil {
 		return err
