@@ -17,7 +17,8 @@ import (
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	semconv "go.opentelemetry.io/otel/semconv/v1.41.0"
 	"go.opentelemetry.io/otel/trace"
-	"go.opentelemetry.io/otel/trace/noop"
+
+	"github.com/semantic-worker/semantic/schemas"
 )
 
 // The defaults of OTEL_BSP_MAX_QUEUE_SIZE and OTEL_BSP_MAX_EXPORT_BATCH_SIZE.
@@ -48,16 +49,15 @@ type TraceOptions struct {
 
 // Traces are a process's spans on their way out. Safe for concurrent use.
 type Traces struct {
-	provider trace.TracerProvider
-	sdk      *sdktrace.TracerProvider // nil without an exporter
-	metrics  *traceMetrics
+	sdk     *sdktrace.TracerProvider // nil without an exporter
+	metrics *traceMetrics
 }
 
 // NewTraces sends spans where the OTEL_ variables say; by default there are none,
 // at no cost. A variable that cannot be honoured is a *VariableError. Whether
 // the receiver answers is seen when there is something to send.
 func NewTraces(ctx context.Context, o TraceOptions) (*Traces, error) {
-	t := &Traces{provider: noop.NewTracerProvider()}
+	t := new(Traces)
 	v := otelVariables(o.Environ)
 	if v.disabled() {
 		return t, nil
@@ -67,11 +67,11 @@ func NewTraces(ctx context.Context, o TraceOptions) (*Traces, error) {
 		return nil, err
 	}
 	if len(unused) > 0 && !o.Quiet {
-		o.Logger.Warn("these OTEL_ variables mean nothing here", "variables", unused)
+		o.Logger.Warn("these OTEL_ variables mean nothing here", schemas.LogVariables, unused)
 	}
 	if len(v.exporters()) == 0 {
 		if endpoint := v.nameOf("ENDPOINT"); v[endpoint] != "" && v[variableExporters] == "" && !o.Quiet {
-			o.Logger.Warn("no traces are sent: set "+variableExporters+"=otlp to send them", "endpoint", endpoint)
+			o.Logger.Warn("no traces are sent: set "+variableExporters+"=otlp to send them", schemas.LogVariables, []string{endpoint})
 		}
 		return t, nil
 	}
@@ -87,21 +87,20 @@ func (t *Traces) start(ctx context.Context, v variables, o TraceOptions) error {
 		return err
 	}
 	// What the SDK cannot return it tells these; it has no others than global ones.
-	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) { o.Logger.Debug("OpenTelemetry", "error", err) }))
+	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) { o.Logger.Debug("OpenTelemetry", schemas.LogError, err) }))
 	otel.SetLogger(logr.FromSlogHandler(o.Logger.Handler()))
 	options := []sdktrace.TracerProviderOption{sdktrace.WithResource(about)}
 	for _, name := range v.exporters() {
 		e, err := newExporter(ctx, name, v, o)
 		if err != nil {
 			t.metrics.unregister()
-			return fmt.Errorf("%s=%s: %w", variableExporters, name, err)
+			return err
 		}
 		room := number(v["OTEL_BSP_MAX_QUEUE_SIZE"], defaultQueue)
 		options = append(options, sdktrace.WithSpanProcessor(newSender(e, name, room, t.metrics, o.Logger)))
 	}
 	t.sdk = sdktrace.NewTracerProvider(options...)
-	t.provider = t.sdk
-	o.Logger.Info("traces are on", "exporters", v.exporters(), "sampler", sampler(v))
+	o.Logger.Info("traces are on", schemas.LogExporter, v.exporters(), schemas.LogSampler, sampler(v))
 	return nil
 }
 
@@ -117,8 +116,13 @@ func sampler(v variables) string {
 	return name
 }
 
-// Provider makes the tracers; never nil.
-func (t *Traces) Provider() trace.TracerProvider { return t.provider }
+// Provider makes the tracers; nil where nothing is sent.
+func (t *Traces) Provider() trace.TracerProvider {
+	if t.sdk == nil {
+		return nil
+	}
+	return t.sdk
+}
 
 // Shutdown sends what is left, until ctx ends, and stops the exporters. Spans
 // that end later are dropped. Call it once.
@@ -153,21 +157,23 @@ func describe(ctx context.Context, o TraceOptions) (*resource.Resource, error) {
 // newExporter makes one of the SDK's, which read the environment by themselves.
 // Where that names no endpoint it is the specification's default, in clear text;
 // the SDK's own would be with TLS.
-func newExporter(ctx context.Context, name string, v variables, o TraceOptions) (sdktrace.SpanExporter, error) {
-	silent := v.otlp("ENDPOINT") == ""
+func newExporter(ctx context.Context, name string, v variables, o TraceOptions) (e sdktrace.SpanExporter, err error) {
+	var overGRPC []otlptracegrpc.Option
+	var overHTTP []otlptracehttp.Option
+	if v.otlp("ENDPOINT") == "" {
+		overGRPC = append(overGRPC, otlptracegrpc.WithEndpointURL("http://localhost:4317"))
+		overHTTP = append(overHTTP, otlptracehttp.WithEndpointURL("http://localhost:4318/v1/traces"))
+	}
 	switch {
 	case name == exporterConsole:
-		return stdouttrace.New(stdouttrace.WithWriter(o.Console))
+		e, err = stdouttrace.New(stdouttrace.WithWriter(o.Console))
 	case v.protocol() == protocolGRPC:
-		var options []otlptracegrpc.Option
-		if silent {
-			options = append(options, otlptracegrpc.WithEndpointURL("http://localhost:4317"))
-		}
-		return otlptracegrpc.New(ctx, options...)
+		e, err = otlptracegrpc.New(ctx, overGRPC...)
+	default:
+		e, err = otlptracehttp.New(ctx, overHTTP...)
 	}
-	var options []otlptracehttp.Option
-	if silent {
-		options = append(options, otlptracehttp.WithEndpointURL("http://localhost:4318/v1/traces"))
+	if err != nil {
+		return nil, fmt.Errorf("%s=%s: %w", variableExporters, name, err)
 	}
-	return otlptracehttp.New(ctx, options...)
+	return e, nil
 }

@@ -115,7 +115,9 @@ func (v variables) checkTogether() error {
 		return &VariableError{batch, fmt.Sprintf("is more than %s, which is %d", queue, number(v[queue], defaultQueue))}
 	}
 	if arg, sampler := v[variableSamplerArg], v[variableSampler]; arg != "" && !strings.HasSuffix(sampler, "traceidratio") {
-		return &VariableError{variableSamplerArg, "is for the samplers traceidratio and parentbased_traceidratio; " + variableSampler + " is neither"}
+		return &VariableError{
+			variableSamplerArg, "is for the samplers traceidratio and parentbased_traceidratio, and " + variableSampler + " is neither",
+		}
 	}
 	for _, prefix := range []string{prefixOTLP, prefixOTLPTraces} {
 		cert, key := v[prefix+"CLIENT_CERTIFICATE"], v[prefix+"CLIENT_KEY"]
@@ -298,11 +300,10 @@ func arePairs(value string) error {
 }
 
 func isReadable(path string) error {
-	f, err := os.Open(path)
-	if err != nil {
+	if _, err := os.ReadFile(path); err != nil {
 		return fmt.Errorf("cannot be read: %w", err)
 	}
-	return f.Close()
+	return nil
 }
 
 func isCertificates(path string) error {

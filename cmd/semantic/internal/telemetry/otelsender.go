@@ -11,6 +11,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+
+	"github.com/semantic-worker/semantic/schemas"
 )
 
 // Why spans were dropped.
@@ -73,7 +75,7 @@ type sender struct {
 }
 
 func newSender(e sdktrace.SpanExporter, name string, room int, m *traceMetrics, log *slog.Logger) *sender {
-	counting := &countingExporter{SpanExporter: e, name: name, metrics: m, log: log}
+	counting := &countingExporter{next: e, name: name, metrics: m, log: log}
 	return &sender{
 		batches: sdktrace.NewBatchSpanProcessor(counting), exporter: counting, room: int64(room),
 	}
@@ -100,7 +102,9 @@ func (s *sender) OnEnd(span sdktrace.ReadOnlySpan) {
 }
 
 // ForceFlush implements [sdktrace.SpanProcessor].
-func (s *sender) ForceFlush(ctx context.Context) error { return s.batches.ForceFlush(ctx) }
+func (s *sender) ForceFlush(ctx context.Context) error {
+	return s.batches.ForceFlush(ctx) //nolint:wrapcheck // the SDK's own, passed on
+}
 
 // killed is how long exports that were cut off have to notice it.
 const killed = time.Second
@@ -120,7 +124,7 @@ func (s *sender) Shutdown(ctx context.Context) error {
 	case <-done:
 	case <-ctx.Done():
 		s.exporter.cut.Store(true)
-		_ = s.exporter.SpanExporter.Shutdown(ctx) // what it says is that ctx has ended
+		_ = s.exporter.next.Shutdown(ctx) // what it says is that ctx has ended
 		late := time.NewTimer(killed)
 		defer late.Stop()
 		select {
@@ -137,7 +141,7 @@ func (s *sender) Shutdown(ctx context.Context) error {
 // countingExporter counts what its exporter takes, and tells once when it begins
 // to fail and once when it is well again.
 type countingExporter struct {
-	sdktrace.SpanExporter
+	next    sdktrace.SpanExporter
 	name    string
 	metrics *traceMetrics
 	log     *slog.Logger
@@ -159,7 +163,7 @@ var errCut = errors.New("stopping")
 func (c *countingExporter) ExportSpans(ctx context.Context, spans []sdktrace.ReadOnlySpan) error {
 	err := errCut
 	if !c.cut.Load() {
-		err = c.SpanExporter.ExportSpans(ctx, spans)
+		err = c.next.ExportSpans(ctx, spans)
 	}
 	n := len(spans)
 	c.pending.Add(int64(-n))
@@ -171,6 +175,11 @@ func (c *countingExporter) ExportSpans(ctx context.Context, spans []sdktrace.Rea
 	}
 	c.tell(err)
 	return nil
+}
+
+// Shutdown implements [sdktrace.SpanExporter].
+func (c *countingExporter) Shutdown(ctx context.Context) error {
+	return c.next.Shutdown(ctx) //nolint:wrapcheck // the SDK's own, passed on
 }
 
 // mostOfError bounds what a receiver may say in a log line.
@@ -187,10 +196,10 @@ func (c *countingExporter) tell(err error) {
 			text = text[:mostOfError] + "…"
 		}
 		c.log.Warn("traces cannot be delivered; they are dropped, and counted, until the receiver answers",
-			"exporter", c.name, "error", text)
+			schemas.LogExporter, c.name, schemas.LogError, text)
 	case err == nil && !c.since.IsZero():
 		c.log.Info("traces are delivered again",
-			"exporter", c.name, "dropped", c.lost.Swap(0), "after", time.Since(c.since).Round(time.Millisecond))
+			schemas.LogExporter, c.name, schemas.LogDropped, c.lost.Swap(0), schemas.LogAfter, time.Since(c.since).Round(time.Millisecond))
 		c.since = time.Time{}
 	}
 }
