@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
+
 	"github.com/semantic-worker/semantic/queue"
 	"github.com/semantic-worker/semantic/schemas"
 	"github.com/semantic-worker/semantic/schemas/openai"
@@ -51,15 +53,20 @@ type exchange struct {
 	resumed bool
 	// started: a worker has the job now.
 	started bool
+	// origin is the span of who stored a job that was there before.
+	origin trace.SpanContext
+	trace  streamTrace
 }
 
 // follow makes x read a job that was there before.
 func (x *exchange) follow(s queue.JobState) {
-	x.deadline, x.storedAt, x.replay, x.resumed = s.Deadline, s.StoredAt, s.Events, true
+	x.deadline, x.storedAt, x.replay, x.resumed, x.origin = s.Deadline, s.StoredAt, s.Events, true, s.Trace
 }
 
 // carry runs the exchange and says what is left to be said.
 func (x *exchange) carry(w http.ResponseWriter, r *http.Request, to responder) {
+	x.startStream(r.Context())
+	defer x.trace.end(x.call)
 	f, err := x.run(r.Context(), to)
 	if err != nil {
 		x.left(r.Context(), to, err)
@@ -132,6 +139,7 @@ func (x *exchange) run(ctx context.Context, to responder) (*failure, error) {
 				return lost(got.err), nil
 			}
 			x.observe(got.event)
+			x.trace.see(got.event)
 			if err := to.event(got.event); err != nil || got.event.Type.Terminal() {
 				return nil, err
 			}

@@ -8,9 +8,7 @@ import (
 	"strings"
 	"time"
 
-	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/propagation"
-	"go.opentelemetry.io/otel/trace"
 
 	"github.com/semantic-worker/semantic/queue"
 	"github.com/semantic-worker/semantic/schemas"
@@ -45,8 +43,7 @@ func (g *Gateway) identify(next http.Handler) http.Handler {
 func (g *Gateway) observe(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		c := callOf(r)
-		ctx, span := g.tracer.Start(r.Context(), "gateway.request", trace.WithSpanKind(trace.SpanKindServer))
-		defer span.End()
+		ctx, span := g.startSpan(w, r)
 		if c.span = span.SpanContext(); c.span.HasTraceID() {
 			c.base = c.base.With(schemas.LogTraceID, c.span.TraceID().String())
 			c.log = c.base
@@ -57,11 +54,7 @@ func (g *Gateway) observe(next http.Handler) http.Handler {
 		defer func() {
 			took := time.Since(c.start)
 			g.measure(c, rec, took)
-			span.SetName(c.route)
-			span.SetAttributes(spanAttrs(c, r, rec.status)...)
-			if c.status(rec.status) >= http.StatusInternalServerError {
-				span.SetStatus(codes.Error, string(c.code))
-			}
+			endSpan(span, c, r, rec.status)
 			c.ended(ctx, r, rec, took)
 		}()
 		if r.Body != nil && r.Body != http.NoBody {

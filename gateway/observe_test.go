@@ -170,7 +170,7 @@ func TestSpan(t *testing.T) {
 	var span tracetest.SpanStub
 	eventually(t, "the span", func() bool {
 		for _, s := range spans.GetSpans() {
-			if s.Name == "/v1/chat/completions" {
+			if s.Name == "POST /v1/chat/completions" {
 				span = s
 			}
 		}
@@ -178,6 +178,10 @@ func TestSpan(t *testing.T) {
 	})
 	if got := span.SpanContext.TraceID().String(); got != "0af7651916cd43dd8448eb211c80319c" {
 		t.Errorf("the client's trace is not continued: %s", got)
+	}
+	want := "00-0af7651916cd43dd8448eb211c80319c-" + span.SpanContext.SpanID().String() + "-01"
+	if got := resp.Header.Get("Traceparent"); got != want {
+		t.Errorf("traceparent of the response: %q, want %q", got, want)
 	}
 	attrs := map[string]string{}
 	for _, a := range span.Attributes {

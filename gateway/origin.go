@@ -90,7 +90,7 @@ func (o *origins) verdict(r *http.Request) originVerdict {
 func setCORS(h http.Header, origin string) {
 	h.Set("Access-Control-Allow-Origin", origin)
 	h.Set("Access-Control-Expose-Headers", strings.Join([]string{
-		headerRequestID, headerJob, headerOwnerToken, headerWarning, "Retry-After",
+		headerRequestID, headerJob, headerOwnerToken, headerWarning, headerTraceParent, "Retry-After",
 	}, ", "))
 }
 

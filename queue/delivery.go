@@ -94,7 +94,7 @@ func (q *Queue) newDelivery(ctx context.Context, m jetstream.Msg, o ClaimOptions
 	d := &Delivery{
 		JobID: deliveredID(header.Get(schemas.HeaderJobID), address.Class, meta.Sequence.Stream),
 		Owner: address.Owner, Model: address.Model, Class: address.Class, Flow: address.Flow,
-		RequestID: header.Get(schemas.HeaderRequestID), trace: traceOf(header), ClaimedAt: time.Now(),
+		RequestID: header.Get(schemas.HeaderRequestID), trace: traceOf(ctx, header), ClaimedAt: time.Now(),
 		StoredAt: meta.Timestamp, Sequence: meta.Sequence.Stream, Deliveries: meta.NumDelivered,
 		q: q, o: o, body: m.Data(), lost: make(chan struct{}), messages: []jetstream.Msg{m}, writer: NewJobID(),
 	}

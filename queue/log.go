@@ -152,7 +152,7 @@ func (q *Queue) accept(ctx context.Context, l *jobLog, jobID string, m storedMes
 		q.metrics.junk.Inc()
 		q.logOf(ctx, jobID).WarnContext(ctx, "entry in a job's log is no event of it", slog.Uint64(schemas.LogSequence, m.Sequence))
 	default:
-		l.Entries = append(l.Entries, logEntry{Sequence: m.Sequence, Event: event, Time: m.Time, Trace: traceOf(m.Header)})
+		l.Entries = append(l.Entries, logEntry{Sequence: m.Sequence, Event: event, Time: m.Time, Trace: traceOf(ctx, m.Header)})
 	}
 }
 

@@ -56,7 +56,7 @@ func aboutMessage(ctx context.Context, header nats.Header, subject string) conte
 	if address, err := parseJobSubject(subject); err == nil {
 		ctx = withModel(ctx, address.Model)
 	}
-	return trace.ContextWithRemoteSpanContext(ctx, traceOf(header))
+	return trace.ContextWithRemoteSpanContext(ctx, traceOf(ctx, header))
 }
 
 // logOfMessage is the logger for lines about a claimed message.

@@ -39,8 +39,13 @@ func carryTrace(ctx context.Context, header nats.Header) {
 }
 
 // traceOf reads the trace context of a message; not valid where there is none.
-func traceOf(header nats.Header) trace.SpanContext {
-	return trace.SpanContextFromContext(propagation.TraceContext{}.Extract(context.Background(), headerCarrier(header)))
+func traceOf(ctx context.Context, header nats.Header) trace.SpanContext {
+	carrier := headerCarrier(header)
+	if carrier.Get(schemas.HeaderTraceParent) == "" {
+		return trace.SpanContext{}
+	}
+	none := trace.ContextWithSpanContext(ctx, trace.SpanContext{})
+	return trace.SpanContextFromContext(propagation.TraceContext{}.Extract(none, carrier))
 }
 
 // Attempt is one that a job's log tells of.

@@ -105,7 +105,7 @@ func (t *claimTrace) submitted(task *task, choices []*choice) {
 		return
 	}
 	t.claim.SetAttributes(semconv.GenAIUsageInputTokens(task.promptTokens()), attribute.Int("semantic.choices", len(choices)))
-	t.claim.End()
+	t.claim.End(trace.WithTimestamp(choices[0].seq.Timeline().Submitted))
 }
 
 // began makes the spans until a choice's first token: engine.admission and
