@@ -60,7 +60,8 @@ func (a *app) brokerOptions(c *config.Loaded, name string) (queue.Options, error
 		return queue.Options{}, err
 	}
 	return queue.Options{
-		URL: url, Name: name, Token: token, CredsFile: c.NATSCreds, CAFile: c.NATSCA, Logger: a.Log, Config: queueConfig(c),
+		URL: url, Name: name, Token: token, CredsFile: c.NATSCreds, CAFile: c.NATSCA, Logger: a.Log, TracerProvider: a.Tracer,
+		Config: queueConfig(c),
 	}, nil
 }
 

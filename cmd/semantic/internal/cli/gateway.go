@@ -75,6 +75,9 @@ func (a *app) runGateway(ctx context.Context, c *config.Loaded, readyFile string
 		return err
 	}
 	registry := telemetry.NewRegistry()
+	if err := a.traces(ctx, serviceGateway, randomHex(8), false, registry, &down); err != nil {
+		return err
+	}
 	if _, err := checkRole(c, queue.RoleGateway); err != nil {
 		return err
 	}
@@ -187,7 +190,7 @@ func (f *front) serve(ctx context.Context, q *queue.Queue, r prometheus.Register
 	gc.Release = f.app.Release
 	var err error
 	f.gateway, err = gateway.New(gateway.Options{
-		Queue: q, Logger: f.app.Log, Registerer: r, Gatherer: g, Expect: expect, Config: gc,
+		Queue: q, Logger: f.app.Log, Registerer: r, Gatherer: g, TracerProvider: f.app.Tracer, Expect: expect, Config: gc,
 	})
 	if err != nil {
 		return err

@@ -13,6 +13,7 @@ import (
 	"sync/atomic"
 
 	"github.com/spf13/cobra"
+	"go.opentelemetry.io/otel/trace"
 	"golang.org/x/term"
 
 	"github.com/semantic-worker/semantic/cmd/semantic/internal/awake"
@@ -48,7 +49,7 @@ type Options struct {
 }
 
 // app is what every command needs. Its fields are set before a command runs
-// and not changed afterwards, except interrupt and lastWords.
+// and not changed afterwards, except Log, Tracer, interrupt and lastWords.
 type app struct {
 	In       io.Reader
 	Out, Err io.Writer
@@ -59,6 +60,8 @@ type app struct {
 	Release  string
 	// KeepAwake is the program that holds off sleep; empty for none.
 	KeepAwake string
+	// Tracer makes the spans of a server; nil for none. traces sets it.
+	Tracer trace.TracerProvider
 	// Log is set up from --log-level, --log-format and --log-file before RunE; it
 	// writes to Err, or to LogFile, which is nil without --log-file.
 	Log     *slog.Logger

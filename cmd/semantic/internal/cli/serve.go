@@ -172,6 +172,9 @@ func (s *serveProcess) start(ctx context.Context) error {
 
 	registry := telemetry.NewRegistry()
 	s.registry = registry
+	if err := s.app.traces(ctx, serviceGateway, randomHex(8), false, registry, &s.down); err != nil {
+		return err
+	}
 	if err := s.openBroker(ctx, token); err != nil {
 		return err
 	}

@@ -35,7 +35,7 @@ func (s *serveProcess) openBroker(ctx context.Context, token string) error {
 	s.down.add("stop NATS", natsStopBound, func(context.Context) error { s.nats.Stop(); return nil })
 	o := queue.Options{
 		InProcess: s.nats, Name: "semantic serve", Token: token, Logger: s.app.Log, Registerer: s.registry, Overview: s.registry,
-		Config: queueConfig(c),
+		TracerProvider: s.app.Tracer, Config: queueConfig(c),
 	}
 	if s.nats.Members() == 1 {
 		o.DiskFull = s.nats.DiskFull

@@ -186,6 +186,9 @@ func (w *workerProcess) run(ctx context.Context) error {
 	}
 
 	registry := telemetry.NewRegistry()
+	if err := a.traces(ctx, serviceWorker, place.id, w.supervised, registry, &down); err != nil {
+		return err
+	}
 	// Before the model: who asks is told that it loads.
 	health := newWorkerHealth(ctx, a.Release, c.ReadyPoolThreshold)
 	metricsAddr, err := w.serveMetrics(ctx, c, place.id, registry, health, &down)
@@ -227,7 +230,10 @@ func (w *workerProcess) run(ctx context.Context) error {
 		loaded = loaded.With(schemas.LogWhy, info.ContextReason)
 	}
 	loaded.Info("model loaded", schemas.LogEvent, schemas.LogEventModelLoad)
-	e, err := engine.New(engine.Options{Backend: backend, Logger: a.Log.With(schemas.LogModel, info.Name), Registerer: registry, Config: engineConfig(c)})
+	e, err := engine.New(engine.Options{
+		Backend: backend, Logger: a.Log.With(schemas.LogModel, info.Name), Registerer: registry, TracerProvider: a.Tracer,
+		Config: engineConfig(c),
+	})
 	if err != nil {
 		return err
 	}
@@ -240,7 +246,7 @@ func (w *workerProcess) run(ctx context.Context) error {
 		wc.MaxBatchWindow = min(wc.MaxBatchWindow, c.StepTimeout-1)
 	}
 	one, err := worker.New(worker.Options{
-		Queue: q, Engine: e, Template: template, Logger: log, Registerer: registry, Config: wc,
+		Queue: q, Engine: e, Template: template, Logger: log, Registerer: registry, TracerProvider: a.Tracer, Config: wc,
 		Working: keeper.Hold, LogContent: c.LogContent, Level: a.Level, MetricsAddr: metricsAddr,
 		Identity: worker.Identity{ID: place.id, Incarnation: randomHex(8), Host: hostName(), Release: a.Release},
 	})
