@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -152,6 +154,25 @@ func TestTracesArriveOverEachProtocol(t *testing.T) {
 				t.Errorf("the log has a header's value: %s", s.log.String())
 			}
 		}
+	}
+}
+
+// The third protocol is the second one's exporter with another encoding.
+func TestTracesAsJSON(t *testing.T) {
+	got := make(chan string, 1)
+	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		var body struct{ ResourceSpans []any }
+		err := json.NewDecoder(r.Body).Decode(&body)
+		got <- fmt.Sprint(r.URL.Path, r.Header.Get("Content-Type"), len(body.ResourceSpans), err)
+	}))
+	defer server.Close()
+	s := mustTrace(t, "OTEL_TRACES_EXPORTER=otlp", "OTEL_EXPORTER_OTLP_ENDPOINT="+server.URL, "OTEL_EXPORTER_OTLP_PROTOCOL=http/json")
+	s.span("x")
+	if err := s.stop(t.Context(), t); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := <-got, "/v1/traces application/json 1 <nil>"; strings.ReplaceAll(got, " ", "") != strings.ReplaceAll(want, " ", "") {
+		t.Errorf("received %s, want %s", got, want)
 	}
 }
 

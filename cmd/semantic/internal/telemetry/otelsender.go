@@ -33,12 +33,13 @@ func newTraceMetrics(r prometheus.Registerer) (*traceMetrics, error) {
 	m := &traceMetrics{
 		sent: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "semantic_trace_spans_sent_total",
-			Help: "Spans that the receiver of traces took. Moves with every batch of sampled spans.",
+			Help: "Spans that the receiver of traces took. Moves with every batch of sampled spans; exported where traces are on.",
 		}),
 		dropped: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "semantic_trace_spans_dropped_total",
 			Help: "Spans that were not delivered. Moves while the receiver of traces is away: by reason full (more ended than " +
-				"OTEL_BSP_MAX_QUEUE_SIZE holds), failed (their batch was refused or timed out) or late (they ended after the stop).",
+				"OTEL_BSP_MAX_QUEUE_SIZE holds), failed (their batch was refused or timed out) or late (they ended after the stop). " +
+				"Exported where traces are on.",
 		}, []string{"reason"}),
 		r: r,
 	}
