@@ -3,6 +3,7 @@ package queue
 import (
 	"context"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -80,15 +81,13 @@ func (d *Delivery) Attempts() (all []Attempt) {
 	return all
 }
 
-// WaitsSince is since when nobody has worked on the job: since it was stored, was
-// handed back, or its last worker fell silent; by the server's clock.
+// WaitsSince is since when nobody has worked on the job: since it was stored or,
+// once it was begun, since the last word of whoever had it; by the server's clock.
 func (d *Delivery) WaitsSince() time.Time {
-	for i := len(d.log.Entries) - 1; i >= 0; i-- {
-		if e := d.log.Entries[i]; e.Event.Submitted == nil && e.Time.After(d.StoredAt) {
-			return e.Time
-		}
+	if !slices.ContainsFunc(d.log.Entries, func(e logEntry) bool { return e.Event.Started != nil }) {
+		return d.StoredAt
 	}
-	return d.StoredAt
+	return d.log.Entries[len(d.log.Entries)-1].Time
 }
 
 // Trace is the trace context that the job's message carries; not valid where it

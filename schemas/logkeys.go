@@ -121,6 +121,7 @@ const (
 	LogDrainTimeout = "drain_timeout"
 	LogDropped      = "dropped"
 	LogEndpoint     = "endpoint"
+	LogDropped      = "dropped"
 	LogExporter     = "exporter"
 	LogFile         = "file"
 	LogFingerprint  = "fingerprint"

@@ -170,8 +170,8 @@ func (r *run) serve(ctx context.Context) {
 	r.w.metrics.ended(r.delivery.Class, result)
 	if !r.quiet {
 		r.sayEnd(ctx, result)
+		r.trace.end(ctx, result, r.usage, r.attempt(), r.firstToken)
 	}
-	r.trace.end(result, r.usage, r.attempt(), r.firstToken)
 }
 
 // handle is the state machine of the package comment.
@@ -293,7 +293,7 @@ func (r *run) generate(ctx context.Context) outcome {
 	if err := r.submit(ctx, task, choices, seed); err != nil {
 		return r.notSubmitted(ctx, err)
 	}
-	r.trace.submitted(task, choices)
+	r.trace.submitted(ctx, task, choices)
 	r.enter(phaseSubmitted)
 
 	// The engine begins with the first of them.

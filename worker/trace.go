@@ -23,8 +23,12 @@ const tracerName = "github.com/semantic-worker/semantic/worker"
 // loop: no token waits for a span.
 type claimTrace struct {
 	tracer trace.Tracer
-	// job is the whole claim; claim is until the engine has its sequences.
-	job, claim trace.Span
+	// job is the whole claim.
+	job trace.Span
+	// since is when the wait began, claimed when it ended; opened says that there
+	// are spans of the wait and of worker.claim.
+	since, claimed time.Time
+	opened         bool
 }
 
 // mostLinks bounds the earlier attempts that are linked: the latest.
@@ -38,8 +42,11 @@ func (w *Worker) startTrace(d *queue.Delivery) claimTrace {
 		parent = before[i].Trace
 	}
 	ctx := trace.ContextWithRemoteSpanContext(context.Background(), parent)
-	ctx, job := w.tracer.Start(ctx, "worker.job", trace.WithSpanKind(trace.SpanKindConsumer), trace.WithTimestamp(d.ClaimedAt))
-	t := claimTrace{tracer: w.tracer, job: job, claim: job}
+	_, job := w.tracer.Start(ctx, "worker.job", trace.WithSpanKind(trace.SpanKindConsumer), trace.WithTimestamp(d.ClaimedAt))
+	t := claimTrace{tracer: w.tracer, job: job, since: d.WaitsSince(), claimed: d.ClaimedAt}
+	if t.since.After(t.claimed) {
+		t.since = t.claimed // the clocks of the two machines differ
+	}
 	if !job.IsRecording() {
 		return t
 	}
@@ -58,14 +65,6 @@ func (w *Worker) startTrace(d *queue.Delivery) claimTrace {
 			}})
 		}
 	}
-	since := d.WaitsSince()
-	if since.After(d.ClaimedAt) {
-		since = d.ClaimedAt // the clocks of the two machines differ
-	}
-	_, wait := w.tracer.Start(ctx, "queue.wait", trace.WithTimestamp(since), trace.WithAttributes(
-		attribute.Int("semantic.attempts", len(before)), attribute.String("semantic.class", string(d.Class))))
-	wait.End(trace.WithTimestamp(d.ClaimedAt))
-	_, t.claim = w.tracer.Start(ctx, "worker.claim", trace.WithTimestamp(d.ClaimedAt))
 	return t
 }
 
@@ -99,13 +98,24 @@ func asks[T any](attrs *[]attribute.KeyValue, name func(T) attribute.KeyValue, v
 	}
 }
 
-// submitted ends worker.claim: from now on the engine has the job.
-func (t *claimTrace) submitted(task *task, choices []*choice) {
-	if !t.claim.IsRecording() {
+// submitted makes the spans until now, when the engine has the job.
+func (t *claimTrace) submitted(ctx context.Context, task *task, choices []*choice) {
+	if t.job.IsRecording() {
+		t.open(ctx, choices[0].seq.Timeline().Submitted,
+			semconv.GenAIUsageInputTokens(task.promptTokens()), attribute.Int("semantic.choices", len(choices)))
+	}
+}
+
+// open makes queue.wait, and worker.claim until a time, once.
+func (t *claimTrace) open(ctx context.Context, until time.Time, attrs ...attribute.KeyValue) {
+	if t.opened {
 		return
 	}
-	t.claim.SetAttributes(semconv.GenAIUsageInputTokens(task.promptTokens()), attribute.Int("semantic.choices", len(choices)))
-	t.claim.End(trace.WithTimestamp(choices[0].seq.Timeline().Submitted))
+	t.opened = true
+	_, wait := t.tracer.Start(ctx, "queue.wait", trace.WithTimestamp(t.since))
+	wait.End(trace.WithTimestamp(t.claimed))
+	_, claim := t.tracer.Start(ctx, "worker.claim", trace.WithTimestamp(t.claimed), trace.WithAttributes(attrs...))
+	claim.End(trace.WithTimestamp(until))
 }
 
 // began makes the spans until a choice's first token: engine.admission and
@@ -225,12 +235,14 @@ func (t *claimTrace) concluded(event schemas.Event) {
 	}
 }
 
-// end ends the claim.
-func (t *claimTrace) end(o outcome, usage schemas.Usage, attempt int, firstToken time.Duration) {
-	t.claim.End() // does nothing where it has ended
+// end ends the claim. It is not called for one that only went on to another worker,
+// as the same job does again and again until the right one takes it: that is part
+// of the wait.
+func (t *claimTrace) end(ctx context.Context, o outcome, usage schemas.Usage, attempt int, firstToken time.Duration) {
 	if !t.job.IsRecording() {
 		return
 	}
+	t.open(ctx, time.Now())
 	t.job.SetAttributes(attribute.String("semantic.outcome", string(o)), attribute.Int("semantic.attempt", attempt))
 	if usage.PromptTokens > 0 {
 		t.job.SetAttributes(semconv.GenAIUsageInputTokens(usage.PromptTokens), semconv.GenAIUsageOutputTokens(usage.CompletionTokens))
