@@ -121,7 +121,6 @@ const (
 	LogDrainTimeout = "drain_timeout"
 	LogDropped      = "dropped"
 	LogEndpoint     = "endpoint"
-	LogDropped      = "dropped"
 	LogExporter     = "exporter"
 	LogFile         = "file"
 	LogFingerprint  = "fingerprint"
