@@ -47,7 +47,8 @@ func TestWorkerArgsLog(t *testing.T) {
 		want   []string
 	}{
 		{config.Config{LogFormat: "auto"}, []string{"--log-format", "auto", "--log-file", "", "--log-content=false"}},
-		{config.Config{LogFormat: "auto", LogFile: "f", LogContent: true}, []string{"--log-format", "json", "--log-file", "", "--log-content=true"}},
+		{config.Config{LogFormat: "auto", LogFile: "f", LogContent: true},
+			[]string{"--log-format", "json", "--log-file", "", "--log-content=true"}},
 		{config.Config{LogFormat: "console", LogFile: "f"}, []string{"--log-format", "console", "--log-file", "", "--log-content=false"}},
 	} {
 		c.config.NATSHost = "127.0.0.1"
