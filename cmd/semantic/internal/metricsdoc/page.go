@@ -19,7 +19,8 @@ var page string
 // page lists them.
 func NotYet() []string {
 	return []string{
-		"semantic_pool_reusable_cells", "semantic_model_swap_duration_seconds", "semantic_model_swap_total", "semantic_cache_persist_duration_seconds",
+		"semantic_pool_reusable_cells",
+		"semantic_model_swap_duration_seconds", "semantic_model_swap_total", "semantic_cache_persist_duration_seconds",
 	}
 }
 
