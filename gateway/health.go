@@ -105,7 +105,7 @@ func (s situation) ready() health {
 	h.Workers = &taking
 	switch {
 	case taking == 0 && len(s.workers) > 0:
-		h.check(false, checkWorkers, ready, 1, reasonNoWorker, "every worker is draining")
+		h.check(false, checkWorkers, ready, 1, reasonNoWorker, "every worker is draining, or paused")
 	case taking == 0:
 		h.check(false, checkWorkers, ready, 1, reasonNoWorker, "no worker is present")
 	default:

@@ -70,7 +70,11 @@ func (h *workerHealth) stopping() bool {
 		return true
 	}
 	one := h.worker.Load()
-	return one != nil && one.Status().Draining
+	if one == nil {
+		return false
+	}
+	status := one.Status()
+	return status.Draining && !status.Paused
 }
 
 // live says that the process lives, which the answer proves.
@@ -100,6 +104,7 @@ func (h *workerHealth) ready() (body healthBody) {
 	default:
 	}
 	body.check(registered, "registered", registered, true, "registering", "the worker is announcing itself")
+	body.check(!status.Paused, "paused", status.Paused, false, "paused", "an operator paused the worker: it takes no jobs until 'semantic undrain'")
 	used := 0.0
 	if status.Cells > 0 {
 		used = float64(status.Cells-status.CellsFree) / float64(status.Cells)

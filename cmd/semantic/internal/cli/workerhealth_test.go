@@ -139,6 +139,22 @@ func TestWorkerHealth(t *testing.T) {
 	srv.Resume(t)
 	awaitHealth(t, url, "ready", "pool_full")
 
+	workers, err := q.Workers(t.Context())
+	if err != nil || len(workers) != 1 {
+		t.Fatalf("%v, %v", workers, err)
+	}
+	id := workers[0].ID
+	if _, err := q.Pause(t.Context(), id); err != nil {
+		t.Fatal(err)
+	}
+	if h := awaitHealth(t, url, "ready", "paused pool_full"); h.retry != "" {
+		t.Errorf("paused: Retry-After %q", h.retry) // nobody knows when
+	}
+	if _, err := q.Resume(t.Context(), id); err != nil {
+		t.Fatal(err)
+	}
+	awaitHealth(t, url, "ready", "pool_full")
+
 	page := metricsPage(t, url)
 	if !strings.Contains(page, "\nsemantic_agents_active{") || strings.Contains(page, "semantic_request_queue_depth") {
 		t.Errorf("the worker's page:\n%s", page)
