@@ -41,6 +41,7 @@ func (g *Gateway) identify(next http.Handler) http.Handler {
 
 // observe measures and logs the request's end, and spans it.
 func (g *Gateway) observe(next http.Handler) http.Handler {
+	//nolint:contextcheck // startSpan's is the request's, with the span
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		c := callOf(r)
 		ctx, span := g.startSpan(w, r)
@@ -48,7 +49,7 @@ func (g *Gateway) observe(next http.Handler) http.Handler {
 			c.base = c.base.With(schemas.LogTraceID, c.span.TraceID().String())
 			c.log = c.base
 		}
-		r = r.WithContext(ctx)
+		r = r.WithContext(ctx) //nolint:contextcheck // as above
 		c.began(r)
 		rec := &recorder{ResponseWriter: w, head: r.Method == http.MethodHead}
 		defer func() {
