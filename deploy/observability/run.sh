@@ -44,5 +44,7 @@ graph "tokens a second" 'rate(semantic_tokens_generated_total%5B1m%5D)'
 graph "time to first token, p95" 'histogram_quantile(0.95,sum%20by(le)(rate(semantic_time_to_first_token_seconds_bucket%5B1m%5D)))'
 graph "cells in use" 'semantic_pool_utilization_ratio'
 echo "The dashboard for Grafana is deploy/grafana/semantic.json (Dashboards, New, Import)."
+# Without native histograms: where they are on, older releases of Prometheus keep only
+# them, and the rules and graphs, which ask for classic buckets, see nothing.
 exec prometheus --config.file="$data/prometheus.yml" --storage.tsdb.path="$data/data" --storage.tsdb.retention.time=7d \
-  --web.listen-address="127.0.0.1:$port" --enable-feature=exemplar-storage,native-histograms --log.level=warn
+  --web.listen-address="127.0.0.1:$port" --enable-feature=exemplar-storage --log.level=warn
