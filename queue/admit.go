@@ -3,7 +3,6 @@ package queue
 import (
 	"context"
 	"log/slog"
-	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -37,7 +36,7 @@ func (c *Claimer) admit(ctx context.Context, m jetstream.Msg, from string) (*Del
 	if d.Deliveries > 1 {
 		c.q.metrics.redeliveries.WithLabelValues(class).Inc()
 	} else {
-		c.q.metrics.waited(d, c.q.skew.brokerNow(time.Now()).Sub(d.StoredAt))
+		c.q.metrics.waited(d, d.BrokerTime(d.ClaimedAt).Sub(d.StoredAt))
 	}
 	d.repeatLast()
 	return d, nil

@@ -184,6 +184,10 @@ func (d *Delivery) Charge(tokens int) {
 	d.claimer.charges[slices.Index(schemas.Classes(), d.Class)][d.Flow] += tokens
 }
 
+// BrokerTime is what the broker's clock said at a time of this machine's, as far as
+// their difference is known. StoredAt, and the times of the log, are the broker's.
+func (d *Delivery) BrokerTime(here time.Time) time.Time { return d.q.skew.brokerTime(here) }
+
 // Lost is closed when an append was fenced: the job is another's now.
 func (d *Delivery) Lost() <-chan struct{} { return d.lost }
 

@@ -195,6 +195,11 @@ func TestClockSkew(t *testing.T) {
 		[3]time.Duration{90 * time.Second, 80 * time.Second, 84 * time.Second}); got != 8*time.Second { // worse, but the other is old
 		t.Errorf("skew %v", got)
 	}
+	q.SetSkew(time.Hour)
+	d := claimed(t, q)
+	if ahead := d.BrokerTime(d.ClaimedAt).Sub(d.ClaimedAt); ahead != time.Hour {
+		t.Errorf("the broker's time is %v ahead", ahead)
+	}
 }
 
 // Attempts, requeues and missed deadlines are counted by who writes the event.

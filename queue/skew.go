@@ -34,8 +34,8 @@ func (c *clockSkew) add(server, asked, answered time.Time) {
 	c.ahead, c.took, c.at = server.Sub(asked.Add(took/2)), took, answered
 }
 
-// brokerNow is the time there at a time here; the same where it was never read.
-func (c *clockSkew) brokerNow(here time.Time) time.Time {
+// brokerTime is the time there at a time here; the same where it was never read.
+func (c *clockSkew) brokerTime(here time.Time) time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return here.Add(c.ahead)

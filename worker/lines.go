@@ -92,7 +92,7 @@ func (r *run) sayEnd(ctx context.Context, result outcome) {
 		slog.Int(schemas.LogChoices, m.choices), slog.Int(schemas.LogPromptTokens, r.usage.PromptTokens),
 		slog.Int(schemas.LogCachedTokens, m.cached), slog.Int(schemas.LogCompletionTokens, r.usage.CompletionTokens),
 		slog.Int(schemas.LogReplayed, r.history.tokens), slog.Int(schemas.LogPreemptions, m.preemptions),
-		slog.Duration(schemas.LogQueued, fine(d.ClaimedAt.Sub(d.WaitsSince()))),
+		slog.Duration(schemas.LogQueued, fine(d.BrokerTime(d.ClaimedAt).Sub(d.WaitsSince()))),
 		slog.Duration(schemas.LogAdmission, fine(m.admission)), slog.Duration(schemas.LogPrefill, fine(m.prefill)),
 		slog.Duration(schemas.LogDecode, fine(m.decode)), slog.Duration(schemas.LogTTFT, fine(r.firstToken)),
 		slog.Duration(schemas.LogDuration, fine(time.Since(r.claimed))),

@@ -52,6 +52,6 @@ func (r *run) brokeSilence() {
 		}
 	}
 	if !last.IsZero() {
-		observe(r.w.metrics.resumeGap, time.Since(last), r.trace.job.SpanContext())
+		observe(r.w.metrics.resumeGap, r.delivery.BrokerTime(time.Now()).Sub(last), r.trace.job.SpanContext())
 	}
 }

@@ -96,7 +96,7 @@ func (r *run) logged(tokens int) {
 	case r.history.tokens > 0:
 		r.brokeSilence()
 	default:
-		r.firstToken = time.Since(r.delivery.StoredAt)
+		r.firstToken = max(r.delivery.BrokerTime(time.Now()).Sub(r.delivery.StoredAt), 0)
 		observe(r.w.metrics.firstToken.WithLabelValues(string(r.delivery.Class)), r.firstToken, r.trace.job.SpanContext())
 	}
 	r.emitted = true
@@ -159,7 +159,7 @@ func (r *run) timings(choices []*choice, submitted time.Time) schemas.Timings {
 		last = max(last, token+t.Decode)
 	}
 	return schemas.Timings{
-		QueuedMS:  milliseconds(r.claimed.Sub(r.delivery.StoredAt)),
+		QueuedMS:  milliseconds(r.delivery.BrokerTime(r.claimed).Sub(r.delivery.StoredAt)),
 		PrefillMS: milliseconds(submitted.Sub(r.claimed) + first),
 		DecodeMS:  milliseconds(last - first),
 	}

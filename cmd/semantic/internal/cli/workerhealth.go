@@ -104,7 +104,8 @@ func (h *workerHealth) ready() (body healthBody) {
 	default:
 	}
 	body.check(registered, "registered", registered, true, "registering", "the worker is announcing itself")
-	body.check(!status.Paused, "paused", status.Paused, false, "paused", "an operator paused the worker: it takes no jobs until 'semantic undrain'")
+	body.check(!status.Paused, "paused", status.Paused, false, "paused",
+		"an operator paused the worker: it takes no jobs until 'semantic undrain'")
 	used := 0.0
 	if status.Cells > 0 {
 		used = float64(status.Cells-status.CellsFree) / float64(status.Cells)
