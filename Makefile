@@ -22,8 +22,10 @@ export SOAK_SEED
 CHAOS       := 20m
 CHAOS_KILLS := 1000
 export CHAOS_SEED
+# How long the sustained load of `make stress` lasts.
+STRESS      := 2m
 
-.PHONY: help build install run test race lint cover bench bench-engine bench-queue baseline soak chaos chaos-long observe e2e cross binaries symbols licenses third-party sbom vuln generate check-generated testdeps clean
+.PHONY: help build install run test race lint cover bench bench-engine bench-queue baseline soak chaos chaos-long stress observe e2e cross binaries symbols licenses third-party sbom vuln generate check-generated testdeps clean
 
 help: ## Show this help
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -72,6 +74,9 @@ chaos: build testdeps ## Kill, stop, cut and fill everything under load (CHAOS_S
 
 chaos-long: build testdeps ## The same for an hour
 	CHAOS=1h CHAOS_JOBS=20000 deploy/scripts/chaos.sh
+
+stress: build testdeps ## Put more on a server than it can bear, with a sustained load of STRESS (2m; 1h for memory); ends with a table
+	STRESS=$(STRESS) deploy/scripts/stress.sh
 
 observe: ## Start Prometheus against a running serve, with the alerts (URL= for another gateway)
 	deploy/observability/run.sh $(URL)

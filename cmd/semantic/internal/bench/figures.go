@@ -123,8 +123,8 @@ func figuresOf(samples []sample, of *counted, seconds float64, c Config) Figures
 			wait, prefill = append(wait, Millis(t.QueuedMS)), append(prefill, Millis(t.PrefillMS))
 		}
 	}
-	f.FirstToken, f.EndToEnd, f.LessDecode = quantilesOf(first), quantilesOf(end), quantilesOf(less)
-	f.QueueWait, f.Prefill, f.Late = quantilesOf(wait), quantilesOf(prefill), quantilesOf(late)
+	f.FirstToken, f.EndToEnd, f.LessDecode = QuantilesOf(first), QuantilesOf(end), QuantilesOf(less)
+	f.QueueWait, f.Prefill, f.Late = QuantilesOf(wait), QuantilesOf(prefill), QuantilesOf(late)
 	return f
 }
 

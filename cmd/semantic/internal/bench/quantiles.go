@@ -85,8 +85,8 @@ func (q *Quantiles) UnmarshalJSON(text []byte) error {
 	return json.Unmarshal(text, (*quantilesJSON)(q)) //nolint:wrapcheck // of its own package
 }
 
-// quantilesOf sorts the times; nil of none.
-func quantilesOf(times []Millis) *Quantiles {
+// QuantilesOf describes the times, which it sorts; nil of none.
+func QuantilesOf(times []Millis) *Quantiles {
 	if len(times) == 0 {
 		return nil
 	}

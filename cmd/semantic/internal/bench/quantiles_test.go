@@ -15,7 +15,7 @@ import (
 func TestQuantiles(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		times := rapid.SliceOfN(rapid.Map(rapid.IntRange(0, 50), func(v int) Millis { return Millis(v) }), 1, 400).Draw(t, "times")
-		q := quantilesOf(times)
+		q := QuantilesOf(times)
 		for _, c := range []struct {
 			share float64
 			value Millis
@@ -38,7 +38,7 @@ func TestQuantiles(t *testing.T) {
 }
 
 func TestQuantilesOfNothing(t *testing.T) {
-	if quantilesOf(nil) != nil || new(histogram).quantiles() != nil {
+	if QuantilesOf(nil) != nil || new(histogram).quantiles() != nil {
 		t.Error("nothing has quantiles")
 	}
 }
@@ -64,7 +64,7 @@ func TestHistogram(t *testing.T) {
 			}
 		}
 		one.merge(&two)
-		got, want := one.quantiles(), quantilesOf(times)
+		got, want := one.quantiles(), QuantilesOf(times)
 		if got.N != want.N {
 			t.Fatalf("%d samples of %d", got.N, want.N)
 		}
