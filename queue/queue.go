@@ -205,7 +205,7 @@ func (q *Queue) connectOptions(o Options) ([]nats.Option, error) {
 			q.link.reconnected()
 			q.metrics.reconnects.Inc()
 			q.log.Info("broker connection restored", slog.String(schemas.LogEvent, schemas.LogEventBrokerBack),
-				slog.String(schemas.LogServer, nc.ConnectedUrlRedacted()))
+				slog.String(schemas.LogServer, MaskURLs(nc.ConnectedUrl())))
 			o.Connection(true)
 		}),
 		nats.ReconnectErrHandler(func(_ *nats.Conn, err error) { q.link.set(false, err) }),
@@ -259,9 +259,9 @@ func connectError(url string, err error) error {
 	switch {
 	case errors.Is(err, nats.ErrAuthorization), errors.Is(err, nats.ErrAuthExpired),
 		errors.Is(err, nats.ErrAuthRevoked), errors.Is(err, nats.ErrAccountAuthExpired):
-		return fmt.Errorf("%w: %s: %w", ErrUnauthorized, redact(url), err)
+		return fmt.Errorf("%w: %s: %w", ErrUnauthorized, MaskURLs(url), err)
 	}
-	return fmt.Errorf("%w: connect to %s: %w", ErrUnavailable, redact(url), err)
+	return fmt.Errorf("%w: connect to %s: %w", ErrUnavailable, MaskURLs(url), err)
 }
 
 // checkJetStream asks for the account's limits, which needs JetStream and the
@@ -284,7 +284,7 @@ func (q *Queue) checkJetStream(ctx context.Context) error {
 		return nil
 	case code == codeNotEnabled, errors.Is(err, nats.ErrNoResponders):
 		return fmt.Errorf("%w: the server %s runs without it; start it with JetStream enabled (nats-server -js): %w",
-			ErrJetStreamUnavailable, q.nc.ConnectedUrlRedacted(), err)
+			ErrJetStreamUnavailable, MaskURLs(q.nc.ConnectedUrl()), err)
 	case code == codeNotEnabledAccount:
 		return fmt.Errorf("%w: this account may not use it; enable JetStream for the account: %w", ErrJetStreamUnavailable, err)
 	case errors.Is(err, ErrForbidden):

@@ -47,7 +47,8 @@ func (q *Queue) Reconcile(ctx context.Context, expect []string) error {
 		}
 		return err
 	}
-	q.expected.Store(&expect)
+	expected := slices.Clone(expect) // scrapes read it while expect changes
+	q.expected.Store(&expected)
 	q.newLease(leaseReconciler).run(ctx, func(ctx context.Context) {
 		r := newReconciler(q, expect)
 		q.metrics.leader.Set(1)

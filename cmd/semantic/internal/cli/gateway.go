@@ -106,10 +106,10 @@ func (a *app) runGateway(ctx context.Context, c *config.Loaded, readyFile string
 	if err != nil {
 		return err
 	}
-	if err := a.printf("semantic %s gateway: %s, queue %s\n", a.Release, front.url(), config.MaskURL(broker)); err != nil {
+	if err := a.printf("semantic %s gateway: %s, queue %s\n", a.Release, front.url(), queue.MaskURLs(broker)); err != nil {
 		a.Log.Warn("cannot say where the gateway is", schemas.LogError, err)
 	}
-	a.writeReadyFile(readyFile, readyInfo{HTTP: front.url(), Admin: admin, NATS: config.MaskURL(broker)})
+	a.writeReadyFile(readyFile, readyInfo{HTTP: front.url(), Admin: admin, NATS: queue.MaskURLs(broker)})
 	select {
 	case <-ctx.Done():
 	case err := <-front.failed:

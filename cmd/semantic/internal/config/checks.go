@@ -134,10 +134,10 @@ func isNATSURL(value any) error {
 	for part := range strings.SplitSeq(value.(string), ",") {
 		u, err := url.Parse(strings.TrimSpace(part))
 		if err != nil || u.Host == "" {
-			return fmt.Errorf("%q is not a NATS URL like nats://127.0.0.1:4222", MaskURL(part))
+			return fmt.Errorf("%q is not a NATS URL like nats://127.0.0.1:4222", queue.MaskURLs(part))
 		}
 		if !slices.Contains([]string{"nats", "tls", "ws", "wss"}, u.Scheme) {
-			return fmt.Errorf("%q: scheme %s is not nats, tls, ws or wss", MaskURL(part), u.Scheme)
+			return fmt.Errorf("%q: scheme %s is not nats, tls, ws or wss", queue.MaskURLs(part), u.Scheme)
 		}
 	}
 	return nil
@@ -176,17 +176,4 @@ func areAliases(value any) error {
 		}
 	}
 	return nil
-}
-
-// MaskURL hides the password or token in a NATS URL, for people and logs.
-func MaskURL(text string) string {
-	before, after, ok := strings.Cut(text, "@")
-	if !ok {
-		return text
-	}
-	scheme, _, ok := strings.Cut(before, "://")
-	if !ok {
-		return mask + "@" + after
-	}
-	return scheme + "://" + mask + "@" + after
 }

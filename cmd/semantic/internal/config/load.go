@@ -19,6 +19,8 @@ import (
 	"github.com/knadh/koanf/providers/file"
 	"github.com/knadh/koanf/v2"
 	"github.com/spf13/pflag"
+
+	"github.com/semantic-worker/semantic/queue"
 )
 
 const (
@@ -287,7 +289,7 @@ func (l *Loaded) Rows() []Row {
 				value = mask
 			}
 			if s.key == "nats" {
-				value = MaskURL(v)
+				value = queue.MaskURLs(v)
 			}
 		case time.Duration:
 			value = v.String()

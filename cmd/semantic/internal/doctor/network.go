@@ -11,7 +11,6 @@ import (
 	"strconv"
 	"syscall"
 
-	"github.com/semantic-worker/semantic/cmd/semantic/internal/config"
 	"github.com/semantic-worker/semantic/queue"
 )
 
@@ -32,9 +31,9 @@ func (e *examination) broker(ctx context.Context) {
 	}
 	switch {
 	case err == nil:
-		e.ok("nats", "%s answers and allows JetStream; %s", config.MaskURL(url), what)
+		e.ok("nats", "%s answers and allows JetStream; %s", queue.MaskURLs(url), what)
 	case errors.Is(err, queue.ErrNoTopology):
-		e.ok("nats", "%s answers and allows JetStream; nothing of semantic was there yet", config.MaskURL(url))
+		e.ok("nats", "%s answers and allows JetStream; nothing of semantic was there yet", queue.MaskURLs(url))
 	default:
 		e.failed("nats", err, "")
 	}
