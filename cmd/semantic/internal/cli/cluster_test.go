@@ -176,7 +176,7 @@ func TestServeCluster(t *testing.T) {
 	t.Parallel() // it mostly waits for elections
 	b := makeBrokers(t, 3, natsinit.Options{})
 	names := slices.Sorted(maps.Keys(b.folder))
-	ctx, cancel := context.WithTimeout(t.Context(), 2*patience)
+	ctx, cancel := context.WithTimeout(t.Context(), 4*patience)
 	defer cancel()
 	first, firstReady := b.whole(t, names[0])
 	first.stderr.wait(t, 0, "Waiting for the other members of the cluster: queue: broker unavailable: no quorum: 1 of 3 members reachable")
