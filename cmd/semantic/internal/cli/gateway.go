@@ -94,6 +94,8 @@ func (a *app) runGateway(ctx context.Context, c *config.Loaded, readyFile string
 	if err := front.serve(ctx, q, registry, registry, nil); err != nil {
 		return err
 	}
+	// Also where the run fails: streams hear of the stop before the queue leaves them.
+	down.add("drain the gateway", drainBound, front.drain)
 	dir, err := a.dataDir(c)
 	if err != nil {
 		return err

@@ -184,13 +184,11 @@ func (s *serveProcess) start(ctx context.Context) error {
 	if err := s.front.serve(ctx, s.queue, registry, page, expect); err != nil {
 		return err
 	}
-	if s.admin, err = s.app.serveAdmin(ctx, c, s.front, s.dataDir, &s.down); err != nil {
-		return err
-	}
 	// However the run ends: streams hear of the stop before the queue leaves
 	// them. After the drain of a whole run nothing is left to wait for.
 	s.down.add("drain the gateway", drainBound, s.front.drain)
-	return nil
+	s.admin, err = s.app.serveAdmin(ctx, c, s.front, s.dataDir, &s.down)
+	return err
 }
 
 // supervise runs the worker until ctx ends or something cannot go on.
