@@ -255,10 +255,11 @@ func (a *Admin) changeOwnLevel(ctx context.Context, r *http.Request, request sch
 	if err != nil { // it was read
 		return settingView{Process: processGateway, Error: openai.NewError(schemas.CodeInternal, "level", err.Error())}
 	}
+	// The lines of changes are in the order of the changes.
 	a.levelMu.Lock()
+	defer a.levelMu.Unlock()
 	before = a.ownLevel()
 	a.level.Set(level)
-	a.levelMu.Unlock()
 	after := a.ownLevel()
 	after.Level, after.Before = schemas.LogLevelName(level), &settingView{Process: processGateway, Level: before.Level}
 	audit(ctx, r, levelSetting().name, processGateway, before.Level, after.Level, nil)

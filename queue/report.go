@@ -187,6 +187,10 @@ type LiveWorker struct {
 // Reports asks every registered worker at once; by id. One that does not answer
 // is there too. Errors are those of Workers.
 func (q *Queue) Reports(ctx context.Context) ([]LiveWorker, error) {
+	// What the registry remembers before the broker went away is no answer.
+	if err := q.Healthy(); err != nil {
+		return nil, err
+	}
 	workers, err := q.Workers(ctx)
 	if err != nil {
 		return nil, err
