@@ -26,7 +26,7 @@ func TestSlowAndVanishingClients(t *testing.T) {
 	parallel(t)
 	const name = "slow and vanishing clients"
 	each := sized(12, 8)
-	s := serve(t, "--parallel", "64", "--sim-step", sized("10ms", "1ms"), "--ctx", "65536", "--event-retention", "2s")
+	s := serve(t, "--parallel", "64", "--sim-step", sized("10ms", "1ms"), "--ctx", "65536")
 	s.warm()
 	before := s.rest()
 
