@@ -2,7 +2,9 @@ package stress
 
 import (
 	"bytes"
+	"fmt"
 	"slices"
+	"strings"
 
 	dto "github.com/prometheus/client_model/go"
 	"github.com/prometheus/common/expfmt"
@@ -59,13 +61,15 @@ func has(m *dto.Metric, labels []string) bool {
 // quiet waits until nothing is open, stored or held.
 func (s *server) quiet() {
 	s.t.Helper()
-	s.wait("nothing is open, stored or held", func() bool {
+	var busy []string
+	s.waitFor(func() string { return "nothing is open, stored or held: " + strings.Join(busy, ", ") }, func() bool {
 		p := s.metrics()
+		busy = busy[:0]
 		for _, name := range []string{"semantic_requests_active", "semantic_request_queue_depth", "semantic_pool_utilization_ratio"} {
 			if n, _ := p.sum(name); n > 0 {
-				return false
+				busy = append(busy, fmt.Sprint(name, " is ", n))
 			}
 		}
-		return true
+		return len(busy) == 0
 	})
 }

@@ -112,7 +112,7 @@ func (f *flood) until(refused *atomic.Int64, agent func(int64) string) {
 		sending.Go(func() {
 			for refused.Load() < enough && f.stories.Load() < mostSent && ctx.Err() == nil {
 				i := f.stories.Add(1)
-				f.one(f.t.Context(), ask{prompt: tell(f.base+int(i), 2), agent: agent(i), class: schemas.ClassInteractive})
+				f.one(ctx, ask{prompt: tell(f.base+int(i), 2), agent: agent(i), class: schemas.ClassInteractive})
 			}
 		})
 	}
@@ -124,7 +124,7 @@ func (f *flood) until(refused *atomic.Int64, agent func(int64) string) {
 
 // one sends a request, and reads its answer beside the others.
 func (f *flood) one(ctx context.Context, a ask) {
-	r, err := f.send(ctx, a)
+	r, err := f.send(context.WithoutCancel(ctx), a) // it is read when no more are sent
 	full := new(refusal)
 	switch {
 	case errors.As(err, &full):
