@@ -214,3 +214,26 @@ func TestQueriesNameExistingMetrics(t *testing.T) {
 		}
 	}
 }
+
+// The alert on whole requests has the figure that the baseline measured.
+func TestThresholdsAreMeasured(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("prometheus/thresholds.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var measured struct {
+		Thresholds map[string]struct {
+			Alert float64 `json:"alert_seconds"`
+		} `json:"thresholds"`
+	}
+	if err := json.Unmarshal(text, &measured); err != nil {
+		t.Fatal(err)
+	}
+	want := measured.Thresholds["semantic_request_duration_seconds"].Alert
+	for _, a := range alerts(t) {
+		if a.Alert == "RequestDurationHigh" && (want <= 0 || !strings.Contains(a.Expr, fmt.Sprintf("> %v\n", want))) {
+			t.Errorf("measured %v, the rule is %s", want, a.Expr)
+		}
+	}
+}

@@ -5,7 +5,7 @@
 #   deploy/observability/run.sh [URL of the gateway, default http://127.0.0.1:8000]
 #
 # SEMANTIC_API_KEY or SEMANTIC_API_KEY_FILE is the key, where the gateway wants one;
-# PROMETHEUS_PORT another port than 9090. What it stores is in .cache/prometheus.
+# PROMETHEUS_PORT another port than 9090. What it stores is in .cache/prometheus, by target.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -23,7 +23,7 @@ if ! command -v prometheus >/dev/null; then
   exit 1
 fi
 
-data=.cache/prometheus
+data=.cache/prometheus/${target//:/_}
 mkdir -p "$data"
 sed -e "s|TARGET|$target|" -e "s|SCHEME|$scheme|" -e "s|RULES|$PWD/deploy/prometheus|" deploy/observability/prometheus.yml >"$data/prometheus.yml"
 key=${SEMANTIC_API_KEY:-}
