@@ -31,6 +31,10 @@ type pace struct {
 	// replay those of one replayed row.
 	decode, piece [paceBuckets]samples
 	replay        samples
+	// part is the seconds of a piece as a smaller one says, for as long as no whole
+	// one was seen: prompts may all be shorter. What a step costs whatever it reads
+	// makes it too much rather than too little.
+	part samples
 	// debt is how many seconds prompts took beside decode rows that no step had to
 	// spare yet; beside says that the step under way has such rows.
 	debt   float64
@@ -78,6 +82,8 @@ func (p *pace) observe(rows stepRows, quantum int, took time.Duration) {
 	case rows.prefill >= quantum:
 		pieces := rows.prefill / quantum
 		p.piece[paceBucket(pieces)].add(rest * float64(quantum) / float64(rows.prefill))
+	case rows.prefill >= quantum/4:
+		p.part.add(rest * float64(quantum) / float64(rows.prefill))
 	}
 	if p.beside {
 		p.debt += rest
@@ -157,7 +163,10 @@ func (p *pace) grown(decode int) (seconds float64) {
 
 // pieceSeconds estimates one of so many pieces in a step.
 func (p *pace) pieceSeconds(pieces int) (seconds float64, known bool) {
-	return nearest(&p.piece, paceBucket(pieces))
+	if seconds, known = nearest(&p.piece, paceBucket(pieces)); known {
+		return seconds, true
+	}
+	return p.part.median()
 }
 
 // nearest is the median of a bucket, or of the nearest one below it that is

@@ -176,3 +176,20 @@ func TestPromptsFromIdleOweNothing(t *testing.T) {
 		t.Errorf("%d steps without a piece of ten steps' time, want %d", without, maxWait)
 	}
 }
+
+// Where all prompts are shorter than a piece they are not read one a step for ever.
+func TestShortPromptsAreReadTogether(t *testing.T) {
+	d := device{step: 0.1, decode: 0.0001, prefill: 0.0001}
+	p := pace{bound: 2}
+	most := 0
+	for range 30 {
+		n, _ := p.allow(8, 0)
+		rows := stepRows{decode: 8, prefill: n * 43}
+		p.planned(rows, false)
+		p.observe(rows, quantum, d.takes(rows))
+		most = max(most, n)
+	}
+	if most < 8 {
+		t.Errorf("at most %d prompts of 43 tokens were read in a step with 100 ms to spare", most)
+	}
+}
