@@ -165,6 +165,7 @@ func TestPause(t *testing.T) {
 	requireNoError(t, err)
 	defer draining.Close()
 	requireNoError(t, w.join())
+	eventually(t, "w1 is gone", func() bool { _, err := h.queue.Worker(t.Context(), "w1"); return errors.Is(err, queue.ErrNoWorker) })
 	_, err = h.queue.Resume(t.Context(), "w1")
 	requireError(t, err, queue.ErrNoWorker, "w1")
 }
