@@ -19,11 +19,15 @@ import (
 func TestChoices(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
-	w := h.start()
+	g := newGate(t)
+	w := h.start(gated(g)) // none is over before the others have come
 	job := prompt("three of them words=20", func(j *schemas.Job) {
 		j.Temperature, j.Seed, j.N = ptr(1.0), ptr(int64(40)), ptr(3)
 	})
-	r := h.result(h.submit(job))
+	ticket := h.submit(job)
+	eventually(t, "all are in the engine", func() bool { return len(w.engine.Snapshot().Requests) == 3 })
+	g.open()
+	r := h.result(ticket)
 	done, all := r.done(), r.answers()
 	if len(all) != 3 || len(r.started()) != 1 {
 		t.Fatalf("%d choices, %s", len(all), r.types())
