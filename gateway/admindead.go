@@ -75,60 +75,55 @@ func (a *Admin) showDead(w http.ResponseWriter, r *http.Request) {
 
 // dropDead answers DELETE /admin/v1/dead/{id}: the entry is removed for good.
 func (a *Admin) dropDead(w http.ResponseWriter, r *http.Request) {
-	if !noBody(w, r, "owner", "model") {
-		return
-	}
-	ctx, cancel := a.moving(r)
-	defer cancel()
-	job, f := a.findDead(ctx, r)
-	if f != nil {
-		refuse(w, r, f)
-		return
-	}
-	err := a.queue.DropDead(ctx, job)
-	audit(ctx, r, "dead.drop", job.JobID, nil, nil, err)
-	if err != nil {
-		refuse(w, r, deadFailure(job.JobID, err))
-		return
-	}
-	writeJSON(w, r, http.StatusOK, mustJSON(struct {
-		Job     string `json:"job"`
-		Dropped bool   `json:"dropped"`
-	}{job.JobID, true}))
+	a.withDead(w, r, func(ctx context.Context, job queue.DeadJob) {
+		err := a.queue.DropDead(ctx, job)
+		audit(ctx, r, "dead.drop", job.JobID, nil, nil, err)
+		if err != nil {
+			refuse(w, r, deadFailure(job.JobID, err))
+			return
+		}
+		writeJSON(w, r, http.StatusOK, mustJSON(struct {
+			Job     string `json:"job"`
+			Dropped bool   `json:"dropped"`
+		}{job.JobID, true}))
+	})
 }
 
 // replayDead answers POST /admin/v1/dead/{id}/replay: the request is submitted again
 // as a new job, and the entry removed. A repeat, while the entry is still there,
 // makes no other job.
 func (a *Admin) replayDead(w http.ResponseWriter, r *http.Request) {
+	a.withDead(w, r, func(ctx context.Context, job queue.DeadJob) {
+		ticket, err := a.queue.Replay(ctx, job, false)
+		if err != nil {
+			audit(ctx, r, "dead.replay", job.JobID, nil, nil, err)
+			refuse(w, r, deadFailure(job.JobID, err))
+			return
+		}
+		audit(ctx, r, "dead.replay", job.JobID, nil, ticket.JobID, nil)
+		writeJSON(w, r, http.StatusOK, mustJSON(struct {
+			Job      string `json:"job"`
+			ReplayOf string `json:"replay_of"`
+			Owner    string `json:"owner"`
+			Model    string `json:"model"`
+		}{ticket.JobID, job.JobID, job.Owner, job.Model}))
+	})
+}
+
+// withDead does something with the dead job that is meant, in the time that a large
+// one needs, also where who asked hangs up.
+func (a *Admin) withDead(w http.ResponseWriter, r *http.Request, do func(ctx context.Context, job queue.DeadJob)) {
 	if !noBody(w, r, "owner", "model") {
 		return
 	}
-	ctx, cancel := a.moving(r)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), deadBound)
 	defer cancel()
 	job, f := a.findDead(ctx, r)
 	if f != nil {
 		refuse(w, r, f)
 		return
 	}
-	ticket, err := a.queue.Replay(ctx, job, false)
-	if err != nil {
-		audit(ctx, r, "dead.replay", job.JobID, nil, nil, err)
-		refuse(w, r, deadFailure(job.JobID, err))
-		return
-	}
-	audit(ctx, r, "dead.replay", job.JobID, nil, ticket.JobID, nil)
-	writeJSON(w, r, http.StatusOK, mustJSON(struct {
-		Job      string `json:"job"`
-		ReplayOf string `json:"replay_of"`
-		Owner    string `json:"owner"`
-		Model    string `json:"model"`
-	}{ticket.JobID, job.JobID, job.Owner, job.Model}))
-}
-
-// moving is acting with the time that a large job needs.
-func (a *Admin) moving(r *http.Request) (ctx context.Context, release context.CancelFunc) {
-	return context.WithTimeout(context.WithoutCancel(r.Context()), deadBound)
+	do(ctx, job)
 }
 
 // findDead is the one dead job that is meant.

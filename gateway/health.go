@@ -15,35 +15,6 @@ import (
 	"github.com/semantic-worker/semantic/schemas"
 )
 
-// health is the body of every health route.
-type health struct {
-	// Status is "ok" or "unavailable".
-	Status string `json:"status"`
-	// Checks are what was looked at. What could not be known is left out.
-	Checks []healthCheck `json:"checks"`
-	// Reasons says why it is not ok.
-	Reasons []healthReason `json:"reasons,omitempty"`
-	// Workers counts the live workers that take jobs; nil where nobody looked.
-	Workers *int   `json:"workers,omitempty"`
-	Release string `json:"release"`
-}
-
-// healthCheck is one thing that was looked at. Names are stable.
-type healthCheck struct {
-	Name string `json:"name"`
-	OK   bool   `json:"ok"`
-	// Value is what was seen, and Threshold what separates ok from not ok: numbers,
-	// or booleans.
-	Value     any `json:"value"`
-	Threshold any `json:"threshold"`
-}
-
-// healthReason is one thing in the way. Code is stable.
-type healthReason struct {
-	Code    string `json:"code"`
-	Message string `json:"message"`
-}
-
 // The names of checks.
 const (
 	checkUptime    = "uptime_seconds"
@@ -65,19 +36,6 @@ const (
 	reasonLoading   = "model_loading"
 )
 
-const (
-	healthOK   = "ok"
-	healthDown = "unavailable"
-)
-
-// check adds a check and, where it is not ok, its reason.
-func (h *health) check(ok bool, name string, value, threshold any, code, format string, args ...any) {
-	h.Checks = append(h.Checks, healthCheck{Name: name, OK: ok, Value: value, Threshold: threshold})
-	if !ok {
-		h.Reasons = append(h.Reasons, healthReason{Code: code, Message: fmt.Sprintf(format, args...)})
-	}
-}
-
 // situation is what health is judged by.
 type situation struct {
 	stopping bool
@@ -95,9 +53,9 @@ type situation struct {
 }
 
 // ready judges whether a request sent now would be taken up soon.
-func (s situation) ready() health {
-	var h health
-	h.check(!s.stopping, checkStopping, s.stopping, false, reasonStopping, "the gateway is stopping")
+func (s situation) ready() schemas.Health {
+	var h schemas.Health
+	h.Check(!s.stopping, checkStopping, s.stopping, false, reasonStopping, "the gateway is stopping")
 	if !s.queueCheck(&h) {
 		return h // of the rest there are only memories
 	}
@@ -105,38 +63,38 @@ func (s situation) ready() health {
 	h.Workers = &taking
 	switch {
 	case taking == 0 && len(s.workers) > 0:
-		h.check(false, checkWorkers, ready, 1, reasonNoWorker, "every worker is draining, or paused")
+		h.Check(false, checkWorkers, ready, 1, reasonNoWorker, "every worker is draining, or paused")
 	case taking == 0:
-		h.check(false, checkWorkers, ready, 1, reasonNoWorker, "no worker is present")
+		h.Check(false, checkWorkers, ready, 1, reasonNoWorker, "no worker is present")
 	default:
-		h.check(ready > 0, checkWorkers, ready, 1, reasonPoolFull,
+		h.Check(ready > 0, checkWorkers, ready, 1, reasonPoolFull,
 			"every worker has more than %.1f %% of its cells in use, %.1f %% at least", 100*s.limit, 100*least)
-		h.Checks = append(h.Checks, healthCheck{Name: checkPool, OK: least <= s.limit, Value: least, Threshold: s.limit})
+		h.Checks = append(h.Checks, schemas.HealthCheck{Name: checkPool, OK: least <= s.limit, Value: least, Threshold: s.limit})
 	}
 	return h
 }
 
 // startup judges whether the gateway ever was of use.
-func (s situation) startup() health {
+func (s situation) startup() schemas.Health {
 	taking, _, _ := pool(s.workers, s.limit)
-	h := health{Workers: &taking}
+	h := schemas.Health{Workers: &taking}
 	if s.announced || s.queueCheck(&h) {
-		h.check(s.announced, checkAnnounced, s.announced, true, reasonLoading,
+		h.Check(s.announced, checkAnnounced, s.announced, true, reasonLoading,
 			"no worker has announced itself yet; it does when its model is loaded")
 	}
 	return h
 }
 
 // queueCheck adds what is known of the queue, and reports whether it takes jobs.
-func (s situation) queueCheck(h *health) bool {
+func (s situation) queueCheck(h *schemas.Health) bool {
 	full := errors.Is(s.queue, queue.ErrStorageFull)
 	var age any
 	if s.answered >= 0 {
 		age = seconds(s.answered)
 	}
-	h.check(s.queue == nil || full, checkQueue, age, seconds(probeAge), reasonQueueDown, "%v", s.queue)
+	h.Check(s.queue == nil || full, checkQueue, age, seconds(probeAge), reasonQueueDown, "%v", s.queue)
 	if s.queue == nil || full {
-		h.check(!full, checkStorage, s.used, s.mark, reasonNoRoom, "%v", s.queue)
+		h.Check(!full, checkStorage, s.used, s.mark, reasonNoRoom, "%v", s.queue)
 	}
 	return s.queue == nil
 }
@@ -193,8 +151,8 @@ func (g *Gateway) situation(ctx context.Context) situation {
 
 // healthLive answers 200 while the process lives.
 func (g *Gateway) healthLive(w http.ResponseWriter, r *http.Request) {
-	var h health
-	h.check(true, checkUptime, seconds(time.Since(g.born)), 0, "", "")
+	var h schemas.Health
+	h.Check(true, checkUptime, seconds(time.Since(g.born)), 0, "", "")
 	g.writeHealth(w, r, h)
 }
 
@@ -211,11 +169,10 @@ func (g *Gateway) healthStartup(w http.ResponseWriter, r *http.Request) {
 	g.writeHealth(w, r, g.situation(r.Context()).startup())
 }
 
-func (g *Gateway) writeHealth(w http.ResponseWriter, r *http.Request, h health) {
+func (g *Gateway) writeHealth(w http.ResponseWriter, r *http.Request, h schemas.Health) {
 	status := http.StatusOK
-	h.Status, h.Release = healthOK, g.config.Release
-	if len(h.Reasons) > 0 {
-		status, h.Status = http.StatusServiceUnavailable, healthDown
+	if !h.Judge(g.config.Release) {
+		status = http.StatusServiceUnavailable
 		if h.Reasons[0].Code == reasonStopping {
 			w.Header().Set("Retry-After", strconv.Itoa(int(retryRestarting.Seconds())))
 		}

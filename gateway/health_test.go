@@ -43,7 +43,7 @@ func (b *bench) health(path string) (int, string) {
 	if err := described(b.t, "Health").Validate(doc); err != nil {
 		b.t.Errorf("%s\nis not as described: %v", data, err)
 	}
-	var h health
+	var h schemas.Health
 	if err := json.Unmarshal(data, &h); err != nil {
 		b.t.Fatal(err)
 	}
@@ -65,7 +65,7 @@ func (b *bench) health(path string) (int, string) {
 			b.t.Errorf("%s: %s says nothing", path, r.Code)
 		}
 	}
-	if (h.Status == healthOK) != (resp.StatusCode == http.StatusOK) || h.Release != "dev" {
+	if (h.Status == schemas.HealthOK) != (resp.StatusCode == http.StatusOK) || h.Release != "dev" {
 		b.t.Errorf("%s: status %d with %+v", path, resp.StatusCode, h)
 	}
 	if (resp.Header.Get("Retry-After") != "") != stopping {
@@ -220,7 +220,7 @@ func TestTransitions(t *testing.T) {
 		{"stops, lost", situation{stopping: true, queue: away, announced: true}, want{ready: "shutting_down queue_unavailable"}},
 	} {
 		c.s.limit, c.s.mark = 0.9, 0.85
-		codes := func(h health) string {
+		codes := func(h schemas.Health) string {
 			var list []string
 			for _, r := range h.Reasons {
 				list = append(list, r.Code)
@@ -239,12 +239,12 @@ func TestHealthNamesWhatItSaw(t *testing.T) {
 		answered: 1500 * time.Millisecond, used: 0.25, mark: 0.85, limit: 0.9,
 		workers: []schemas.WorkerStatus{{Cells: 100, CellsFree: 75}, {Cells: 100, CellsFree: 5}, {Cells: 10, CellsFree: 10, Draining: true}},
 	}.ready()
-	want := []healthCheck{
-		{"shutting_down", true, false, false},
-		{"queue_answer_age_seconds", true, 1.5, 3.0},
-		{"queue_storage_ratio", true, 0.25, 0.85},
-		{"workers_ready", true, 1, 1},
-		{"pool_utilization_ratio", true, 0.25, 0.9},
+	want := []schemas.HealthCheck{
+		{Name: "shutting_down", OK: true, Value: false, Threshold: false},
+		{Name: "queue_answer_age_seconds", OK: true, Value: 1.5, Threshold: 3.0},
+		{Name: "queue_storage_ratio", OK: true, Value: 0.25, Threshold: 0.85},
+		{Name: "workers_ready", OK: true, Value: 1, Threshold: 1},
+		{Name: "pool_utilization_ratio", OK: true, Value: 0.25, Threshold: 0.9},
 	}
 	if !slices.Equal(h.Checks, want) || *h.Workers != 2 {
 		t.Errorf("got %+v with %d workers, want %+v", h.Checks, *h.Workers, want)

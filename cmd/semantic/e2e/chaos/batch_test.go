@@ -7,14 +7,11 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
-	"github.com/semantic-worker/semantic/engine"
-	"github.com/semantic-worker/semantic/engine/chat"
-	"github.com/semantic-worker/semantic/engine/sim"
+	"github.com/semantic-worker/semantic/cmd/semantic/e2e/simulated"
 	"github.com/semantic-worker/semantic/queue"
 	"github.com/semantic-worker/semantic/schemas"
 )
@@ -72,7 +69,7 @@ func TestBatchJobs(t *testing.T) {
 			missing++
 		case ends > 1:
 			twice++
-		case text != right.text(t, batchPrompt(i)):
+		case text != saidBy(t, right, batchPrompt(i)):
 			wrong++
 		}
 	}
@@ -217,42 +214,22 @@ func (f *fleet) workerOf(t *testing.T, id string) *member {
 	return nil
 }
 
-// simulation says what is right without a run.
-type simulation struct {
-	vocabulary engine.Vocabulary
-	template   *chat.Template
+// newSimulation says what is right without a run.
+func newSimulation(t *testing.T) *simulated.Model {
+	t.Helper()
+	model, err := simulated.New()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return model
 }
 
-func newSimulation(t *testing.T) *simulation {
+// saidBy is what the model says to a prompt that ends in words=N.
+func saidBy(t *testing.T, model *simulated.Model, prompt string) string {
 	t.Helper()
-	backend, err := sim.New(sim.Options{})
+	text, err := model.Text(prompt)
 	if err != nil {
 		t.Fatal(err)
 	}
-	info := backend.Info()
-	template, err := chat.Parse(info.ChatTemplate, info.Name, info.BOS, info.EOS)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return &simulation{backend.Vocabulary(), template}
-}
-
-// text is what the model says to a prompt that ends in words=N.
-func (s *simulation) text(t *testing.T, prompt string) string {
-	t.Helper()
-	plan, err := s.template.Prepare(chat.Conversation{
-		Messages: []chat.Message{{Role: "user", Content: prompt}}, Now: time.Now(),
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	tokens, err := s.vocabulary.Tokenize(plan.Prompt, true)
-	if err != nil {
-		t.Fatal(err)
-	}
-	words, err := strconv.Atoi(prompt[strings.LastIndex(prompt, "=")+1:])
-	if err != nil {
-		t.Fatal(err)
-	}
-	return sim.Text(tokens, words)
+	return text
 }

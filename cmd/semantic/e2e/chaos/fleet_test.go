@@ -17,6 +17,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/semantic-worker/semantic/cmd/semantic/e2e/simulated"
 	"github.com/semantic-worker/semantic/queue"
 )
 
@@ -33,7 +34,7 @@ type fleet struct {
 	dir        string
 	home       string // of semantic; empty for one without native parts
 	book       *book
-	simulation *simulation
+	simulation *simulated.Model
 	ledger     *ledger
 	// keys are the API keys, if the gateways want any.
 	keys []apiKey

@@ -166,7 +166,7 @@ func (f *fleet) learnOne(ctx context.Context, s *shape) error {
 	if !s.plain {
 		return nil
 	}
-	if want := f.simulation.text(f.t, s.prompt); want != s.right.choice(0).text {
+	if want := saidBy(f.t, f.simulation, s.prompt); want != s.right.choice(0).text {
 		return errors.New(differs(0, "text", s.right.choice(0).text, want))
 	}
 	return nil

@@ -198,7 +198,7 @@ func (s *server) finish(r *reply) error {
 			return fmt.Errorf("job %s: %w", r.job, err)
 		}
 	}
-	want, err := s.right.text(r.prompt)
+	want, err := s.right.Text(r.prompt)
 	if err != nil {
 		return err
 	}

@@ -20,7 +20,7 @@ type server struct {
 	exited  chan struct{}
 	err     error
 	http    *http.Client
-	right   *simulation
+	right   simulation
 
 	HTTP   string `json:"http"`
 	NATS   string `json:"nats"`

@@ -3,12 +3,12 @@ package cli
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"net/http"
 	"sync/atomic"
 	"time"
 
 	"github.com/semantic-worker/semantic/queue"
+	"github.com/semantic-worker/semantic/schemas"
 	"github.com/semantic-worker/semantic/worker"
 )
 
@@ -34,36 +34,6 @@ func newWorkerHealth(stop context.Context, release string, threshold float64) *w
 func (h *workerHealth) connected(q *queue.Queue)  { h.queue.Store(q) }
 func (h *workerHealth) loaded(one *worker.Worker) { h.worker.Store(one) }
 
-// healthBody is what health routes answer, a gateway's as well.
-type healthBody struct {
-	// Status is "ok" or "unavailable".
-	Status  string         `json:"status"`
-	Checks  []healthCheck  `json:"checks"`
-	Reasons []healthReason `json:"reasons,omitempty"`
-	Release string         `json:"release"`
-}
-
-// healthCheck is one thing that was looked at.
-type healthCheck struct {
-	Name      string `json:"name"`
-	OK        bool   `json:"ok"`
-	Value     any    `json:"value"`
-	Threshold any    `json:"threshold"`
-}
-
-// healthReason is why a check is not ok. Codes are stable.
-type healthReason struct {
-	Code    string `json:"code"`
-	Message string `json:"message"`
-}
-
-func (b *healthBody) check(ok bool, name string, value, threshold any, code, message string) {
-	b.Checks = append(b.Checks, healthCheck{Name: name, OK: ok, Value: value, Threshold: threshold})
-	if !ok {
-		b.Reasons = append(b.Reasons, healthReason{Code: code, Message: message})
-	}
-}
-
 // stopping reports whether the worker takes no more jobs, for good.
 func (h *workerHealth) stopping() bool {
 	if h.stop.Err() != nil {
@@ -78,20 +48,20 @@ func (h *workerHealth) stopping() bool {
 }
 
 // live says that the process lives, which the answer proves.
-func (h *workerHealth) live() (body healthBody) {
-	body.check(true, "uptime_seconds", time.Since(h.began).Seconds(), 0, "", "")
+func (h *workerHealth) live() (body schemas.Health) {
+	body.Check(true, "uptime_seconds", time.Since(h.began).Seconds(), 0, "", "")
 	return body
 }
 
-func (h *workerHealth) startup() (body healthBody) {
+func (h *workerHealth) startup() (body schemas.Health) {
 	h.checkModel(&body)
 	return body
 }
 
 // ready judges whether a job sent now would be taken up by this worker soon.
-func (h *workerHealth) ready() (body healthBody) {
+func (h *workerHealth) ready() (body schemas.Health) {
 	stopping := h.stopping()
-	body.check(!stopping, "shutting_down", stopping, false, "shutting_down", "the worker is draining: it takes no more jobs")
+	body.Check(!stopping, "shutting_down", stopping, false, "shutting_down", "the worker is draining: it takes no more jobs")
 	h.checkBroker(&body)
 	if !h.checkModel(&body) {
 		return body // without one there is no pool
@@ -103,25 +73,25 @@ func (h *workerHealth) ready() (body healthBody) {
 		registered = true
 	default:
 	}
-	body.check(registered, "registered", registered, true, "registering", "the worker is announcing itself")
-	body.check(!status.Paused, "paused", status.Paused, false, "paused",
+	body.Check(registered, "registered", registered, true, "registering", "the worker is announcing itself")
+	body.Check(!status.Paused, "paused", status.Paused, false, "paused",
 		"an operator paused the worker: it takes no jobs until 'semantic undrain'")
 	used := 0.0
 	if status.Cells > 0 {
 		used = float64(status.Cells-status.CellsFree) / float64(status.Cells)
 	}
-	body.check(used <= h.threshold, "pool_utilization_ratio", used, h.threshold, "pool_full",
-		fmt.Sprintf("%.1f %% of the KV cells are in use, the limit is %.1f %%", 100*used, 100*h.threshold))
+	body.Check(used <= h.threshold, "pool_utilization_ratio", used, h.threshold, "pool_full",
+		"%.1f %% of the KV cells are in use, the limit is %.1f %%", 100*used, 100*h.threshold)
 	return body
 }
 
-func (h *workerHealth) checkModel(body *healthBody) bool {
+func (h *workerHealth) checkModel(body *schemas.Health) bool {
 	loaded := h.worker.Load() != nil
-	body.check(loaded, "model_loaded", loaded, true, "model_loading", "the model is being loaded")
+	body.Check(loaded, "model_loaded", loaded, true, "model_loading", "the model is being loaded")
 	return loaded
 }
 
-func (h *workerHealth) checkBroker(body *healthBody) {
+func (h *workerHealth) checkBroker(body *schemas.Health) {
 	why := "the broker was not reached yet"
 	q := h.queue.Load()
 	if q != nil {
@@ -131,7 +101,7 @@ func (h *workerHealth) checkBroker(body *healthBody) {
 			why = ""
 		}
 	}
-	body.check(why == "", "broker_connected", why == "", true, "queue_unavailable", why)
+	body.Check(why == "", "broker_connected", why == "", true, "queue_unavailable", "%s", why)
 }
 
 // retryDrained is what Retry-After says of a worker that stops: there may be
@@ -140,12 +110,11 @@ const retryDrained = "2"
 
 // route adds the routes.
 func (h *workerHealth) route(mux *http.ServeMux) {
-	for path, judge := range map[string]func() healthBody{"live": h.live, "startup": h.startup, "ready": h.ready} {
+	for path, judge := range map[string]func() schemas.Health{"live": h.live, "startup": h.startup, "ready": h.ready} {
 		mux.HandleFunc("GET /health/"+path, func(w http.ResponseWriter, _ *http.Request) {
 			body, status := judge(), http.StatusOK
-			body.Status, body.Release = "ok", h.release
-			if len(body.Reasons) > 0 {
-				body.Status, status = "unavailable", http.StatusServiceUnavailable
+			if !body.Judge(h.release) {
+				status = http.StatusServiceUnavailable
 				if h.stopping() {
 					w.Header().Set("Retry-After", retryDrained)
 				}
