@@ -43,10 +43,9 @@ func (w *Worker) startTrace(d *queue.Delivery) claimTrace {
 	}
 	ctx := trace.ContextWithRemoteSpanContext(context.Background(), parent)
 	_, job := w.tracer.Start(ctx, "worker.job", trace.WithSpanKind(trace.SpanKindConsumer), trace.WithTimestamp(d.ClaimedAt))
-	t := claimTrace{tracer: w.tracer, job: job, since: d.WaitsSince(), claimed: d.ClaimedAt}
-	if t.since.After(t.claimed) {
-		t.since = t.claimed // the clocks of the two machines differ
-	}
+	// The wait is measured by the broker's clock alone, and shown by this one.
+	waited := max(d.BrokerTime(d.ClaimedAt).Sub(d.WaitsSince()), 0)
+	t := claimTrace{tracer: w.tracer, job: job, since: d.ClaimedAt.Add(-waited), claimed: d.ClaimedAt}
 	if !job.IsRecording() {
 		return t
 	}

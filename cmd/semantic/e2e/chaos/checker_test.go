@@ -187,6 +187,10 @@ func (f *fleet) checkLog(ctx context.Context, job string, log *jobLog, shapes []
 		// Its gateway died before the job was stored, and nobody was told that it is;
 		// the reconciler ends it after a while.
 		f.book.count("job that its gateway announced, and did not live to store")
+	case !known && refusedRepeat(log.events):
+		// It was refused for want of room under its Idempotency-Key, and its client was
+		// told so and did not ask again: a repeat would have cleared it away.
+		f.book.count("job that was refused under its key, and not asked for again")
 	case ends != 1 || !last.Type.Terminal():
 		fail(wrongEndless, "%d ends, the last event is %s", ends, last.Type)
 	case last.Failed != nil && last.Failed.Code == schemas.CodeWorkerLost && dead[job].Job == job:
@@ -214,6 +218,17 @@ func (f *fleet) checkLog(ctx context.Context, job string, log *jobLog, shapes []
 // neverStored: nothing is known of it but that it was to be stored, or that it was not.
 func neverStored(log []storedEvent) bool {
 	return len(log) == 1 || len(log) == 2 && log[1].event.Failed != nil && log[1].event.Failed.Code == schemas.CodeJobLost
+}
+
+// refusedRepeat: the whole log is what a full queue leaves of a request with an
+// Idempotency-Key (queue/attach.go): it never began, and nobody was told that it is
+// accepted.
+func refusedRepeat(log []storedEvent) bool {
+	if len(log) != 2 || log[0].event.Submitted == nil || log[0].event.Submitted.RequestHash == "" {
+		return false
+	}
+	failed := log[1].event.Failed
+	return failed != nil && (failed.Code == schemas.CodeQueueFull || failed.Code == schemas.CodeStorageFull)
 }
 
 // guess finds the request that a log is of.
