@@ -134,8 +134,10 @@ func TestLinger(t *testing.T) {
 	f = newFake(t, forever)
 	k = awake.New(awake.Options{Program: f.program, Linger: time.Millisecond})
 	defer k.Close()
-	k.Hold()()
-	f.gone(f.starts(1))
+	release := k.Hold()
+	pid = f.starts(1) // else it could end before it has said that it runs
+	release()
+	f.gone(pid)
 }
 
 // One that ends by itself, or is not there, is told and harms nothing; the next
