@@ -568,7 +568,7 @@ func TestABlockedSequenceYieldsItsRoom(t *testing.T) {
 	for range 100_000 {
 		e.Room()
 	}
-	if n := counted.turns.Load(); n > turns+2 {
+	if n := counted.turns.Load(); n > turns+50 { // some are still owed to what ended; one that spins makes thousands
 		t.Errorf("the loop made %d turns with nothing to do", n-turns)
 	}
 	if got := mustCollect(t, unread); got.text != want.text {
