@@ -25,7 +25,7 @@ func failed() schemas.Failed {
 // park gives a job up, as a worker does, without telling its client.
 func park(t testing.TB, d *queue.Delivery) {
 	t.Helper()
-	ctx := within(t, 20*time.Second)
+	ctx := within(t, time.Minute)
 	if err := d.Park(ctx, d.Evidence(ctx), failed()); err != nil {
 		t.Fatalf("park: %v", err)
 	}
@@ -37,14 +37,14 @@ func bury(t testing.TB, d *queue.Delivery) {
 	park(t, d)
 	f := failed()
 	add(t, d, schemas.Event{Type: schemas.EventFailed, Failed: &f})
-	if err := d.Ack(within(t, 20*time.Second)); err != nil {
+	if err := d.Ack(within(t, time.Minute)); err != nil {
 		t.Fatal(err)
 	}
 }
 
 func deadJobs(t testing.TB, q *queue.Queue, id string) []queue.DeadJob {
 	t.Helper()
-	list, err := q.DeadJobs(within(t, 20*time.Second), id)
+	list, err := q.DeadJobs(within(t, time.Minute), id)
 	if err != nil {
 		t.Fatalf("dead jobs: %v", err)
 	}
@@ -167,7 +167,7 @@ func TestForgedDeadJobs(t *testing.T) {
 		}
 	}
 	for len(deadJobs(t, q, "")) < 4 {
-		if err := nc.FlushWithContext(within(t, 10*time.Second)); err != nil {
+		if err := nc.FlushWithContext(within(t, time.Minute)); err != nil {
 			t.Fatal(err)
 		}
 	}

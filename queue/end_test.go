@@ -102,7 +102,7 @@ func TestCancelRunning(t *testing.T) {
 	cancelled := make(chan error, 1)
 	go func() { cancelled <- q.Cancel(t.Context(), "", d.JobID, "client_disconnected") }()
 	for range 2 { // it is repeated until the end is seen
-		m, err := feed.Next(within(t, 10*time.Second))
+		m, err := feed.Next(within(t, time.Minute))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -171,7 +171,7 @@ func TestExpire(t *testing.T) {
 	if err := q.Expire(t.Context(), "", d.JobID, time.Second); err != nil {
 		t.Fatal(err)
 	}
-	if m, err := feed.Next(within(t, 10*time.Second)); err != nil || m.Reason != "deadline" {
+	if m, err := feed.Next(within(t, time.Minute)); err != nil || m.Reason != "deadline" {
 		t.Fatalf("the worker is told %+v, %v", m, err)
 	}
 	feed.Close()
@@ -210,7 +210,7 @@ func TestControlJunk(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if m, err := feed.Next(within(t, 10*time.Second)); err != nil || m.Kind != "later" {
+	if m, err := feed.Next(within(t, time.Minute)); err != nil || m.Kind != "later" {
 		t.Fatalf("message %+v, %v", m, err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
@@ -250,7 +250,7 @@ func TestCancelAfterLoss(t *testing.T) {
 	if other.Sequence != lost.Sequence {
 		t.Fatalf("the other job is at %d, the lost one was at %d", other.Sequence, lost.Sequence)
 	}
-	if err := q.Cancel(within(t, 20*time.Second), "", lost.JobID, "requested"); err != nil {
+	if err := q.Cancel(within(t, time.Minute), "", lost.JobID, "requested"); err != nil {
 		t.Fatal(err)
 	}
 	if queued, running := stored(t, q); queued+running != 1 {

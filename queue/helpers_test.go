@@ -64,7 +64,7 @@ func within(t testing.TB, d time.Duration) context.Context {
 
 func submit(t testing.TB, q *queue.Queue, s queue.Submission) queue.Ticket {
 	t.Helper()
-	ticket, err := q.Submit(within(t, 10*time.Second), s)
+	ticket, err := q.Submit(within(t, time.Minute), s)
 	if err != nil {
 		t.Fatalf("submit: %v", err)
 	}
@@ -73,7 +73,7 @@ func submit(t testing.TB, q *queue.Queue, s queue.Submission) queue.Ticket {
 
 func claimer(t testing.TB, q *queue.Queue, worker string) *queue.Claimer {
 	t.Helper()
-	c, err := q.NewClaimer(within(t, 10*time.Second), queue.ClaimOptions{Model: model, WorkerID: worker, Incarnation: worker + "-1"})
+	c, err := q.NewClaimer(within(t, time.Minute), queue.ClaimOptions{Model: model, WorkerID: worker, Incarnation: worker + "-1"})
 	if err != nil {
 		t.Fatalf("claimer: %v", err)
 	}
@@ -83,7 +83,7 @@ func claimer(t testing.TB, q *queue.Queue, worker string) *queue.Claimer {
 
 func claim(t testing.TB, c *queue.Claimer) *queue.Delivery {
 	t.Helper()
-	d, err := c.Next(within(t, 10*time.Second))
+	d, err := c.Next(within(t, time.Minute))
 	if err != nil {
 		t.Fatalf("claim: %v", err)
 	}
@@ -100,7 +100,7 @@ func noClaim(t testing.TB, c *queue.Claimer, d time.Duration) {
 func add(t testing.TB, d *queue.Delivery, events ...schemas.Event) {
 	t.Helper()
 	for _, e := range events {
-		if err := d.Append(within(t, 20*time.Second), e); err != nil {
+		if err := d.Append(within(t, time.Minute), e); err != nil {
 			t.Fatalf("append %s: %v", e.Type, err)
 		}
 	}
@@ -108,7 +108,7 @@ func add(t testing.TB, d *queue.Delivery, events ...schemas.Event) {
 
 func follow(t testing.TB, q *queue.Queue, owner, job string, after int64) *queue.Follower {
 	t.Helper()
-	f, err := q.Follow(within(t, 10*time.Second), owner, job, after)
+	f, err := q.Follow(within(t, time.Minute), owner, job, after)
 	if err != nil {
 		t.Fatalf("follow: %v", err)
 	}
@@ -118,7 +118,7 @@ func follow(t testing.TB, q *queue.Queue, owner, job string, after int64) *queue
 
 func next(t testing.TB, f *queue.Follower) schemas.Event {
 	t.Helper()
-	e, err := f.Next(within(t, 20*time.Second))
+	e, err := f.Next(within(t, time.Minute))
 	if err != nil {
 		t.Fatalf("follower: %v", err)
 	}
@@ -138,7 +138,7 @@ func expect(t testing.TB, f *queue.Follower, first int64, types ...schemas.Event
 
 func expectEOF(t testing.TB, f *queue.Follower) {
 	t.Helper()
-	if e, err := f.Next(within(t, 10*time.Second)); !errors.Is(err, io.EOF) {
+	if e, err := f.Next(within(t, time.Minute)); !errors.Is(err, io.EOF) {
 		t.Fatalf("after the end: %v, %v; want EOF", e, err)
 	}
 }

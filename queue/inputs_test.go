@@ -98,7 +98,7 @@ func TestLargeJob(t *testing.T) {
 		t.Error("the job is there before it is loaded")
 	}
 	for range 2 {
-		if err := d.Load(within(t, 20*time.Second)); err != nil {
+		if err := d.Load(within(t, time.Minute)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -271,7 +271,7 @@ func TestLostInput(t *testing.T) {
 		if err := c.spoil(object); err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
-		err := d.Load(within(t, 20*time.Second))
+		err := d.Load(within(t, time.Minute))
 		var lost *queue.InputError
 		switch {
 		case c.says == "":
@@ -312,7 +312,7 @@ func TestDirectLargeJob(t *testing.T) {
 			t.Fatal(err)
 		}
 		d := claim(t, c)
-		if err := d.Load(within(t, 20*time.Second)); err != nil {
+		if err := d.Load(within(t, time.Minute)); err != nil {
 			t.Fatal(err)
 		}
 		got, err := d.Job()

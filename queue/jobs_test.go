@@ -21,7 +21,7 @@ func listed(t testing.TB, q *queue.Queue, f queue.JobFilter) (jobs []string, mor
 	if f.Limit == 0 {
 		f.Limit = 100
 	}
-	list, err := q.Jobs(within(t, 20*time.Second), f)
+	list, err := q.Jobs(within(t, time.Minute), f)
 	if err != nil {
 		t.Fatalf("list: %v", err)
 	}
@@ -155,7 +155,7 @@ func TestFind(t *testing.T) {
 	nc, _ := stranger(t, srv)
 	find := func(owner, id string) ([]queue.JobState, error) {
 		t.Helper()
-		return q.Find(within(t, 20*time.Second), owner, id)
+		return q.Find(within(t, time.Minute), owner, id)
 	}
 	one := func(owner, id, wantOwner string, status queue.JobStatus) {
 		t.Helper()

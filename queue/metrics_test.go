@@ -57,7 +57,7 @@ func (m *moves) look(t testing.TB) {
 func finish(t testing.TB, d *queue.Delivery) {
 	t.Helper()
 	add(t, d, started("w", "w-1", 2), done())
-	if err := d.Ack(within(t, 20*time.Second)); err != nil {
+	if err := d.Ack(within(t, time.Minute)); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -88,7 +88,7 @@ func TestEveryMetricMoves(t *testing.T) {
 		}},
 		{"semantic_queue_fenced_appends_total", func(t *testing.T) {
 			d := claimed(t, q)
-			if err := q.Cancel(within(t, 20*time.Second), "", d.JobID, "requested"); err != nil {
+			if err := q.Cancel(within(t, time.Minute), "", d.JobID, "requested"); err != nil {
 				t.Fatal(err)
 			}
 			if err := d.Append(t.Context(), started("w", "w-1", 1)); !errors.Is(err, queue.ErrFenced) {
@@ -97,14 +97,14 @@ func TestEveryMetricMoves(t *testing.T) {
 		}},
 		{"semantic_queue_deadline_missed_total", func(t *testing.T) {
 			ticket := submit(t, q, queue.Submission{Job: body("x")})
-			if err := q.Expire(within(t, 20*time.Second), "", ticket.JobID, time.Second); err != nil {
+			if err := q.Expire(within(t, time.Minute), "", ticket.JobID, time.Second); err != nil {
 				t.Fatal(err)
 			}
 		}},
 		{"semantic_queue_parked_total semantic_queue_replayed_total semantic_queue_dead", func(t *testing.T) {
 			bury(t, claimed(t, q))
 			all.look(t)
-			if _, err := q.Replay(within(t, 20*time.Second), onlyDead(t, q), false); err != nil {
+			if _, err := q.Replay(within(t, time.Minute), onlyDead(t, q), false); err != nil {
 				t.Fatal(err)
 			}
 			finish(t, claim(t, claimer(t, q, "w")))
@@ -124,7 +124,7 @@ func TestEveryMetricMoves(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			c, err := q.NewClaimer(within(t, 20*time.Second), queue.ClaimOptions{Model: model, WorkerID: "w", Incarnation: "w-0"})
+			c, err := q.NewClaimer(within(t, time.Minute), queue.ClaimOptions{Model: model, WorkerID: "w", Incarnation: "w-0"})
 			if err != nil {
 				t.Fatal(err)
 			}

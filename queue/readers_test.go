@@ -23,7 +23,7 @@ func attend(t testing.TB, q *queue.Queue, owner, job string) *queue.Attendance {
 
 func attended(t testing.TB, q *queue.Queue, owner, job string) bool {
 	t.Helper()
-	is, err := q.Attended(within(t, 20*time.Second), owner, job)
+	is, err := q.Attended(within(t, time.Minute), owner, job)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -64,7 +64,7 @@ func TestAwaitReader(t *testing.T) {
 	srv := queuetest.Start(t)
 	q, other := queuetest.Open(t, srv, fast), queuetest.Open(t, srv, fast)
 	await := func(ctx context.Context, d time.Duration) (bool, error) { return q.AwaitReader(ctx, "", "j", d) }
-	if came, err := await(within(t, 20*time.Second), time.Millisecond); came || err != nil {
+	if came, err := await(within(t, time.Minute), time.Millisecond); came || err != nil {
 		t.Errorf("nobody: %v, %v", came, err)
 	}
 	// What a reader that has left answers another is no arrival.
@@ -81,7 +81,7 @@ func TestAwaitReader(t *testing.T) {
 			}
 		}
 	})
-	if came, err := await(within(t, 20*time.Second), 200*time.Millisecond); came || err != nil {
+	if came, err := await(within(t, time.Minute), 200*time.Millisecond); came || err != nil {
 		t.Errorf("an answer to another: %v, %v", came, err)
 	}
 	close(stop)
@@ -93,7 +93,7 @@ func TestAwaitReader(t *testing.T) {
 	}
 	results := make(chan result)
 	go func() {
-		came, err := await(within(t, 20*time.Second), time.Minute)
+		came, err := await(within(t, time.Minute), time.Minute)
 		results <- result{came, err}
 	}()
 	var r result
@@ -109,7 +109,7 @@ func TestAwaitReader(t *testing.T) {
 		t.Errorf("a short reader: %+v", r)
 	}
 	a := attend(t, other, "", "j")
-	if came, err := await(within(t, 20*time.Second), time.Minute); !came || err != nil {
+	if came, err := await(within(t, time.Minute), time.Minute); !came || err != nil {
 		t.Errorf("one who was there before: %v, %v", came, err)
 	}
 	a.Close()

@@ -163,7 +163,7 @@ func urgent(deadline int64) schemas.Job {
 // publish stores a job as a program without this package does: no TTL.
 func publish(t testing.TB, js jetstream.JetStream, subject string, header nats.Header, body string) string {
 	t.Helper()
-	ack, err := js.PublishMsg(within(t, 20*time.Second), &nats.Msg{Subject: subject, Header: header, Data: []byte(body)})
+	ack, err := js.PublishMsg(within(t, time.Minute), &nats.Msg{Subject: subject, Header: header, Data: []byte(body)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -212,7 +212,7 @@ func TestReconcileExpires(t *testing.T) {
 			t.Errorf("job %s: %+v", id, end)
 		}
 	}
-	m, err := inbox.NextMsgWithContext(within(t, 20*time.Second))
+	m, err := inbox.NextMsgWithContext(within(t, time.Minute))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -258,7 +258,7 @@ func TestReconcileExpiresRunning(t *testing.T) {
 	if after := time.Since(d.StoredAt); after < 1200*time.Millisecond {
 		t.Errorf("ended after %v, within the worker's time", after)
 	}
-	if m, err := feed.Next(within(t, 20*time.Second)); err != nil || m.JobID != ticket.JobID || m.Reason != queue.ReasonDeadline {
+	if m, err := feed.Next(within(t, time.Minute)); err != nil || m.JobID != ticket.JobID || m.Reason != queue.ReasonDeadline {
 		t.Errorf("the worker was told %+v, %v", m, err)
 	}
 	if err := d.Append(t.Context(), delta("b")); !errors.Is(err, queue.ErrFenced) {
@@ -383,7 +383,7 @@ func TestReconcileEndedStored(t *testing.T) {
 		return metric(t, registry, "semantic_queue_reconciled_total", "ended") == 1
 	})
 	for _, n := range []int64{1, 2, 2} { // the end once more, as a claimer says it
-		m, err := inbox.NextMsgWithContext(within(t, 20*time.Second))
+		m, err := inbox.NextMsgWithContext(within(t, time.Minute))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -436,7 +436,7 @@ func TestReconcileLost(t *testing.T) {
 	begin := func(incarnation string) queue.Ticket {
 		t.Helper()
 		ticket := submit(t, patiently, queue.Submission{Job: body("x")})
-		c, err := patiently.NewClaimer(within(t, 20*time.Second), queue.ClaimOptions{Model: model, WorkerID: "w", Incarnation: incarnation})
+		c, err := patiently.NewClaimer(within(t, time.Minute), queue.ClaimOptions{Model: model, WorkerID: "w", Incarnation: incarnation})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -24,7 +24,7 @@ func status(id, incarnation, fingerprint string) schemas.WorkerStatus {
 
 func register(t testing.TB, q *queue.Queue, s schemas.WorkerStatus) *queue.Registration {
 	t.Helper()
-	r, err := q.Register(within(t, 10*time.Second), s)
+	r, err := q.Register(within(t, time.Minute), s)
 	if err != nil {
 		t.Fatalf("register: %v", err)
 	}
@@ -34,7 +34,7 @@ func register(t testing.TB, q *queue.Queue, s schemas.WorkerStatus) *queue.Regis
 
 func workers(t testing.TB, q *queue.Queue) []string {
 	t.Helper()
-	list, err := q.Workers(within(t, 10*time.Second))
+	list, err := q.Workers(within(t, time.Minute))
 	if err != nil {
 		t.Fatalf("workers: %v", err)
 	}
@@ -252,7 +252,7 @@ func TestRegisterWithoutRoom(t *testing.T) {
 		}
 		other := status("b", "i1", "f")
 		other.Model = "model of " + bucket
-		if _, err := q.Register(within(t, 10*time.Second), other); !errors.Is(err, queue.ErrStorageFull) {
+		if _, err := q.Register(within(t, time.Minute), other); !errors.Is(err, queue.ErrStorageFull) {
 			t.Errorf("%s is full: %v", bucket, err)
 		}
 		if _, err := js.UpdateStream(t.Context(), whole); err != nil {

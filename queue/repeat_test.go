@@ -33,12 +33,12 @@ func TestRepeatsAtTheBound(t *testing.T) {
 		var all sync.WaitGroup
 		for i := range errs {
 			all.Go(func() {
-				_, errs[i] = queues[i%2].Submit(within(t, 20*time.Second), queue.Submission{
+				_, errs[i] = queues[i%2].Submit(within(t, time.Minute), queue.Submission{
 					JobID: id, Job: body("repeat"), RequestHash: strings.Repeat("a", 64),
 				})
 			})
 		}
-		if err := queues[round%2].Cancel(within(t, 20*time.Second), "", filler.JobID, "requested"); err != nil {
+		if err := queues[round%2].Cancel(within(t, time.Minute), "", filler.JobID, "requested"); err != nil {
 			t.Fatal(err)
 		}
 		all.Wait()
@@ -50,12 +50,12 @@ func TestRepeatsAtTheBound(t *testing.T) {
 				continue
 			}
 			stored++
-			log, err := queues[0].Log(within(t, 20*time.Second), "", id)
+			log, err := queues[0].Log(within(t, time.Minute), "", id)
 			if err != nil || len(log) == 0 || log[0].Submitted == nil {
 				t.Fatalf("round %d: the log of a stored job is %+v, error %v", round, log, err)
 			}
 		}
-		if err := queues[0].Cancel(within(t, 20*time.Second), "", id, "requested"); err != nil {
+		if err := queues[0].Cancel(within(t, time.Minute), "", id, "requested"); err != nil {
 			t.Fatal(err)
 		}
 	}

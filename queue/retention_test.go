@@ -110,7 +110,7 @@ func TestRetentionAfterFailure(t *testing.T) {
 	if err := d.Ack(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if err := q.PassAgain(within(t, 20*time.Second)); err != nil {
+	if err := q.PassAgain(within(t, time.Minute)); err != nil {
 		t.Fatal(err)
 	}
 	if log, err := q.Log(t.Context(), "", d.JobID); err != nil || len(log) > 0 {

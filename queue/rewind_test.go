@@ -54,13 +54,13 @@ func TestLogRewound(t *testing.T) {
 				again := claim(t, claimer(t, queuetest.Open(t, srv, fast), "w2"))
 				add(t, again, test.other...)
 			}
-			if e, err := f.Next(within(t, 20*time.Second)); !errors.Is(err, queue.ErrLogRewound) {
+			if e, err := f.Next(within(t, time.Minute)); !errors.Is(err, queue.ErrLogRewound) {
 				t.Fatalf("read %+v, error %v; want ErrLogRewound", e, err)
 			}
-			if err := d.Append(within(t, 20*time.Second), delta("d")); !errors.Is(err, queue.ErrFenced) {
+			if err := d.Append(within(t, time.Minute), delta("d")); !errors.Is(err, queue.ErrFenced) {
 				t.Errorf("the writer of what was lost: %v, want ErrFenced", err)
 			}
-			if _, err := q.Follow(within(t, 20*time.Second), "", d.JobID, 9); !errors.Is(err, queue.ErrLogRewound) {
+			if _, err := q.Follow(within(t, time.Minute), "", d.JobID, 9); !errors.Is(err, queue.ErrLogRewound) {
 				t.Errorf("a reader from beyond the end: %v, want ErrLogRewound", err)
 			}
 		})

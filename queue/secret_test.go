@@ -14,7 +14,7 @@ import (
 
 func secret(t testing.TB, q *queue.Queue) []byte {
 	t.Helper()
-	s, err := q.Secret(within(t, 20*time.Second))
+	s, err := q.Secret(within(t, time.Minute))
 	if err != nil {
 		t.Fatalf("secret: %v", err)
 	}
@@ -81,7 +81,7 @@ func TestSecretDamaged(t *testing.T) {
 	if _, err := kv.Put(t.Context(), "deployment", []byte("short")); err != nil {
 		t.Fatal(err)
 	}
-	if s, err := q.Secret(within(t, 20*time.Second)); err == nil {
+	if s, err := q.Secret(within(t, time.Minute)); err == nil {
 		t.Errorf("a secret of %d bytes was accepted", len(s))
 	}
 }

@@ -15,7 +15,7 @@ import (
 
 func state(t testing.TB, q *queue.Queue, owner, job string) queue.JobState {
 	t.Helper()
-	s, err := q.State(within(t, 20*time.Second), owner, job)
+	s, err := q.State(within(t, time.Minute), owner, job)
 	if err != nil {
 		t.Fatalf("state: %v", err)
 	}
@@ -111,7 +111,7 @@ func TestStateOfStrangers(t *testing.T) {
 
 	none := func(owner, job string) {
 		t.Helper()
-		if s, err := q.State(within(t, 20*time.Second), owner, job); !errors.Is(err, queue.ErrNoJob) {
+		if s, err := q.State(within(t, time.Minute), owner, job); !errors.Is(err, queue.ErrNoJob) {
 			t.Errorf("%s of %s: %+v, error %v; want ErrNoJob", job, owner, s, err)
 		}
 	}
@@ -121,11 +121,11 @@ func TestStateOfStrangers(t *testing.T) {
 	none("bob", fmt.Sprintf("sb-%d", named)) // has an id of its own
 	none("bob", "sb-99")
 	none("bob", "sn-1")
-	if _, err := q.State(within(t, 20*time.Second), "bob", "no id"); !errors.Is(err, queue.ErrInvalid) {
+	if _, err := q.State(within(t, time.Minute), "bob", "no id"); !errors.Is(err, queue.ErrInvalid) {
 		t.Errorf("an id that cannot be: %v", err)
 	}
 
-	if err := q.Cancel(within(t, 20*time.Second), "bob", "their-own", "requested"); err != nil {
+	if err := q.Cancel(within(t, time.Minute), "bob", "their-own", "requested"); err != nil {
 		t.Fatal(err)
 	}
 	if s := state(t, q, "bob", "their-own"); s.Status != queue.StatusCancelled || s.Model != "" {

@@ -51,7 +51,7 @@ func join(
 	}
 	p.entry = register(t, p.q, s)
 	var err error
-	p.c, err = p.q.NewClaimer(within(t, 10*time.Second), queue.ClaimOptions{
+	p.c, err = p.q.NewClaimer(within(t, time.Minute), queue.ClaimOptions{
 		Model: model, WorkerID: id, Incarnation: id + "-1", Context: s.Context,
 	})
 	if err != nil {
@@ -104,7 +104,7 @@ func (p *peer) serve(ctx context.Context, all *sync.WaitGroup, claims chan<- *qu
 func (p *peer) stop() {
 	p.t.Helper()
 	p.c.Close()
-	if err := p.entry.Close(within(p.t, 10*time.Second)); err != nil {
+	if err := p.entry.Close(within(p.t, time.Minute)); err != nil {
 		p.t.Fatal(err)
 	}
 }
@@ -164,7 +164,7 @@ func flowOf(t testing.TB, q *queue.Queue, worker string) int {
 // worker is who started a job.
 func worker(t testing.TB, q *queue.Queue, d *queue.Delivery) string {
 	t.Helper()
-	log, err := q.Log(within(t, 10*time.Second), d.Owner, d.JobID)
+	log, err := q.Log(within(t, time.Minute), d.Owner, d.JobID)
 	if err != nil || len(log) < 2 || log[1].Started == nil {
 		t.Fatalf("log %+v, %v", log, err)
 	}
@@ -333,7 +333,7 @@ func TestDrainingHome(t *testing.T) {
 	flow := flowOf(t, peers[0].q, peers[0].id)
 	s := status(peers[0].id, peers[0].id+"-1", "f")
 	s.Draining = true
-	if err := peers[0].entry.Update(within(t, 10*time.Second), s); err != nil {
+	if err := peers[0].entry.Update(within(t, time.Minute), s); err != nil {
 		t.Fatal(err)
 	}
 	put(t, peers[0].q, flow)
@@ -460,7 +460,7 @@ func TestClosedClasses(t *testing.T) {
 		mu.Lock()
 		least = class
 		mu.Unlock()
-		d, err := c.NextOf(within(t, 10*time.Second), open)
+		d, err := c.NextOf(within(t, time.Minute), open)
 		if err != nil || d.Class != class {
 			t.Fatalf("claimed %+v, %v", d, err)
 		}
@@ -470,7 +470,7 @@ func TestClosedClasses(t *testing.T) {
 	}
 	claimed := make(chan error, 1)
 	go func() {
-		d, err := c.NextOf(within(t, 10*time.Second), open)
+		d, err := c.NextOf(within(t, time.Minute), open)
 		if err == nil && d.Class != schemas.ClassNormal {
 			err = fmt.Errorf("claimed %s", d.Class)
 		}

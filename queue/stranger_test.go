@@ -59,7 +59,7 @@ func TestOwnerTokenThatIsNoSlug(t *testing.T) {
 	}
 	tick := time.NewTicker(2 * time.Millisecond)
 	defer tick.Stop()
-	for ctx := within(t, 10*time.Second); ; {
+	for ctx := within(t, time.Minute); ; {
 		info, err := jobs.Info(ctx)
 		if err != nil {
 			t.Fatal(err)

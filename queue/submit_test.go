@@ -145,7 +145,7 @@ func TestStorageHighWater(t *testing.T) {
 	submit(t, q, queue.Submission{Job: body("x")})
 	d := claim(t, c)
 	add(t, d, started("w", "w-1", 1), delta(strings.Repeat("x", 60<<10)))
-	ctx := within(t, 20*time.Second)
+	ctx := within(t, time.Minute)
 	for {
 		_, err := q.Submit(ctx, queue.Submission{Class: schemas.ClassBatch, Job: body("y")})
 		if errors.Is(err, queue.ErrStorageFull) {

@@ -40,7 +40,7 @@ func TestWaitingFor(t *testing.T) {
 	}{{1, 5, "1 running request"}, {2, 0, "2 running requests"}, {0, 5, "the worker"}} {
 		both := []*queue.Registration{register("other", c.other), register(own, c.own)}
 		// The registry is watched: what was written is seen soon.
-		for late := time.After(10 * time.Second); s.waitingFor(t.Context()) != c.want; {
+		for late := time.After(time.Minute); s.waitingFor(t.Context()) != c.want; {
 			select {
 			case <-late:
 				t.Fatalf("own %d, other %d: waits for %s, want %s", c.own, c.other, s.waitingFor(t.Context()), c.want)

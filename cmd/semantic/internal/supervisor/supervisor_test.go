@@ -387,7 +387,7 @@ func TestOrphanExits(t *testing.T) {
 			if _, err := parent.Wait(); err != nil {
 				t.Fatal(err)
 			}
-			_ = reader.SetReadDeadline(time.Now().Add(10 * time.Second))
+			_ = reader.SetReadDeadline(time.Now().Add(time.Minute))
 			if _, err := io.Copy(io.Discard, reader); err != nil {
 				t.Errorf("the child outlived its supervisor: %v", err)
 			}
