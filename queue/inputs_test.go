@@ -293,7 +293,7 @@ func TestLostInput(t *testing.T) {
 func TestDirectLargeJob(t *testing.T) {
 	t.Parallel()
 	srv := queuetest.Start(t)
-	q := queuetest.Open(t, srv, fast)
+	q := queuetest.Open(t, srv)
 	store := objects(t, srv, "inputs")
 	_, js := stranger(t, srv)
 	job := encoded(t, long(2<<20))
@@ -322,6 +322,10 @@ func TestDirectLargeJob(t *testing.T) {
 			t.Errorf("job of agent %q, %v", got.Agent, err)
 		case said != model && (!errors.As(err, &field) || field.Field != "model"):
 			t.Errorf("another model: %v", err)
+		}
+		add(t, d, done())
+		if err := d.Ack(within(t, time.Minute)); err != nil {
+			t.Fatal(err)
 		}
 	}
 }
