@@ -4,14 +4,14 @@ import (
 	"context"
 	"log/slog"
 
-	"github.com/nats-io/nats.go/jetstream"
+	"github.com/nats-io/nats.go"
 
 	"github.com/semantic-worker/semantic/schemas"
 )
 
 // admit makes a Delivery of a message, or nil if it must be left to its owner.
 // from says why it was this worker's to claim.
-func (c *Claimer) admit(ctx context.Context, m jetstream.Msg, from string) (*Delivery, error) {
+func (c *Claimer) admit(ctx context.Context, m *nats.Msg, from string) (*Delivery, error) {
 	if c.isClosed() {
 		return nil, ErrClosed
 	}
@@ -22,7 +22,7 @@ func (c *Claimer) admit(ctx context.Context, m jetstream.Msg, from string) (*Del
 	d.claimer = c
 	if d.impostor() {
 		d.logger.WarnContext(ctx, "another job was published under this id; dropped, the log is not about it",
-			slog.String(schemas.LogSubject, m.Subject()))
+			slog.String(schemas.LogSubject, m.Subject))
 		_ = m.Term() // if it gets lost, the message is offered again
 		return nil, nil
 	}

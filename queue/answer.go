@@ -59,7 +59,7 @@ func handBack() [2]string { return [2]string{nak(0), "-NAK"} }
 func (d *Delivery) answer(ctx context.Context, kind string) error {
 	for _, m := range d.held() {
 		err := d.q.retry(ctx, func(ctx context.Context) error {
-			if _, err := d.q.nc.RequestWithContext(ctx, m.Reply(), []byte(kind)); err != nil {
+			if _, err := d.q.nc.RequestWithContext(ctx, m.Reply, []byte(kind)); err != nil {
 				return fmt.Errorf("queue: %s: %w", kind, err)
 			}
 			return nil

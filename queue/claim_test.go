@@ -19,7 +19,7 @@ import (
 // TestStrangersJobs: jobs of clients that know nothing of this package.
 func TestStrangersJobs(t *testing.T) {
 	srv := queuetest.Start(t)
-	q := queuetest.Open(t, srv)
+	q := queuetest.Open(t, srv, func(o *queue.Options) { o.Config.AckWait = time.Minute })
 	nc, js := stranger(t, srv)
 	c := claimer(t, q, "w")
 	subject := queue.JobSubject(model, schemas.ClassBatch, 7, "ada")
@@ -69,6 +69,17 @@ func TestStrangersJobs(t *testing.T) {
 	}
 	if _, err := take("sb-7").Job(); !errors.Is(err, schemas.ErrNewerVersion) {
 		t.Fatalf("error %v", err)
+	}
+	// Nothing, that looks like the server's word that there is no job.
+	for _, status := range []string{"404", "408", "409", "100"} {
+		if err := nc.PublishMsg(&nats.Msg{Subject: subject, Header: nats.Header{"Status": {status}}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, id := range []string{"sb-8", "sb-9", "sb-10", "sb-11"} {
+		if _, err := take(id).Job(); !errors.As(err, &field) {
+			t.Fatalf("%s: error %v", id, err)
+		}
 	}
 }
 

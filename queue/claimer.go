@@ -60,6 +60,7 @@ type Claimer struct {
 	schedule  schedule
 	homes     homes
 	consumers map[lane]jetstream.Consumer
+	puller    puller
 	nextPoll  time.Time
 }
 
@@ -74,7 +75,7 @@ func (q *Queue) NewClaimer(ctx context.Context, o ClaimOptions) (*Claimer, error
 	}
 	c := &Claimer{
 		q: q, o: o, wake: make(chan struct{}, 1), consumers: make(map[lane]jetstream.Consumer),
-		small: make(map[place]int), homes: homes{model: o.Model},
+		small: make(map[place]int), homes: homes{model: o.Model}, puller: puller{q: q},
 	}
 	// Deaths are judged by the registry, and homes chosen.
 	if err := q.registry.start(ctx); err != nil {
@@ -108,8 +109,9 @@ func (c *Claimer) Close() {
 		_ = c.bells.Unsubscribe() // fails only if the connection is closed
 	}
 	c.nudge()
-	c.busy.Lock()
-	c.busy.Unlock() //nolint:staticcheck // joins Next
+	c.busy.Lock() // joins Next
+	defer c.busy.Unlock()
+	c.puller.close()
 }
 
 func (c *Claimer) isClosed() bool {
@@ -284,7 +286,7 @@ func (c *Claimer) try(ctx context.Context, l lane, chance chance, served func())
 		return nil, nil
 	}
 	served()
-	if _, err := parseJobSubject(m.Subject()); err != nil {
+	if _, err := parseJobSubject(m.Subject); err != nil {
 		if err := c.endStranger(ctx, m); err != nil {
 			c.giveBack(ctx, m, err)
 		}
@@ -301,7 +303,7 @@ func (c *Claimer) try(ctx context.Context, l lane, chance chance, served func())
 // fetch asks for one job, and notes if there is none.
 func (c *Claimer) fetch(
 	ctx context.Context, l lane, consumer jetstream.Consumer, chance chance, h hint, called call,
-) (jetstream.Msg, error) {
+) (*nats.Msg, error) {
 	if chance.wait {
 		overdue, rest, err := c.overdue(ctx, l, consumer, h.again)
 		if err != nil {
@@ -312,7 +314,11 @@ func (c *Claimer) fetch(
 			return nil, nil
 		}
 	}
-	m, err := fetchOne(consumer, chance.called || h.rung && h.tries == 0)
+	wait := time.Duration(0)
+	if chance.called || h.rung && h.tries == 0 {
+		wait = bellWait
+	}
+	m, err := c.puller.one(jobsStream(l.name()), consumerName(c.o.Model, l.flow), wait)
 	switch {
 	case chance.called:
 		c.answered(l, called, m != nil)
@@ -325,18 +331,18 @@ func (c *Claimer) fetch(
 // giveBack returns a job that was claimed and cannot be taken: at once if only
 // this claimer stops, else later, so that a broken log does not make a loop. If
 // the message gets lost, AckWait does the same.
-func (c *Claimer) giveBack(ctx context.Context, m jetstream.Msg, cause error) {
+func (c *Claimer) giveBack(ctx context.Context, m *nats.Msg, cause error) {
 	if !errors.Is(cause, ErrClosed) && ctx.Err() == nil {
 		jobID, _ := claimedID(m) // fails for no message of a consumer
 		c.q.logOfMessage(ctx, m, jobID).WarnContext(ctx, "claimed job cannot be taken, handed back",
-			slog.String(schemas.LogSubject, m.Subject()), slog.Any(schemas.LogError, cause))
+			slog.String(schemas.LogSubject, m.Subject), slog.Any(schemas.LogError, cause))
 		_ = m.NakWithDelay(giveBackPause)
 		return
 	}
 	for _, kind := range handBack() {
-		_ = c.q.nc.Publish(m.Reply(), []byte(kind))
+		_ = c.q.nc.Publish(m.Reply, []byte(kind))
 	}
-	if a, err := parseJobSubject(m.Subject()); err == nil {
+	if a, err := parseJobSubject(m.Subject); err == nil {
 		_ = c.q.nc.Publish(wakeSubject(a.Model, a.Class, a.Flow, a.Owner), nil)
 	}
 }
@@ -372,26 +378,4 @@ func (c *Claimer) consumer(ctx context.Context, l lane) (jetstream.Consumer, err
 	}
 	c.consumers[l] = consumer
 	return consumer, nil
-}
-
-// fetchOne asks a consumer for one job. It is not given up when a context
-// ends: a job that came after that would be lost to everybody for AckWait.
-func fetchOne(consumer jetstream.Consumer, wait bool) (jetstream.Msg, error) {
-	var batch jetstream.MessageBatch
-	var err error
-	if wait {
-		batch, err = consumer.Fetch(1, jetstream.FetchMaxWait(bellWait))
-	} else {
-		batch, err = consumer.FetchNoWait(1)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("queue: fetch: %w", err)
-	}
-	for m := range batch.Messages() {
-		return m, nil
-	}
-	if err := batch.Error(); err != nil {
-		return nil, fmt.Errorf("queue: fetch: %w", err)
-	}
-	return nil, nil
 }

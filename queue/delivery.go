@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/semantic-worker/semantic/schemas"
@@ -64,7 +63,7 @@ type Delivery struct {
 	// messages are the deliveries that this one answers for: its own, and those
 	// adopted. Guarded by messagesMu, a leaf.
 	messagesMu sync.Mutex
-	messages   []jetstream.Msg
+	messages   []*nats.Msg
 
 	// appendMu is held for the whole of an append: one is in flight at a time.
 	// It guards what follows.
@@ -81,8 +80,8 @@ type Delivery struct {
 }
 
 // newDelivery reads what the message says, and the job's log.
-func (q *Queue) newDelivery(ctx context.Context, m jetstream.Msg, o ClaimOptions) (*Delivery, error) {
-	address, err := parseJobSubject(m.Subject())
+func (q *Queue) newDelivery(ctx context.Context, m *nats.Msg, o ClaimOptions) (*Delivery, error) {
+	address, err := parseJobSubject(m.Subject)
 	if err != nil {
 		return nil, err
 	}
@@ -90,15 +89,15 @@ func (q *Queue) newDelivery(ctx context.Context, m jetstream.Msg, o ClaimOptions
 	if err != nil {
 		return nil, fmt.Errorf("queue: claimed message: %w", err)
 	}
-	header := m.Headers()
+	header := m.Header
 	d := &Delivery{
 		JobID: deliveredID(header.Get(schemas.HeaderJobID), address.Class, meta.Sequence.Stream),
 		Owner: address.Owner, Model: address.Model, Class: address.Class, Flow: address.Flow,
 		RequestID: header.Get(schemas.HeaderRequestID), trace: traceOf(ctx, header), ClaimedAt: time.Now(),
 		StoredAt: meta.Timestamp, Sequence: meta.Sequence.Stream, Deliveries: meta.NumDelivered,
-		q: q, o: o, body: m.Data(), lost: make(chan struct{}), messages: []jetstream.Msg{m}, writer: NewJobID(),
+		q: q, o: o, body: m.Data, lost: make(chan struct{}), messages: []*nats.Msg{m}, writer: NewJobID(),
 	}
-	ctx = aboutMessage(ctx, header, m.Subject())
+	ctx = aboutMessage(ctx, header, m.Subject)
 	d.logger = q.logOf(ctx, d.JobID)
 	if replyTo := header.Get(schemas.HeaderReplyTo); replyTo != "" {
 		if replyAllowed(replyTo, d.Owner, q.config.ReplyPrefixes) {
@@ -355,10 +354,10 @@ func (d *Delivery) repeatLast() {
 }
 
 // held returns the messages this delivery answers for.
-func (d *Delivery) held() []jetstream.Msg {
+func (d *Delivery) held() []*nats.Msg {
 	d.messagesMu.Lock()
 	defer d.messagesMu.Unlock()
-	return append([]jetstream.Msg(nil), d.messages...)
+	return append([]*nats.Msg(nil), d.messages...)
 }
 
 // KeepAlive sends a heartbeat every third of AckWait until ctx ends, then

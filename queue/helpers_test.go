@@ -46,12 +46,12 @@ func requeued(worker, incarnation string) schemas.Event {
 
 // fast makes everything that is waited for short.
 func fast(o *queue.Options) {
-	o.Config.AckWait = 600 * time.Millisecond
+	o.Config.AckWait = 2 * time.Second
 	o.Config.PollInterval = 100 * time.Millisecond
 	o.Config.FollowSilence = 150 * time.Millisecond
-	o.Config.CancelGrace = 300 * time.Millisecond
+	o.Config.CancelGrace = time.Second
 	o.Config.ReconnectWait = 20 * time.Millisecond
-	o.Config.RegistryTTL = time.Second
+	o.Config.RegistryTTL = 2 * time.Second
 }
 
 // within bounds a test's waiting.

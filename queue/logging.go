@@ -5,7 +5,6 @@ import (
 	"log/slog"
 
 	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/semantic-worker/semantic/schemas"
@@ -60,6 +59,6 @@ func aboutMessage(ctx context.Context, header nats.Header, subject string) conte
 }
 
 // logOfMessage is the logger for lines about a claimed message.
-func (q *Queue) logOfMessage(ctx context.Context, m jetstream.Msg, jobID string) *slog.Logger {
-	return q.logOf(aboutMessage(ctx, m.Headers(), m.Subject()), jobID)
+func (q *Queue) logOfMessage(ctx context.Context, m *nats.Msg, jobID string) *slog.Logger {
+	return q.logOf(aboutMessage(ctx, m.Header, m.Subject), jobID)
 }

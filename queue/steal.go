@@ -152,7 +152,7 @@ func (c *Claimer) remember(d *Delivery, needs int) {
 
 // tooBig reports whether a message is a job that this worker could not hold and
 // another can.
-func (c *Claimer) tooBig(l lane, meta *jetstream.MsgMetadata) (needs int, is bool) {
+func (c *Claimer) tooBig(l lane, meta *nats.MsgMetadata) (needs int, is bool) {
 	at := place{l.class, meta.Sequence.Stream}
 	c.mu.Lock()
 	needs, is = c.small[at]
@@ -167,14 +167,14 @@ func (c *Claimer) tooBig(l lane, meta *jetstream.MsgMetadata) (needs int, is boo
 }
 
 // pass leaves a job that is too big to those that can hold it.
-func (c *Claimer) pass(m jetstream.Msg, meta *jetstream.MsgMetadata, needs int) {
+func (c *Claimer) pass(m *nats.Msg, meta *nats.MsgMetadata, needs int) {
 	delay := passFirst
 	for i := uint64(2); i < meta.NumDelivered && delay < passMost; i++ {
 		delay *= 2
 	}
 	delay = min(delay, passMost)
 	_ = m.NakWithDelay(delay) // if it gets lost, AckWait does the same
-	if a, err := parseJobSubject(m.Subject()); err == nil {
+	if a, err := parseJobSubject(m.Subject); err == nil {
 		c.ringFor(wakeSubject(a.Model, a.Class, a.Flow, a.Owner), needs, delay)
 	}
 }

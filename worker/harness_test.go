@@ -58,13 +58,13 @@ func newHouse(t *testing.T) *house {
 
 // quick makes the queue's waits short.
 func quick(o *queue.Options) {
-	o.Config.AckWait = 300 * time.Millisecond
+	o.Config.AckWait = 2 * time.Second
 	o.Config.PollInterval = 50 * time.Millisecond
-	o.Config.RequestTimeout = 500 * time.Millisecond
+	o.Config.RequestTimeout = 2 * time.Second
 	o.Config.ReconnectWait = 20 * time.Millisecond
 	o.Config.FollowSilence = 200 * time.Millisecond
-	o.Config.CancelGrace = 300 * time.Millisecond
-	o.Config.RegistryTTL = time.Second
+	o.Config.CancelGrace = time.Second
+	o.Config.RegistryTTL = 2 * time.Second
 }
 
 // setup is a worker to be started.

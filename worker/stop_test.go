@@ -60,6 +60,7 @@ func TestStopHandsOver(t *testing.T) {
 	}
 	eventually(t, "four are in the engine", func() bool { return len(first.engine.Snapshot().Requests) == 4 })
 	g.step(t, 15)
+	eventually(t, "the log says that they started", func() bool { return len(first.logs.lines(t, "started")) == 4 })
 	first.stop()
 	eventually(t, "it hands over", func() bool { return len(first.logs.lines(t, "handed to another worker")) > 0 })
 	g.open() // The engine must make a step to let go of its sequences.
