@@ -18,6 +18,7 @@ import (
 	"github.com/semantic-worker/semantic/engine/chat"
 	"github.com/semantic-worker/semantic/engine/sim"
 	"github.com/semantic-worker/semantic/gateway"
+	"github.com/semantic-worker/semantic/queue"
 	"github.com/semantic-worker/semantic/queue/queuetest"
 	"github.com/semantic-worker/semantic/worker"
 )
@@ -94,7 +95,9 @@ func newBenchHouse(b *testing.B) *benchHouse {
 		ended <- err
 		b.Fatal("the worker ended before it was ready")
 	}
-	g, err := gateway.New(gateway.Options{Queue: queuetest.Open(b, broker), Config: gateway.DefaultConfig()})
+	// As in `semantic serve`, where the gateway is in the broker's process.
+	beside := queuetest.Open(b, broker, func(o *queue.Options) { o.InProcess = broker })
+	g, err := gateway.New(gateway.Options{Queue: beside, Config: gateway.DefaultConfig()})
 	must(err)
 	server := httptest.NewServer(g.Handler())
 	b.Cleanup(server.Close)
