@@ -235,7 +235,7 @@ func (m *metrics) requeued(class schemas.Class, reason string) {
 	switch reason {
 	case schemas.ReasonPreparing:
 		return // gives nothing back
-	case "shutdown", "unsupported", "context", "busy", "slow_consumer":
+	case "shutdown", "paused", "unsupported", "context", "busy", "slow_consumer":
 	default:
 		reason = labelOther
 	}

@@ -177,8 +177,8 @@ type Requeued struct {
 	Worker string `json:"worker" jsonschema:"minLength=1"`
 	// Incarnation is drawn anew at each start of the worker process.
 	Incarnation string `json:"incarnation" jsonschema:"minLength=1"`
-	// Reason is "shutdown", "unsupported", "context" (it is too long for that
-	// worker), "busy", "slow_consumer" or "preparing".
+	// Reason is "shutdown", "paused", "unsupported", "context" (it is too long for
+	// that worker), "busy", "slow_consumer" or "preparing".
 	Reason string `json:"reason" jsonschema:"minLength=1"`
 	// Alone is said with "preparing" only: that of [Started].
 	Alone bool `json:"alone,omitempty"`

@@ -97,8 +97,11 @@ func (w *Worker) take(jobs context.Context, delivery *queue.Delivery) {
 	r := newRun(w, delivery)
 	r.alone = delivery.Guilt().Suspect // from here on, so that two suspects never wait for each other
 	w.runs[key] = r
-	if w.draining || w.paused {
+	switch {
+	case w.draining:
 		r.stop(errHandover)
+	case w.paused:
+		r.stop(errPaused)
 	}
 	w.running.Add(1)
 	w.mu.Unlock()

@@ -29,19 +29,19 @@ func (w *Worker) startDraining(ctx context.Context, registration *queue.Registra
 	w.announce(ctx, registration)
 }
 
-// handBackUnstarted hands back the jobs that have not started: another worker may
-// start them now. What a failed engine had taken ends by itself, and must: one of
-// these jobs may be the reason.
-func (w *Worker) handBackUnstarted(engineLost bool) {
+// handBackUnstarted hands back the jobs that have not started, for a cause: another
+// worker may start them now. What a failed engine had taken ends by itself, and must:
+// one of these jobs may be the reason.
+func (w *Worker) handBackUnstarted(cause error, engineLost bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, r := range w.runs {
 		switch r.currentPhase() {
 		case phaseClaimed:
-			r.stop(errHandover)
+			r.stop(cause)
 		case phaseSubmitted:
 			if !engineLost {
-				r.stop(errHandover)
+				r.stop(cause)
 			}
 		case phaseStarted, phaseEnding:
 		}

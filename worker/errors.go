@@ -20,6 +20,7 @@ var (
 var (
 	errDeadline = errors.New("deadline exceeded")
 	errHandover = errors.New("handed over")
+	errPaused   = errors.New("paused")
 )
 
 // cancelError stops a run because the job's owner asked for it.

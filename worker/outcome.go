@@ -13,6 +13,7 @@ import (
 // Reasons of requeued events.
 const (
 	reasonShutdown     = "shutdown"
+	reasonPaused       = "paused"
 	reasonUnsupported  = "unsupported"
 	reasonContext      = "context"
 	reasonBusy         = "busy"
@@ -101,6 +102,9 @@ func (r *run) conclude(ctx context.Context, cause error) outcome {
 	}
 	r.log.Info("handed to another worker", schemas.LogEvent, schemas.LogEventDrainHandover,
 		schemas.LogCompletionTokens, r.usage.CompletionTokens)
+	if errors.Is(cause, errPaused) {
+		return r.release(ctx, reasonPaused)
+	}
 	return r.release(ctx, reasonShutdown)
 }
 

@@ -106,7 +106,7 @@ func (w *Worker) setPaused(pause bool) error {
 		return &refusedError{"it is draining, and ends then"}
 	}
 	if pause {
-		w.handBackUnstarted(false)
+		w.handBackUnstarted(errPaused, false)
 	}
 	signal(w.news)
 	signal(w.changed)

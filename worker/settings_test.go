@@ -170,6 +170,40 @@ func TestPause(t *testing.T) {
 	requireError(t, err, queue.ErrNoWorker, "w1")
 }
 
+// A job that was offered before, and waits for its first step, goes back from a
+// paused worker, and the log says why.
+func TestPauseGivesBack(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	ticket := h.submit(prompt("words=3"))
+	first, err := h.queue.NewClaimer(t.Context(), queue.ClaimOptions{Model: "sim", WorkerID: "w0", Incarnation: "w0-1"})
+	requireNoError(t, err)
+	d, err := first.Next(t.Context())
+	requireNoError(t, err)
+	requireNoError(t, d.HandBack(t.Context()))
+	first.Close()
+
+	w := h.start(named("w1"), func(s *setup) { s.engine.BatchWindow = time.Hour })
+	eventually(t, "it is in the engine", func() bool { return len(w.engine.Snapshot().Requests) == 1 })
+	_, err = h.queue.Pause(t.Context(), "w1")
+	requireNoError(t, err)
+	follower := h.follow(ticket)
+	defer follower.Close()
+	for {
+		e, err := follower.Next(t.Context())
+		requireNoError(t, err)
+		if e.Requeued != nil && e.Requeued.Reason != schemas.ReasonPreparing {
+			if e.Requeued.Reason != "paused" || e.Requeued.Worker != "w1" {
+				t.Errorf("given back: %+v", e.Requeued)
+			}
+			return
+		}
+		if e.Started != nil {
+			t.Fatal("it was started")
+		}
+	}
+}
+
 // A drain that goes on is no pause: nothing takes it back.
 func TestNoResumeOfADrain(t *testing.T) {
 	t.Parallel()

@@ -244,7 +244,7 @@ func (w *Worker) Run(ctx context.Context) error {
 		schemas.LogTimeout, w.drainLeft().Round(time.Millisecond))
 	stopClaiming()
 	w.startDraining(jobs, registration)
-	w.handBackUnstarted(cause != nil)
+	w.handBackUnstarted(errHandover, cause != nil)
 	signal(w.news)
 	claims.Wait()
 	claimer.Close()
