@@ -79,23 +79,15 @@ func (w *Worker) place(class schemas.Class) bool {
 func rankOf(class schemas.Class) int { return slices.Index(schemas.Classes(), class) }
 
 // take starts the goroutine of a claimed job, or lets the run that already has
-// the job adopt the delivery.
+// the job adopt the delivery. Only the claim loop calls it.
 func (w *Worker) take(jobs context.Context, delivery *queue.Delivery) {
 	key := delivery.Key()
-	w.mu.Lock()
-	if r, ok := w.runs[key]; ok {
-		err := r.delivery.Adopt(delivery)
-		w.mu.Unlock()
-		if err != nil {
-			r.log.Error("delivery not adopted", schemas.LogError, err)
-			return
-		}
-		w.metrics.adopted.WithLabelValues(string(delivery.Class)).Inc()
-		r.log.Info("offered again, goes on")
+	if w.adopted(key, delivery) {
 		return
 	}
-	r := newRun(w, delivery)
+	r := newRun(w, delivery)           // reads the job's log, which may be long
 	r.alone = delivery.Guilt().Suspect // from here on, so that two suspects never wait for each other
+	w.mu.Lock()
 	w.runs[key] = r
 	switch {
 	case w.draining:
@@ -115,6 +107,28 @@ func (w *Worker) take(jobs context.Context, delivery *queue.Delivery) {
 		signal(w.changed)
 		signal(w.news)
 	}()
+}
+
+// adopted reports whether a run already has the job; it answers for this delivery,
+// too, then.
+func (w *Worker) adopted(key string, delivery *queue.Delivery) bool {
+	w.mu.Lock()
+	r, ok := w.runs[key]
+	var err error
+	if ok {
+		err = r.delivery.Adopt(delivery)
+	}
+	w.mu.Unlock()
+	switch {
+	case !ok:
+		return false
+	case err != nil:
+		r.log.Error("delivery not adopted", schemas.LogError, err)
+	default:
+		w.metrics.adopted.WithLabelValues(string(delivery.Class)).Inc()
+		r.log.Info("offered again, goes on")
+	}
+	return true
 }
 
 // forget makes r adopt nothing more. A job that goes back is forgotten first:
