@@ -99,6 +99,7 @@ func TestHTTPUnreachable(t *testing.T) {
 	gone := httptest.NewServer(http.NotFoundHandler())
 	gone.Close()
 	h := NewHTTP(gone.URL, "", "m")
+	defer h.Close()
 	if r := h.Ask(t.Context(), Request{Messages: say("hi"), MaxTokens: 1}, func(Piece) {}); r.Code != CodeUnreachable {
 		t.Errorf("%+v", r)
 	}
@@ -116,6 +117,7 @@ func TestHTTPUnreachable(t *testing.T) {
 		cancel()
 	}()
 	h = NewHTTP(silent.URL, "", "m")
+	defer h.Close()
 	if r := h.Ask(ctx, Request{Messages: say("hi"), MaxTokens: 1}, func(Piece) {}); r.Code == "" {
 		t.Errorf("%+v", r)
 	}

@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -18,9 +19,15 @@ import (
 	"github.com/semantic-worker/semantic/queue/queuetest"
 )
 
-// faultVariable names a file; while it is there, the next step of a worker
-// fails, and removes it.
+// faultVariable names a file with a position; while it is there, a worker's step that
+// computes this position, or a later one, of any request fails, and removes it. An
+// empty file stands for the first step.
 const faultVariable = "CLI_TEST_FAULT"
+
+// gateVariable names a file with a position; while it is there, no worker computes this
+// position, nor a later one, of any request. So an answer is under way, and not over,
+// as long as a test needs that.
+const gateVariable = "CLI_TEST_GATE"
 
 // lost is what a worker says of it.
 const lost = "worker: the engine is lost: engine: backend failed: the device is gone"
@@ -37,6 +44,9 @@ func faulty(b engine.Backend) engine.Backend {
 	if file := os.Getenv(faultVariable); file != "" {
 		return &faultyBackend{Backend: b, file: file}
 	}
+	if file := os.Getenv(gateVariable); file != "" {
+		return &gatedBackend{Backend: b, file: file}
+	}
 	if file := os.Getenv(poisonVariable); file != "" {
 		return &poisoned{Backend: b, file: file, tokens: make(map[engine.SeqID][]engine.Token)}
 	}
@@ -50,10 +60,67 @@ type faultyBackend struct {
 }
 
 func (b *faultyBackend) Step(rows []engine.Row) error {
-	if os.Remove(b.file) == nil {
+	if reached(b.file, rows) && os.Remove(b.file) == nil {
 		return fmt.Errorf("%w: the device is gone", engine.ErrBackend)
 	}
 	return b.Backend.Step(rows)
+}
+
+// reached reports whether rows reach the position in a file that is there.
+func reached(file string, rows []engine.Row) bool {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return false
+	}
+	position, _ := strconv.Atoi(string(text))
+	return slices.ContainsFunc(rows, func(r engine.Row) bool { return int(r.Pos) >= position })
+}
+
+type gatedBackend struct {
+	engine.Backend
+
+	file string
+}
+
+func (b *gatedBackend) Step(rows []engine.Row) error {
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for reached(b.file, rows) {
+		<-tick.C
+	}
+	return b.Backend.Step(rows)
+}
+
+// gate is a file for [gateVariable]; it is open.
+type gate struct{ file string }
+
+func newGate(t *testing.T) gate {
+	t.Helper()
+	return gate{filepath.Join(t.TempDir(), "gate")}
+}
+
+// env is the variable for a command.
+func (g gate) env() string { return gateVariable + "=" + g.file }
+
+// start starts a command under the variable.
+func (g gate) start(c *exec.Cmd) error {
+	c.Env = append(c.Env, g.env())
+	return c.Start()
+}
+
+// shut holds every request at the position.
+func (g gate) shut(t *testing.T, position int) {
+	t.Helper()
+	if err := os.WriteFile(g.file, []byte(strconv.Itoa(position)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (g gate) open(t *testing.T) {
+	t.Helper()
+	if err := os.Remove(g.file); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // withFault starts a command under [faultVariable].
@@ -100,20 +167,15 @@ func TestEngineFailureUnderStream(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	stream := openBody(t, info.HTTP, body)
-	begin := make([]byte, 1<<10)
-	n, err := io.ReadAtLeast(stream, begin, 600)
+	// The prompt has some 30 tokens, the answer some 180.
+	if err := os.WriteFile(fault, []byte("100"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	rest, err := io.ReadAll(openBody(t, info.HTTP, body))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(fault, nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	rest, err := io.ReadAll(stream)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got, want := content(t, slices.Concat(begin[:n], rest)), content(t, reference); got != want || want == "" {
+	if got, want := content(t, rest), content(t, reference); got != want || want == "" {
 		t.Errorf("the stream's text is\n%q, want\n%q", got, want)
 	}
 	if !bytes.Contains(rest, []byte(`"finish_reason":"stop"`)) || !bytes.HasSuffix(bytes.TrimSpace(rest), []byte("[DONE]")) {

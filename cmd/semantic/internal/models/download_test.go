@@ -248,8 +248,15 @@ func TestStall(t *testing.T) {
 	s, srv := newStore(t), newServer(t)
 	s.stall = 50 * time.Millisecond
 	f := srv.add("/a.gguf", gguftest.Model("x"))
-	f.started, f.stall = make(chan struct{}), make(chan struct{})
-	s.retry = func(context.Context, int) error { return errors.New("no more") }
+	f.stall = make(chan struct{})
+	s.retry = func(context.Context, int) error {
+		info, err := os.Stat(filepath.Join(s.dir, ".partial", "a", "a.gguf.partial"))
+		if err == nil && info.Size() == 0 { // a busy machine: nothing had come yet
+			s.stall *= 4
+			return nil
+		}
+		return errors.New("no more")
+	}
 	_, err := s.Pull(t.Context(), srv.URL+"/a.gguf", PullOptions{})
 	var interrupted *InterruptedError
 	if !errors.As(err, &interrupted) || interrupted.Have == 0 {

@@ -141,7 +141,7 @@ type served struct {
 	// redirect leads elsewhere, with these headers.
 	redirect string
 	header   http.Header
-	// started is closed, and stall waited for, after the first bytes.
+	// started, if set, is closed, and stall waited for, after the first bytes.
 	started chan struct{}
 	stall   chan struct{}
 }
@@ -236,7 +236,9 @@ func (c *cutter) Write(p []byte) (int, error) {
 	if stall := c.f.stall; stall != nil {
 		n, _ := c.ResponseWriter.Write(p[:len(p)/2])
 		c.ResponseWriter.(http.Flusher).Flush()
-		close(c.f.started)
+		if c.f.started != nil {
+			close(c.f.started)
+		}
 		<-stall
 		return n, errors.New("stalled")
 	}

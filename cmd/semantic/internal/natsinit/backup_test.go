@@ -60,7 +60,7 @@ func TestStandaloneStoreIntoACluster(t *testing.T) {
 	add(next(claimer), started("w"), delta("half "))
 	claimer.Close()
 	submit("waiting")
-	nc, err := nats.Connect(old.ClientURL())
+	nc, err := nats.Connect(old.ClientURL(), nats.Timeout(patience))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -15,6 +15,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/semantic-worker/semantic/cmd/semantic/internal/natsinit"
+	"github.com/semantic-worker/semantic/cmd/semantic/internal/porttest"
 	"github.com/semantic-worker/semantic/queue"
 	"github.com/semantic-worker/semantic/queue/embedded"
 	"github.com/semantic-worker/semantic/schemas"
@@ -23,7 +24,7 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // patience bounds every wait; none ends by it when all is well.
-const patience = 30 * time.Second
+const patience = 2 * time.Minute
 
 func within(t testing.TB) context.Context {
 	t.Helper()
@@ -35,25 +36,7 @@ func within(t testing.TB) context.Context {
 // freePort is a port that is free and whose port for other members is free, too.
 func freePort(t testing.TB) int {
 	t.Helper()
-	for range 100 {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		port := l.Addr().(*net.TCPAddr).Port
-		_ = l.Close()
-		if port+2000 > 65535 {
-			continue
-		}
-		other, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port+2000)))
-		if err != nil {
-			continue
-		}
-		_ = other.Close()
-		return port
-	}
-	t.Fatal("no free port")
-	return 0
+	return porttest.Free(t, 2000)
 }
 
 // cluster is a folder of natsinit and, in this process, its one broker.
@@ -104,6 +87,7 @@ func (c *cluster) open(t *testing.T, name string, change ...func(*queue.Options)
 	o.Config.FollowSilence = 300 * time.Millisecond
 	o.Config.CancelGrace = 300 * time.Millisecond
 	o.Config.PollInterval = 100 * time.Millisecond
+	o.Config.AckWait = patience // a late heartbeat must not offer a job twice
 	for _, f := range change {
 		f(&o)
 	}
@@ -130,7 +114,7 @@ func (c *cluster) plain(t *testing.T, name string, more ...nats.Option) (*nats.C
 	violations := make(chan string, 256)
 	options := append([]nats.Option{
 		nats.UserCredentials(c.creds(name)), nats.RootCAs(filepath.Join(c.made.Brokers[0], "ca.pem")),
-		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { violations <- err.Error() }),
+		nats.Timeout(patience), nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { violations <- err.Error() }),
 	}, more...)
 	if user.Role != queue.RolePublisher && user.Role != queue.RoleAdmin {
 		options = append(options, nats.CustomInboxPrefix("_PRIVATE."+user.Key))

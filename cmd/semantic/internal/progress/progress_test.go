@@ -39,7 +39,9 @@ func TestPlainLines(t *testing.T) {
 
 func TestStopSaysNothing(t *testing.T) {
 	var out strings.Builder
-	b := New(&out, false).Start("Fetching x", 0)
+	r := New(&out, false)
+	r.now = func() time.Time { return time.Unix(0, 0) }
+	b := r.Start("Fetching x", 0)
 	b.Set(100)
 	b.Stop()
 	b.Done()
@@ -51,6 +53,7 @@ func TestStopSaysNothing(t *testing.T) {
 func TestTerminal(t *testing.T) {
 	var out strings.Builder
 	r := New(&out, true)
+	r.now = func() time.Time { return time.Unix(0, 0) }
 	b := r.Start("Fetching x", 1000)
 	if _, err := io.Copy(io.Discard, b.Reader(strings.NewReader(strings.Repeat("x", 1000)))); err != nil {
 		t.Fatal(err)

@@ -238,9 +238,8 @@ func patient() supervisor.Config {
 // is stopped while it is asked to end.
 func TestHungChildIsReplaced(t *testing.T) {
 	r := start(t, "serve", patient())
-	first := r.ready(t)
-	suspend(t, first)
-	second := r.ready(t)
+	first := r.suspend(t)
+	second := r.suspend(t)
 	if second == first {
 		t.Fatalf("the child %s, which is stopped, was ready twice", first)
 	}
@@ -250,7 +249,6 @@ func TestHungChildIsReplaced(t *testing.T) {
 	if !strings.Contains(r.log.String(), "child gives no sign of life; killing it") {
 		t.Errorf("the log does not tell:\n%s", r.log)
 	}
-	suspend(t, second)
 	r.cancel()
 	if err := <-r.done; err != nil { // long before StopTimeout
 		t.Errorf("stop: %v", err)
@@ -273,15 +271,22 @@ func TestHungAtTheStart(t *testing.T) {
 	}
 }
 
-// suspend stops a child, so that none of its threads runs.
-func suspend(t *testing.T, pid string) {
+// suspend stops the next child that is ready, so that none of its threads runs, and
+// returns its process. One that is gone by then was slow, and killed for it.
+func (r *run) suspend(t *testing.T) string {
 	t.Helper()
-	n, err := strconv.Atoi(pid)
-	if err == nil {
-		err = syscall.Kill(n, syscall.SIGSTOP)
-	}
-	if err != nil {
-		t.Fatal(err)
+	for {
+		pid := r.ready(t)
+		n, err := strconv.Atoi(pid)
+		if err == nil {
+			err = syscall.Kill(n, syscall.SIGSTOP)
+		}
+		if err == nil {
+			return pid
+		}
+		if !errors.Is(err, syscall.ESRCH) {
+			t.Fatal(err)
+		}
 	}
 }
 

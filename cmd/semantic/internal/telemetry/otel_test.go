@@ -338,15 +338,18 @@ func TestReceiverAway(t *testing.T) {
 			s.span("found")
 			return strings.Contains(s.log.String(), "delivered again")
 		})
-		if said() != 1 {
+		// Batches go on, and have 50 ms each: on a busy machine one may fail again.
+		if before, _, _ := strings.Cut(s.log.String(), "delivered again"); strings.Count(before, "cannot be delivered") != 1 {
 			t.Errorf("%s: the log is %s", protocol, s.log.String())
 		}
 		if len(r.Spans()) == 0 {
 			t.Errorf("%s: nothing was received", protocol)
 		}
 		s.metric(t, `semantic_trace_spans_dropped_total{reason="late"} 0`)
-		if err := s.stop(t.Context(), t); err != nil {
-			t.Error(err)
+		err := s.stop(t.Context(), t)
+		failing := said() > strings.Count(s.log.String(), "delivered again")
+		if (err != nil) != failing {
+			t.Errorf("%s: the stop says %v, the log is %s", protocol, err, s.log.String())
 		}
 	}
 }

@@ -135,9 +135,16 @@ func TestOnePageOfTwoProcesses(t *testing.T) {
 	page := telemetry.WithChild(own, child)
 	check := func(want string) {
 		t.Helper()
-		if err := testutil.GatherAndCompare(page, strings.NewReader(want)); err != nil {
-			t.Error(err)
-		}
+		var err error
+		defer func() { // until gives up
+			if err != nil {
+				t.Error(err)
+			}
+		}()
+		until(t, "the page", func() bool { // a child has 2 s to answer
+			err = testutil.GatherAndCompare(page, strings.NewReader(want))
+			return err == nil
+		})
 	}
 	alone := "# HELP own_total Own.\n# TYPE own_total counter\nown_total 2\n" +
 		"# HELP shared_total Ours.\n# TYPE shared_total counter\nshared_total 1\n"
@@ -232,8 +239,17 @@ func TestChildOfJunk(t *testing.T) {
 	}
 }
 
-// get reads a page in a format.
-func get(t *testing.T, addr, accept string) (string, http.Header) {
+// get reads a page in a format, again if the child w1 had not answered within its 2 s.
+func get(t *testing.T, addr, accept string) (page string, header http.Header) {
+	t.Helper()
+	until(t, "the child's part of the page", func() bool {
+		page, header = getOnce(t, addr, accept)
+		return strings.Contains(page, "w1")
+	})
+	return page, header
+}
+
+func getOnce(t *testing.T, addr, accept string) (string, http.Header) {
 	t.Helper()
 	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+addr+"/metrics", nil)
 	if err != nil {
