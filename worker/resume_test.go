@@ -239,7 +239,7 @@ func TestHandoversAreNoDeaths(t *testing.T) {
 func TestResumeNeverCrossesFingerprints(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
-	ticket := h.submit(prompt("words=30", func(j *schemas.Job) { j.DeadlineMS = 1500 }))
+	ticket := h.submit(prompt("words=30", func(j *schemas.Job) { j.DeadlineMS = 6000 }))
 	m := h.mortal("dead")
 	m.fingerprint = "other weights"
 	d := m.claim()
