@@ -180,6 +180,19 @@ func eventually(t *testing.T, ask func() (problem string)) {
 	}
 }
 
+// executable writes a script that is run soon. No process is started meanwhile: until
+// it has become another program it would hold the file open for writing, and whoever
+// runs the script then is told that it is busy.
+func executable(t *testing.T, path, text string) {
+	t.Helper()
+	syscall.ForkLock.RLock()
+	err := os.WriteFile(path, []byte(text), 0o700)
+	syscall.ForkLock.RUnlock()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
 // environment is this process's without what would configure semantic.
 func environment(t *testing.T) []string {
 	t.Helper()
