@@ -1,9 +1,9 @@
 package cli_test
 
 import (
-	"bufio"
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"os"
@@ -75,14 +75,20 @@ func TestTargets(t *testing.T) {
 	if _, err := readReady(beside, w.exited); err != nil {
 		t.Fatal(err)
 	}
-	var targets []struct {
+	type target struct {
 		Targets []string
 		Labels  map[string]string
 	}
-	administer(t, info.Admin, data, "/admin/v1/targets", &targets)
-	if len(targets) != 1 || len(targets[0].Targets) != 1 || targets[0].Labels["worker"] == "" {
-		t.Fatalf("targets %+v", targets)
-	}
+	// The gateway watches the registry: it hears of a worker, and of its end, soon.
+	var targets []target
+	eventually(t, func() string {
+		targets = nil
+		administer(t, info.Admin, data, "/admin/v1/targets", &targets)
+		if len(targets) != 1 || len(targets[0].Targets) != 1 || targets[0].Labels["worker"] == "" {
+			return fmt.Sprintf("targets %+v", targets)
+		}
+		return ""
+	})
 	get(t, "http://"+targets[0].Targets[0]+"/metrics", "", nil)
 	if err := w.command.Process.Signal(os.Interrupt); err != nil {
 		t.Fatal(err)
@@ -90,9 +96,13 @@ func TestTargets(t *testing.T) {
 	if code := w.code(t); code != 0 {
 		t.Errorf("the worker ends with %d", code)
 	}
-	if administer(t, info.Admin, data, "/admin/v1/targets", &targets); len(targets) != 0 {
-		t.Errorf("targets after its end %+v", targets)
-	}
+	eventually(t, func() string {
+		targets = nil
+		if administer(t, info.Admin, data, "/admin/v1/targets", &targets); len(targets) != 0 {
+			return fmt.Sprintf("targets after its end %+v", targets)
+		}
+		return ""
+	})
 	before, err := os.ReadFile(filepath.Join(data, "admin.key"))
 	if err != nil {
 		t.Fatal(err)
@@ -113,9 +123,12 @@ func TestTargets(t *testing.T) {
 	if err != nil || string(after) != string(before) {
 		t.Errorf("another key after a restart, or %v", err)
 	}
-	if out, errs, code := semantic(t, "log-level", "get", "--data-dir", data); code != 0 || !strings.Contains(out, "gateway") {
-		t.Errorf("exit code %d: %s%s", code, out, errs)
-	}
+	eventually(t, func() string { // the worker has a second to answer
+		if out, errs, code := semantic(t, "log-level", "get", "--data-dir", data); code != 0 || !strings.Contains(out, "gateway") {
+			return fmt.Sprintf("exit code %d: %s%s", code, out, errs)
+		}
+		return ""
+	})
 	administer(t, info.Admin, data, "/admin/v1/workers", nil)
 }
 
@@ -123,14 +136,8 @@ func TestTargets(t *testing.T) {
 // them.
 func batchSizes(t *testing.T, url string) (steps, sequences float64) {
 	t.Helper()
-	answer, err := http.Get(url + "/metrics")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = answer.Body.Close() }()
-	lines := bufio.NewScanner(answer.Body)
-	for lines.Scan() {
-		name, value, _ := strings.Cut(lines.Text(), " ")
+	for line := range strings.Lines(pageWith(t, url, childMetrics)) {
+		name, value, _ := strings.Cut(strings.TrimSpace(line), " ")
 		number, _ := strconv.ParseFloat(value, 64)
 		switch {
 		case strings.HasPrefix(name, "semantic_batch_size_count"):
@@ -147,7 +154,8 @@ func batchSizes(t *testing.T, url string) (steps, sequences float64) {
 func TestWindowOfAServer(t *testing.T) {
 	const places = 3
 	data := t.TempDir()
-	p, info := simServer(t, (*exec.Cmd).Start, "--parallel", strconv.Itoa(places), "--data-dir", data, "--log-level", "debug")
+	p, info := simServer(t, (*exec.Cmd).Start, "--parallel", strconv.Itoa(places), "--data-dir", data, "--log-level", "debug",
+		"--ack-wait", "1m")
 	pid, at := p.workerPID(t, 0)
 	// round asks so many at once and returns the mean batch size.
 	round := func(many int) float64 {
@@ -172,9 +180,12 @@ func TestWindowOfAServer(t *testing.T) {
 	if mean := round(1); mean != 1 {
 		t.Errorf("alone: %v", mean)
 	}
-	if out, errs, code := semantic(t, "batch-window", "set", "1m", "--nats", info.NATS); code != 0 {
-		t.Fatalf("exit code %d: %s%s", code, out, errs)
-	}
+	eventually(t, func() string { // the worker has a second to answer
+		if out, errs, code := semantic(t, "batch-window", "set", "1m", "--nats", info.NATS); code != 0 {
+			return fmt.Sprintf("exit code %d: %s%s", code, out, errs)
+		}
+		return ""
+	})
 	// What the prompts have in common, one of them computes first.
 	if mean := round(places); mean <= places-1 {
 		t.Errorf("within the window: %v sequences in a step, want nearly %d", mean, places)
@@ -188,9 +199,16 @@ func TestWindowOfAServer(t *testing.T) {
 			WindowMS *float64 `json:"window_ms"`
 		}
 	}
-	administer(t, info.Admin, data, "/admin/v1/batch-window", &windows)
-	if len(windows.Data) != 1 || *windows.Data[0].WindowMS != 0 {
-		t.Errorf("after a restart %+v", windows)
+	eventually(t, func() string { // it is no answer that the worker took more than a second
+		windows.Data = nil
+		administer(t, info.Admin, data, "/admin/v1/batch-window", &windows)
+		if len(windows.Data) != 1 || windows.Data[0].WindowMS == nil {
+			return fmt.Sprintf("after a restart %+v", windows)
+		}
+		return ""
+	})
+	if window := *windows.Data[0].WindowMS; window != 0 {
+		t.Errorf("after a restart %v ms", window)
 	}
 	if mean := round(1); mean != 1 {
 		t.Errorf("alone again: %v", mean)

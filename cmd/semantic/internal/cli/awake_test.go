@@ -25,9 +25,7 @@ func TestWorkerKeepsAwake(t *testing.T) {
 			dir := t.TempDir()
 			program, told, ready := filepath.Join(dir, "caffeinate"), filepath.Join(dir, "told"), filepath.Join(dir, "ready.json")
 			script := "#!/bin/sh\necho $$ >> '" + told + "'\nexec sleep 1000\n"
-			if err := os.WriteFile(program, []byte(script), 0o700); err != nil {
-				t.Fatal(err)
-			}
+			executable(t, program, script)
 			ctx, stop := context.WithCancel(t.Context())
 			defer stop()
 			over := make(chan int, 1)

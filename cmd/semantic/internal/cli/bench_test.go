@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -62,7 +63,10 @@ func TestBench(t *testing.T) {
 	if err := os.WriteFile(prompts, []byte(`{"prompt": "words=7 hi", "max_tokens": 7}`+"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	short := []string{"--duration", "400ms", "--warmup", "100ms", "--max-tokens", "8"}
+	// Without a warm-up the first request counts, and is waited for, however slow the
+	// machine is; and in a second and a half more come of an open loop than one class.
+	short := []string{"--duration", "400ms", "--warmup", "0s", "--max-tokens", "8"}
+	rate := 0.0
 	for i, c := range []struct {
 		args   []string
 		by     string
@@ -70,22 +74,23 @@ func TestBench(t *testing.T) {
 		rounds int
 	}{
 		{[]string{"--url", info.HTTP, "--concurrency", "2", "--rounds", "2"}, "http", false, 2},
-		{[]string{"--url", info.HTTP, "--scenario", "mixed-classes", "--rate", "40"}, "http", true, 1},
+		{[]string{"--url", info.HTTP, "--scenario", "mixed-classes", "--rate", "40", "--duration", "1500ms"}, "http", true, 1},
 		{[]string{"--url", info.HTTP, "--scenario", "agents", "--concurrency", "3"}, "http", false, 1},
 		{[]string{"--url", info.HTTP + "/v1/", "--prompts", prompts}, "http", false, 1},
-		{[]string{"--nats", info.NATS, "--scenario", "burst", "--rate", "40"}, "nats", true, 1},
+		{[]string{"--nats", info.NATS, "--scenario", "burst", "--rate", "40", "--duration", "1500ms"}, "nats", true, 1},
 		{[]string{"--nats", info.NATS, "--concurrency", "2", "--class", "batch"}, "nats", false, 1},
 	} {
 		name := filepath.Join(dir, strconv.Itoa(i))
-		code, stdout, stderr := run(t, append(append([]string{"bench", "--out", name}, c.args...), short...)...)
+		code, stdout, stderr := run(t, slices.Concat([]string{"bench", "--out", name}, short, c.args)...)
 		if code != 0 || !strings.Contains(stdout, "time to first token") || !strings.Contains(stderr, "round 1 of ") {
 			t.Fatalf("%v: exit code %d:\n%s%s", c.args, code, stdout, stderr)
 		}
 		r := readBench(t, name+".json")
 		if all := r.All; all.Requests == 0 || all.OK != all.Requests || all.CompletionTokens < 4*all.OK || all.CompletionTokens > 8*all.OK ||
-			all.Tokens <= 0 || all.FirstToken == nil || all.InterToken == nil || all.QueueWait == nil || (all.Late != nil) != c.late {
+			all.FirstToken == nil || all.InterToken == nil || all.QueueWait == nil || (all.Late != nil) != c.late {
 			t.Errorf("%v: %+v", c.args, all)
 		}
+		rate += r.All.Tokens // of those that came in time: perhaps none
 		if r.Target.By != c.by || r.Target.Model != "sim" || len(r.Target.Workers) != 1 || r.Target.Workers[0].Capacity != 4 ||
 			len(r.Rounds) != c.rounds {
 			t.Errorf("%v: %+v, %d rounds", c.args, r.Target, len(r.Rounds))
@@ -95,6 +100,9 @@ func TestBench(t *testing.T) {
 				t.Errorf("%s%s: %v", name, ending, err)
 			}
 		}
+	}
+	if rate <= 0 {
+		t.Error("no load has tokens a second")
 	}
 	if classes := readBench(t, filepath.Join(dir, "1.json")).All.Classes; len(classes) != 3 {
 		t.Errorf("classes: %+v", classes)

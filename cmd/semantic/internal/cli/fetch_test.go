@@ -38,9 +38,7 @@ func TestEndDuringFetch(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel() // a stream begins with the first heartbeat of the wait, which takes its time
 			bin := t.TempDir()
-			if err := os.WriteFile(filepath.Join(bin, "npm"), []byte(hangingNPM), 0o700); err != nil {
-				t.Fatal(err)
-			}
+			executable(t, filepath.Join(bin, "npm"), hangingNPM)
 			pipe := filepath.Join(bin, "pipe")
 			if err := syscall.Mkfifo(pipe, 0o600); err != nil {
 				t.Fatal(err)

@@ -93,17 +93,21 @@ func expectCode(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 // execUntil runs a program until it ends well and prints what fits a pattern: until
-// PATTERN PROGRAM ARGS. A worker has a second to answer a question, and may need more
-// on a busy machine.
+// PATTERN PROGRAM ARGS; with ! until it fails, and says what fits. A worker has a
+// second to answer a question, a broker two, and on a busy machine they may need more.
 func execUntil(ts *testscript.TestScript, neg bool, args []string) {
-	if neg || len(args) < 2 {
-		ts.Fatalf("usage: until pattern program args")
+	if len(args) < 2 {
+		ts.Fatalf("usage: [!] until pattern program args")
+	}
+	output := "stdout"
+	if neg {
+		output = "stderr"
 	}
 	pattern, err := regexp.Compile("(?m)" + args[0])
 	ts.Check(err)
 	for late := time.Now().Add(patience); ; {
 		err := ts.Exec(args[1], args[2:]...)
-		if err == nil && pattern.MatchString(ts.ReadFile("stdout")) {
+		if (err != nil) == neg && pattern.MatchString(ts.ReadFile(output)) {
 			return
 		}
 		if time.Now().After(late) {
@@ -177,6 +181,19 @@ func eventually(t *testing.T, ask func() (problem string)) {
 		case <-late:
 			t.Fatal(problem)
 		}
+	}
+}
+
+// executable writes a script that is run soon. No process is started meanwhile: until
+// it has become another program it would hold the file open for writing, and whoever
+// runs the script then is told that it is busy.
+func executable(t *testing.T, path, text string) {
+	t.Helper()
+	syscall.ForkLock.RLock()
+	err := os.WriteFile(path, []byte(text), 0o700)
+	syscall.ForkLock.RUnlock()
+	if err != nil {
+		t.Fatal(err)
 	}
 }
 

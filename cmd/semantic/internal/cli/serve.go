@@ -284,7 +284,7 @@ func (s *serveProcess) drain(ctx context.Context, stopWorker context.CancelFunc,
 
 // sayKept tells what the next start will go on with.
 func (s *serveProcess) sayKept(ctx context.Context) {
-	bounded, cancel := context.WithTimeout(ctx, time.Second)
+	bounded, cancel := context.WithTimeout(ctx, closeBound)
 	defer cancel()
 	depth, err := s.queue.Depth(bounded)
 	if err != nil {

@@ -12,7 +12,7 @@ import (
 // longer than the test), unless there is no place for more.
 func TestBatchWindow(t *testing.T) {
 	t.Parallel()
-	_, info := simServer(t, (*exec.Cmd).Start, "--parallel", "2", "--batch-window", "1m")
+	_, info := simServer(t, (*exec.Cmd).Start, "--parallel", "2", "--batch-window", "1m", "--ack-wait", "1m")
 	// A stream opens after half a second, also while its request waits. One
 	// prompt twice would be read once, for both.
 	var streams []io.ReadCloser
@@ -26,7 +26,7 @@ func TestBatchWindow(t *testing.T) {
 			t.Errorf("%v: %s", err, answer)
 		}
 	}
-	for line := range strings.SplitSeq(metricsPage(t, info.HTTP), "\n") {
+	for line := range strings.SplitSeq(pageWith(t, info.HTTP, childMetrics), "\n") {
 		if strings.HasPrefix(line, "semantic_batch_size_bucket") && strings.Contains(line, `le="1"`) {
 			if !strings.HasSuffix(line, " 0") {
 				t.Errorf("a request was alone in a batch: %s", line)

@@ -2,6 +2,7 @@ package cli_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
@@ -72,35 +73,42 @@ func TestTopSignal(t *testing.T) {
 
 // Without a terminal it prints one snapshot, or one a line as JSON.
 func TestTopPlain(t *testing.T) {
-	_, info := simServer(t, (*exec.Cmd).Start, "--sim-step", "5ms", "--parallel", "1")
+	_, info := simServer(t, (*exec.Cmd).Start, "--sim-step", "20ms", "--parallel", "1")
 	openStream(t, info.HTTP)
-	code, stdout, stderr := run(t, "top", "--nats", info.NATS)
-	if code != 0 || !strings.HasPrefix(stdout, "1 worker, 1 stream, ") || !strings.Contains(stdout, "\nMODEL  CLASS   QUEUED  RUNNING  ") {
-		t.Errorf("exit code %d:\n%s%s", code, stdout, stderr)
-	}
-	code, stdout, stderr = run(t, "top", "--nats", info.NATS, "--json", "--interval", "100ms", "--count", "3")
-	lines := strings.Split(strings.TrimSpace(stdout), "\n")
-	if code != 0 || len(lines) != 3 {
-		t.Fatalf("exit code %d:\n%s%s", code, stdout, stderr)
-	}
-	var last struct {
-		Streams int     `json:"streams"`
-		Rate    float64 `json:"tokens_per_second"`
-		Depth   []struct {
-			Running int       `json:"running"`
-			Oldest  time.Time `json:"oldest_at"`
-		} `json:"depth"`
-		Workers []struct {
-			Rate float64 `json:"tokens_per_second"`
-		} `json:"workers"`
-	}
-	if err := json.Unmarshal([]byte(lines[2]), &last); err != nil {
-		t.Fatal(err)
-	}
-	if last.Streams != 1 || last.Rate <= 0 || len(last.Workers) != 1 || last.Workers[0].Rate != last.Rate ||
-		len(last.Depth) != 1 || last.Depth[0].Running != 1 || time.Since(last.Depth[0].Oldest).Abs() > time.Hour {
-		t.Errorf("the last snapshot: %s", lines[2])
-	}
+	// A stream opens before its request runs, and a worker has a second to answer.
+	eventually(t, func() string {
+		code, stdout, stderr := run(t, "top", "--nats", info.NATS)
+		if code != 0 || !strings.HasPrefix(stdout, "1 worker, 1 stream, ") || !strings.Contains(stdout, "\nMODEL  CLASS   QUEUED  RUNNING  ") {
+			return fmt.Sprintf("exit code %d:\n%s%s", code, stdout, stderr)
+		}
+		return ""
+	})
+	eventually(t, func() string {
+		code, stdout, stderr := run(t, "top", "--nats", info.NATS, "--json", "--interval", "100ms", "--count", "3")
+		lines := strings.Split(strings.TrimSpace(stdout), "\n")
+		if code != 0 || len(lines) != 3 {
+			t.Fatalf("exit code %d:\n%s%s", code, stdout, stderr)
+		}
+		var last struct {
+			Streams int     `json:"streams"`
+			Rate    float64 `json:"tokens_per_second"`
+			Depth   []struct {
+				Running int       `json:"running"`
+				Oldest  time.Time `json:"oldest_at"`
+			} `json:"depth"`
+			Workers []struct {
+				Rate float64 `json:"tokens_per_second"`
+			} `json:"workers"`
+		}
+		if err := json.Unmarshal([]byte(lines[2]), &last); err != nil {
+			t.Fatal(err)
+		}
+		if last.Streams != 1 || last.Rate <= 0 || len(last.Workers) != 1 || last.Workers[0].Rate != last.Rate ||
+			len(last.Depth) != 1 || last.Depth[0].Running != 1 || time.Since(last.Depth[0].Oldest).Abs() > time.Hour {
+			return "the last snapshot: " + lines[2]
+		}
+		return ""
+	})
 	for _, c := range []struct{ args, want string }{
 		{"--interval=1ms", "--interval: 1ms is not between 100ms and 1h0m0s"},
 		{"--count=3", "--count: has no meaning without --json"},

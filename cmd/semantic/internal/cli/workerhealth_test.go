@@ -3,6 +3,7 @@ package cli_test
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"os"
@@ -139,20 +140,29 @@ func TestWorkerHealth(t *testing.T) {
 	srv.Resume(t)
 	awaitHealth(t, url, "ready", "pool_full")
 
-	workers, err := q.Workers(t.Context())
-	if err != nil || len(workers) != 1 {
-		t.Fatalf("%v, %v", workers, err)
-	}
-	id := workers[0].ID
-	if _, err := q.Pause(t.Context(), id); err != nil {
-		t.Fatal(err)
-	}
+	// This test's own connection may come back later than the worker's, which has a
+	// second to answer.
+	var id string
+	eventually(t, func() string {
+		workers, err := q.Workers(t.Context())
+		if err != nil || len(workers) != 1 {
+			return fmt.Sprintf("%v, %v", workers, err)
+		}
+		id = workers[0].ID
+		if _, err := q.Pause(t.Context(), id); err != nil {
+			return err.Error()
+		}
+		return ""
+	})
 	if h := awaitHealth(t, url, "ready", "paused pool_full"); h.retry != "" {
 		t.Errorf("paused: Retry-After %q", h.retry) // nobody knows when
 	}
-	if _, err := q.Resume(t.Context(), id); err != nil {
-		t.Fatal(err)
-	}
+	eventually(t, func() string {
+		if _, err := q.Resume(t.Context(), id); err != nil {
+			return err.Error()
+		}
+		return ""
+	})
 	awaitHealth(t, url, "ready", "pool_full")
 
 	page := metricsPage(t, url)
