@@ -111,10 +111,13 @@ func refused(response *http.Response) error {
 }
 
 // insist sends a request until it is accepted, as SDKs do, and returns how often it
-// was refused.
-func (s *server) insist(ctx context.Context, a ask) (*reply, int, error) {
+// was refused. After the first answer it calls heard, if that is not nil.
+func (s *server) insist(ctx context.Context, a ask, heard func()) (*reply, int, error) {
 	for refusals := 0; ; refusals++ {
 		r, err := s.send(ctx, a)
+		if refusals == 0 && heard != nil {
+			heard()
+		}
 		full := new(refusal)
 		if !errors.As(err, &full) {
 			return r, refusals, err

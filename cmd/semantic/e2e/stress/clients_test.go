@@ -32,8 +32,8 @@ func TestSlowAndVanishingClients(t *testing.T) {
 
 	bad := &badClients{server: s, jobs: map[string]string{}}
 	kinds := map[string]func(*rawClient, context.Context) error{
-		"a byte a second": (*rawClient).trickle, "stops reading": (*rawClient).stall, "resets in the middle": (*rawClient).reset,
-		"leaves at once": (*rawClient).leave, "half a request": (*rawClient).half,
+		"a byte a second": (*rawClient).trickle, "stops reading": (*rawClient).stall, kindReset: (*rawClient).reset,
+		kindLeave: (*rawClient).leave, "half a request": (*rawClient).half,
 	}
 	ctx, over := context.WithCancel(t.Context())
 	defer over()
@@ -111,6 +111,12 @@ func (s *server) status(job, token string) queue.JobStatus {
 	return view.Status
 }
 
+// Kinds of clients whose jobs are cancelled because they left.
+const (
+	kindReset = "resets in the middle"
+	kindLeave = "leaves at once"
+)
+
 // badClients are connections without a client library.
 type badClients struct {
 	*server
@@ -133,14 +139,20 @@ type rawClient struct {
 // start lets one behave until ctx ends.
 func (b *badClients) start(ctx context.Context, n int, kind string, behave func(*rawClient, context.Context) error) {
 	b.t.Helper()
+	leaves := kind == kindReset || kind == kindLeave
 	conn, err := net.Dial("tcp", strings.TrimPrefix(b.HTTP, "http://"))
 	if err != nil {
 		b.t.Fatal(err)
 	}
 	tcp := conn.(*net.TCPConn)
 	_ = tcp.SetReadBuffer(4 << 10)
-	// So much that no buffer of the system holds it.
-	a := ask{prompt: tell(n, sized(400, 30_000)), agent: fmt.Sprint("bad-", n), class: schemas.Classes()[n%3]}
+	// So much that no buffer of the system holds it; and that a client who leaves,
+	// however late, leaves before the end.
+	words := 30_000
+	if full == 0 && !leaves {
+		words = 400
+	}
+	a := ask{prompt: tell(n, words), agent: fmt.Sprint("bad-", n), class: schemas.Classes()[n%3]}
 	body := string(a.body())
 	c := &rawClient{conn: tcp, lines: bufio.NewReaderSize(tcp, 16), body: body}
 	c.header = fmt.Sprintf("POST /v1/chat/completions HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"+

@@ -23,18 +23,11 @@ func TestIdleStreams(t *testing.T) {
 	const places = 32
 	idle := openable(t, sized(1000, 10_000)-places)
 	name := fmt.Sprintf("%d idle streams", idle)
-	s := serve(t, "--parallel", strconv.Itoa(places), "--ctx", "16384", "--sim-step", "50ms",
-		"--max-open-streams", strconv.Itoa(idle+places), "--event-retention", "2s")
+	s := serve(t, "--parallel", strconv.Itoa(places), "--ctx", "65536", "--sim-step", "50ms",
+		"--max-open-streams", strconv.Itoa(idle+places), "--event-retention", forgotten.String())
 	s.warm()
 	before := s.rest()
-	busy := s.openMany(places, func(i int) ask {
-		return ask{prompt: tell(1000+i, 1_000_000), agent: fmt.Sprint("busy-", i), class: schemas.ClassInteractive}
-	})
-	for _, r := range busy {
-		if err := r.next(); err != nil {
-			t.Fatal(err)
-		}
-	}
+	busy := s.openBusy(places, 1000)
 	var reading sync.WaitGroup
 	for _, r := range busy {
 		reading.Go(func() { s.readOn(r) })
@@ -87,6 +80,21 @@ func TestIdleStreams(t *testing.T) {
 	measured.number(name, "until all were answered", spent(began), "ms")
 	after := s.settle(before, tolerances{goroutines: atRest.goroutines, files: atRest.files, memory: tolerance{share: 1000}})
 	atRest.tell(name+", at rest", before, after)
+}
+
+// openBusy opens streams that go on for as long as they are let. All run when it
+// returns.
+func (s *server) openBusy(n, story int) []*reply {
+	s.t.Helper()
+	busy := s.openMany(n, func(i int) ask {
+		return ask{prompt: tell(story+i, 1_000_000), agent: fmt.Sprint("busy-", i), class: schemas.ClassInteractive}
+	})
+	for _, r := range busy {
+		if err := r.next(); err != nil {
+			s.t.Fatal(err)
+		}
+	}
+	return busy
 }
 
 // readOn reads a stream until its job is cancelled.

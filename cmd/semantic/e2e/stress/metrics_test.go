@@ -58,7 +58,8 @@ func has(m *dto.Metric, labels []string) bool {
 	return true
 }
 
-// quiet waits until nothing is open, stored or held.
+// quiet waits until nothing is open, stored or held. A figure that the page does not
+// have now, because worker or broker were slow to tell it, is waited for.
 func (s *server) quiet() {
 	s.t.Helper()
 	var busy []string
@@ -66,8 +67,8 @@ func (s *server) quiet() {
 		p := s.metrics()
 		busy = busy[:0]
 		for _, name := range []string{"semantic_requests_active", "semantic_request_queue_depth", "semantic_pool_utilization_ratio"} {
-			if n, _ := p.sum(name); n > 0 {
-				busy = append(busy, fmt.Sprint(name, " is ", n))
+			if n, told := p.sum(name); n > 0 || !told {
+				busy = append(busy, fmt.Sprint(name, " is ", n, ", told: ", told))
 			}
 		}
 		return len(busy) == 0

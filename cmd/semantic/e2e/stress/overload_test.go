@@ -15,14 +15,15 @@ import (
 
 // So many times as many agents ask at once as the worker has places, each again
 // when it was answered, and beside the most of them (in a full run: always) a greedy
-// one asks for more than its flow may hold. Every request of everybody is answered right; who is refused is told so and
+// one asks for more than its flow may hold: then every place is taken until everybody
+// has asked. Every request of everybody is answered right; who is refused is told so and
 // comes again; and who asks little does not wait as long as who asks much.
 func TestOverload(t *testing.T) {
 	parallel(t)
 	places := sized(32, 200)
 	s := serve(t, "--parallel", strconv.Itoa(places), "--ctx", "16384", "--sim-step", sized("10ms", "50ms"))
 	for i, times := range []int{1, 2, 5, 10} {
-		l := &crowd{server: s, base: (i + 1) * 1_000_000}
+		l := &crowd{server: s, base: (i + 1) * 1_000_000, places: places}
 		greedy := 280
 		if full == 0 && times < 10 {
 			greedy = 0
@@ -36,7 +37,7 @@ func TestOverload(t *testing.T) {
 // crowd is many agents that ask at once.
 type crowd struct {
 	*server
-	base int
+	base, places int
 
 	mu     sync.Mutex // guards what follows
 	agents waits
@@ -54,26 +55,36 @@ type waits struct {
 }
 
 // load lets so many agents ask so often each, and the greedy one for so many at once
-// each time.
+// each time. Who is greedy is seen only where more is asked at once than is answered
+// meanwhile, however fast requests come: so beside him others have every place until
+// each request was stored or refused.
 func (l *crowd) load(agents, rounds, greedy int) {
 	l.t.Helper()
 	ctx, cancel := context.WithTimeout(l.t.Context(), sized(patience, 15*time.Minute))
 	defer cancel()
-	var all sync.WaitGroup
-	for n := range greedy {
+	var all, asked sync.WaitGroup
+	release := func() {}
+	if greedy > 0 {
+		release = l.occupy()
+	}
+	client := func(agent string, w *waits, story int) {
+		asked.Add(1)
 		all.Go(func() {
+			heard := asked.Done
 			for round := range rounds {
-				l.one(ctx, "greedy", &l.greedy, l.base+500_000+n*100+round)
+				l.one(ctx, agent, w, story+round, heard)
+				heard = nil
 			}
 		})
+	}
+	for n := range greedy {
+		client("greedy", &l.greedy, l.base+500_000+n*100)
 	}
 	for n := range agents {
-		all.Go(func() {
-			for round := range rounds {
-				l.one(ctx, fmt.Sprint("agent-", n), &l.agents, l.base+n*100+round)
-			}
-		})
+		client(fmt.Sprint("agent-", n), &l.agents, l.base+n*100)
 	}
+	asked.Wait()
+	release()
 	all.Wait()
 	for _, err := range l.failed[:min(10, len(l.failed))] {
 		l.t.Error(err)
@@ -83,10 +94,28 @@ func (l *crowd) load(agents, rounds, greedy int) {
 	}
 }
 
+// occupy takes every place, until the function that it returns is called.
+func (l *crowd) occupy() (release func()) {
+	l.t.Helper()
+	busy := l.openBusy(l.places, l.base+900_000)
+	var reading sync.WaitGroup
+	for _, r := range busy {
+		reading.Go(func() { l.readOn(r) })
+	}
+	return func() {
+		for _, r := range busy {
+			if err := l.delete(l.t.Context(), r); err != nil {
+				l.t.Error(err)
+			}
+		}
+		reading.Wait()
+	}
+}
+
 // one asks until it is answered.
-func (l *crowd) one(ctx context.Context, agent string, w *waits, story int) {
+func (l *crowd) one(ctx context.Context, agent string, w *waits, story int, heard func()) {
 	wanted := time.Now()
-	r, refusals, err := l.insist(ctx, ask{prompt: tell(story, 8), agent: agent, class: schemas.ClassInteractive})
+	r, refusals, err := l.insist(ctx, ask{prompt: tell(story, 8), agent: agent, class: schemas.ClassInteractive}, heard)
 	if err == nil {
 		err = l.finish(r)
 	}

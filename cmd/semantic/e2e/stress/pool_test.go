@@ -18,14 +18,15 @@ import (
 
 // Sequences hold the whole pool, and requests come until the queue is full as well:
 // first one agent's flow, then the class. More get 429 with Retry-After. The
-// sequences say what they have to, and so does every accepted request; who was
-// refused gets in when he comes again.
+// sequences go on, and say what they have to until they are told to stop; every
+// accepted request is answered, and who was refused gets in when he comes again.
 func TestPoolExhaustion(t *testing.T) {
 	parallel(t)
-	s := serve(t, "--ctx", "8192", "--parallel", "128", "--sim-step", "25ms")
+	s := serve(t, "--ctx", "8192", "--parallel", "128", "--sim-step", "60ms")
 	for round := range sized(1, 5) {
 		f := &flood{server: s, base: (round + 1) * 1_000_000}
 		f.exhaust()
+		f.release()
 		f.recover()
 		s.quiet()
 		s.wait("it is ready again", func() bool { return s.health() == http.StatusOK })
@@ -48,10 +49,12 @@ type flood struct {
 	stories              atomic.Int64
 	used                 atomic.Uint64 // bits of the greatest share of the pool seen
 
+	held    []*reply       // what runs, and holds the pool
+	pauses  []bench.Millis // theirs
+	reading sync.WaitGroup
 	waiting sync.WaitGroup
-	mu      sync.Mutex // guards what follows
-	again   []ask      // what was refused
-	pauses  []bench.Millis
+	mu      sync.Mutex     // guards what follows
+	again   []ask          // what was refused
 	afters  []bench.Millis // what Retry-After said
 	failed  []error
 }
@@ -59,8 +62,9 @@ type flood struct {
 const (
 	poolTest = "pool exhaustion"
 	// holders hold the pool, which is four contexts, each with a prompt of so many
-	// tokens: four fit in, and the others wait for them.
-	holders, held = 6, 7500
+	// tokens, and would go on for most of a minute: several times as long as the flood
+	// takes. More of that size wait for them.
+	holders, more, held = 4, 2, 7500
 	// senders send at once: an answer's head waits for a while for a worker.
 	senders = 400
 	// mostSent ends a flood that meets no bound: a few more than all bounds together.
@@ -69,36 +73,45 @@ const (
 
 // exhaust fills first the pool, then one agent's flow, then the class.
 func (f *flood) exhaust() {
-	for i := range holders {
-		f.waiting.Go(func() { f.hold(i) })
+	f.t.Helper()
+	f.held = f.openMany(holders, func(i int) ask { return f.large(i, 600) })
+	for _, r := range f.held {
+		f.reading.Go(func() { f.readOn(r) })
 	}
 	f.wait("the pool is full, and the server says that it is not ready", func() bool {
-		return len(f.failures()) > 0 || f.look() > 0.9 && f.health() == http.StatusServiceUnavailable
+		return f.look() > 0.9 && f.health() == http.StatusServiceUnavailable
 	})
+	for i := range more {
+		f.one(f.t.Context(), f.large(holders+i, 20))
+	}
 	f.until(&f.own, func(int64) string { return "greedy" })
 	f.look()
 	f.until(&f.class, func(i int64) string { return fmt.Sprint("agent-", i) })
 	f.look()
 }
 
-// hold is a stream that holds its part of the pool.
-func (f *flood) hold(i int) {
-	prompt, err := f.right.long(f.base+900_000+i, 400, held)
+// large is a request that takes a quarter of the pool.
+func (f *flood) large(i, words int) ask {
+	f.t.Helper()
+	prompt, err := f.right.long(f.base+900_000+i, words, held)
 	if err != nil {
-		f.fail(err)
-		return
+		f.t.Fatal(err)
 	}
-	r, err := f.send(f.t.Context(), ask{prompt: prompt, agent: fmt.Sprint("holder-", i), class: schemas.ClassInteractive})
-	if err == nil {
-		err = f.finish(r)
+	return ask{prompt: prompt, agent: fmt.Sprint("holder-", i), class: schemas.ClassInteractive}
+}
+
+// release ends what holds the pool, which ran until now.
+func (f *flood) release() {
+	f.t.Helper()
+	for _, r := range f.held {
+		if err := f.delete(f.t.Context(), r); err != nil {
+			f.t.Error(err)
+		}
 	}
-	if err != nil {
-		f.fail(fmt.Errorf("a stream that held the pool: %w", err))
-		return
+	f.reading.Wait()
+	for _, r := range f.held {
+		f.pauses = append(f.pauses, bench.Millis(r.pause.Milliseconds()))
 	}
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.pauses = append(f.pauses, bench.Millis(r.pause.Milliseconds()))
 }
 
 // until sends requests until so many were refused for that cause.
@@ -148,12 +161,6 @@ func (f *flood) one(ctx context.Context, a ask) {
 	}
 }
 
-func (f *flood) failures() []error {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.failed
-}
-
 func (f *flood) fail(err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -181,7 +188,7 @@ func (f *flood) recover() {
 	began = time.Now()
 	for _, a := range f.again {
 		f.waiting.Go(func() {
-			r, _, err := f.insist(ctx, a)
+			r, _, err := f.insist(ctx, a, nil)
 			if err == nil {
 				err = f.finish(r)
 			}

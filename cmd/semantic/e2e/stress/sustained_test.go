@@ -18,6 +18,11 @@ import (
 	"github.com/semantic-worker/semantic/schemas"
 )
 
+// forgotten is after how long the logs of jobs are forgotten: so soon that what is
+// kept for its time does not look like a leak, and not before a client that was held
+// up has done with its job.
+const forgotten = 5 * time.Second
+
 // steady is what is allowed between the first and the last third of a load, behind
 // its warm-up; atRest between two moments at which nothing is asked.
 var (
@@ -27,13 +32,11 @@ var (
 
 // A load of every kind without a pause: goroutines, open files and memory of both
 // processes stay where they were after the warm-up, and at rest they are as before.
-// Logs are forgotten after two seconds, so that what is kept for its time does not
-// look like a leak.
 func TestSustainedLoad(t *testing.T) {
 	parallel(t)
 	const name = "sustained load"
-	warm, long := sized(5*time.Second, min(full/4, 2*time.Minute)), sized(8*time.Second, full)
-	s := serve(t, "--parallel", "16", "--sim-step", "10ms", "--event-retention", "2s")
+	warm, long := sized(forgotten+2*time.Second, min(full/4, 2*time.Minute)), sized(8*time.Second, full)
+	s := serve(t, "--parallel", "16", "--sim-step", "10ms", "--event-retention", forgotten.String())
 	l := &steadyLoad{server: s}
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
@@ -41,11 +44,14 @@ func TestSustainedLoad(t *testing.T) {
 	s.warm()
 	before := s.rest()
 	samples := l.run(ctx, warm+long)
-	after := s.settle(before, atRest)
-
 	behind := samples[len(samples)*int(warm)/int(warm+long):]
 	third := max(len(behind)/3, 1)
 	first, last := median(behind[:third]), median(behind[len(behind)-third:])
+	// What piled up because the machine was busy elsewhere goes away; a leak grows on.
+	for again := 0; again < 4 && len(steady.grown(first, last)) > 0; again++ {
+		last = median(l.run(ctx, long))
+	}
+	after := s.settle(before, atRest)
 	for _, problem := range steady.grown(first, last) {
 		t.Errorf("under load: %s", problem)
 	}
@@ -198,7 +204,7 @@ func (l *steadyLoad) one(ctx context.Context, random *rand.Rand) error {
 	}
 	l.left.Add(1)
 	if kind == 9 {
-		if err := l.delete(ctx, r); err != nil {
+		if err := l.delete(ctx, r); err != nil && time.Since(r.sent) < forgotten { // later it may be forgotten
 			return err
 		}
 	}
