@@ -61,7 +61,8 @@ func (e *Engine) publish() {
 	}
 }
 
-// account publishes what of the pool is in use. mu is held.
+// account publishes what of the pool is in use. mu is held, or nobody else has the
+// engine yet.
 func (e *Engine) account() {
 	l := &e.loop
 	e.totals.CellsUsed = e.backend.CellsUsed()

@@ -127,6 +127,7 @@ func build(opts Options) (*Engine, error) {
 	}
 	e.totals.Cells = e.limits.Cells
 	e.loop.init(e.limits, config)
+	e.account()
 	e.root = rootKey(e.info.Fingerprint)
 	e.SetBatchWindow(config.BatchWindow)
 	var err error
