@@ -116,7 +116,7 @@ func TestLogFileShowsNothingPrivate(t *testing.T) {
 		c.Close()
 		t.Error("a wrong token is taken")
 	}
-	c, err := nats.Connect(s.NATS, nats.Token(seed("token")))
+	c, err := nats.Connect(s.NATS, nats.Token(seed("token")), nats.Timeout(patience))
 	if err != nil {
 		t.Fatal(err)
 	}

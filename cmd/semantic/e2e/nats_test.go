@@ -54,7 +54,7 @@ func newPublisher(t *testing.T, s *server, deps string) *publisher {
 	}
 	path := strings.Join([]string{filepath.Dir(binary), filepath.Join(deps, "bin"), filepath.Join(deps, "python", "bin"), os.Getenv("PATH")},
 		string(os.PathListSeparator))
-	p.env = append(newPlace(t).environment(), "PATH="+path, "NATS_URL="+s.NATS, "MODEL="+s.Model, "HOME="+p.dir)
+	p.env = append(newPlace(t).environment(), "PATH="+path, "NATS_URL="+s.NATS, "MODEL="+s.Model, "HOME="+p.dir, "NATS_TIMEOUT=1m")
 	return p
 }
 
@@ -124,7 +124,7 @@ func (p *publisher) listen(line, subject string) *lineLog {
 		cancel()
 		_ = command.Wait()
 	})
-	conn, err := nats.Connect(p.server.NATS)
+	conn, err := nats.Connect(p.server.NATS, nats.Timeout(patience))
 	if err != nil {
 		p.t.Fatal(err)
 	}
@@ -235,12 +235,12 @@ func drained(t *testing.T, program, worker, url string) string {
 // empty waits until no job is stored.
 func (s *server) empty() {
 	s.t.Helper()
-	conn, err := nats.Connect(s.NATS)
+	conn, err := nats.Connect(s.NATS, nats.Timeout(patience))
 	if err != nil {
 		s.t.Fatal(err)
 	}
 	defer conn.Close()
-	js, err := jetstream.New(conn)
+	js, err := jetstream.New(conn, jetstream.WithDefaultTimeout(time.Minute))
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -292,12 +292,12 @@ func TestPythonPublisher(t *testing.T) {
 	lostConnection(t, s, p, client)
 
 	// A flow that is full, of a model that nobody serves.
-	conn, err := nats.Connect(s.NATS)
+	conn, err := nats.Connect(s.NATS, nats.Timeout(patience))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	js, err := jetstream.New(conn)
+	js, err := jetstream.New(conn, jetstream.WithDefaultTimeout(time.Minute))
 	if err != nil {
 		t.Fatal(err)
 	}

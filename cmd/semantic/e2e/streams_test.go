@@ -281,7 +281,9 @@ func TestKillWorkerInMidStream(t *testing.T) {
 // events reads a job's events from the broker until its end.
 func (s *server) events(job string) []schemas.Event {
 	s.t.Helper()
-	q, err := queue.Open(s.t.Context(), queue.Options{URL: s.NATS, Name: s.t.Name()})
+	config := queue.DefaultConfig()
+	config.ConnectTimeout = patience
+	q, err := queue.Open(s.t.Context(), queue.Options{URL: s.NATS, Name: s.t.Name(), Config: config})
 	if err != nil {
 		s.t.Fatal(err)
 	}

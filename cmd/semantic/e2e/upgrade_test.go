@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -177,8 +178,11 @@ func (u *upgrade) log(id string) upgraded {
 	subject := queue.EventSubject(queue.OwnerLocal, id)
 	for next := uint64(1); ; {
 		m, err := stream.GetMsg(u.t.Context(), next, jetstream.WithGetMsgSubject(subject))
-		if err != nil {
+		if errors.Is(err, jetstream.ErrMsgNotFound) {
 			return job
+		}
+		if err != nil {
+			u.t.Fatal(err)
 		}
 		next = m.Sequence + 1
 		var e struct {
@@ -269,12 +273,12 @@ func TestRollingUpgrade(t *testing.T) {
 	if u.model, err = simulation.New(); err != nil {
 		t.Fatal(err)
 	}
-	nc, err := nats.Connect(u.broker.ClientURL())
+	nc, err := nats.Connect(u.broker.ClientURL(), nats.Timeout(patience))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer nc.Close()
-	if u.js, err = jetstream.New(nc); err != nil {
+	if u.js, err = jetstream.New(nc, jetstream.WithDefaultTimeout(time.Minute)); err != nil {
 		t.Fatal(err)
 	}
 	const prompts = 12
