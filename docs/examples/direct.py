@@ -153,9 +153,9 @@ async def cancel(nc, owner: str, job: str, stream):
             message = {"kind": "cancel", "owner": owner, "job": job}
             await nc.publish(f"semantic.control.{slug(stream.worker)}", json.dumps(message).encode())
         else:
-            last, n = await stream.end_of_log()
-            event = {"v": 1, "job": job, "n": n + 1, "type": "cancelled", "time": now(), "cancelled": {"reason": "requested"}}
             try:
+                last, n = await stream.end_of_log()
+                event = {"v": 1, "job": job, "n": n + 1, "type": "cancelled", "time": now(), "cancelled": {"reason": "requested"}}
                 await nc.jetstream().publish(
                     f"semantic.events.{owner}.{job}",
                     json.dumps(event).encode(),
@@ -166,6 +166,8 @@ async def cancel(nc, owner: str, job: str, stream):
                 if e.err_code != WRONG_SEQUENCE:
                     raise
                 # A worker was faster: its `started` is on the way.
+            except (NoRespondersError, TimeoutError):
+                pass  # no answer in time: the log tells, or it is asked again
         await asyncio.sleep(0.25)
 
 

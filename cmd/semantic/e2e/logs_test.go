@@ -30,6 +30,18 @@ const (
 // ask sends a request with a key and returns its answer.
 func (s *server) ask(method, path, key, body string) (status int, answer string) {
 	s.t.Helper()
+	response := s.call(method, path, key, body)
+	defer func() { _ = response.Body.Close() }()
+	text, err := io.ReadAll(response.Body)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return response.StatusCode, string(text)
+}
+
+// call sends a request with a key and returns with the answer's head.
+func (s *server) call(method, path, key, body string) *http.Response {
+	s.t.Helper()
 	request, err := http.NewRequestWithContext(s.t.Context(), method, s.HTTP+path, strings.NewReader(body))
 	if err != nil {
 		s.t.Fatal(err)
@@ -43,12 +55,7 @@ func (s *server) ask(method, path, key, body string) (status int, answer string)
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	defer func() { _ = response.Body.Close() }()
-	text, err := io.ReadAll(response.Body)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	return response.StatusCode, string(text)
+	return response
 }
 
 // One file has the lines of both processes of `semantic serve`, each line of its
@@ -109,7 +116,7 @@ func TestLogFileShowsNothingPrivate(t *testing.T) {
 		c.Close()
 		t.Error("a wrong token is taken")
 	}
-	c, err := nats.Connect(s.NATS, nats.Token(seed("token")))
+	c, err := nats.Connect(s.NATS, nats.Token(seed("token")), nats.Timeout(patience))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -127,17 +134,22 @@ func TestLogFileShowsNothingPrivate(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	s.wait("the published jobs have ended", func() bool { return endsOf(log(), "direct-") == 4 })
+	for i := range 4 {
+		direct := fmt.Sprintf("direct-%d", i)
+		s.wait(direct+" has ended", func() bool { return linesOf(log(), schemas.LogEventJobEnd, direct) > 0 })
+	}
 
-	// A worker dies in the midst of a stream, with a word of its own.
-	stream := make(chan int, 1)
-	go func() {
-		status, _ := s.ask(http.MethodPost, route, seed("key"), chat("", seed("killed")+" words=60"))
-		stream <- status
-	}()
+	// A worker dies in the midst of a stream, with a word of its own. The stream would go
+	// on for minutes: another takes it up, until its client leaves.
+	long := strings.Replace(chat(`,"stream":true`, seed("killed")+" words=9000"), `"max_tokens":400`, `"max_tokens":6000`, 1)
+	stream := s.call(http.MethodPost, route, seed("key"), long)
+	defer func() { _ = stream.Body.Close() }()
+	if stream.StatusCode != http.StatusOK {
+		t.Fatalf("the stream: %s", stream.Status)
+	}
 	names = append(names, "killed")
-	started := func() bool { return strings.Count(log(), `"event":"job.started"`) >= 4 }
-	s.wait("the stream has begun", started)
+	job := stream.Header.Get("X-Semantic-Job")
+	s.wait("the stream has begun", func() bool { return linesOf(log(), schemas.LogEventJobStarted, job) == 1 })
 	var pid int
 	s.wait("the worker's pid is in the file", func() bool {
 		for _, line := range parsed(t, log()) {
@@ -150,14 +162,9 @@ func TestLogFileShowsNothingPrivate(t *testing.T) {
 	if err := syscall.Kill(pid, syscall.SIGQUIT); err != nil {
 		t.Fatal(err)
 	}
-	select {
-	case status := <-stream:
-		if status != http.StatusOK {
-			t.Errorf("the stream whose worker died ended with %d", status)
-		}
-	case <-time.After(patience):
-		t.Fatal("the stream whose worker died does not end")
-	}
+	s.wait("another worker goes on with it", func() bool { return linesOf(log(), schemas.LogEventJobStarted, job) == 2 })
+	_ = stream.Body.Close()
+	s.wait("its end is in the file", func() bool { return linesOf(log(), schemas.LogEventJobEnd, job) > 0 })
 	s.signal(syscall.SIGTERM)
 	if code := s.join(); code != 0 {
 		t.Errorf("exit code %d", code)
@@ -227,10 +234,10 @@ func parsed(t *testing.T, log string) (lines []map[string]any) {
 	return lines
 }
 
-// endsOf counts the ends of jobs whose id has a prefix.
-func endsOf(log, prefix string) (n int) {
+// linesOf counts the lines of an event of a job.
+func linesOf(log, event, job string) (n int) {
 	for line := range strings.Lines(log) {
-		if strings.Contains(line, `"event":"job.end"`) && strings.Contains(line, `"job_id":"`+prefix) {
+		if strings.Contains(line, `"event":"`+event+`"`) && strings.Contains(line, `"job_id":"`+job+`"`) {
 			n++
 		}
 	}

@@ -42,10 +42,13 @@ func busyServer(t *testing.T) *server {
 	}
 	r.rest()
 	r.whole()
+	// Of the worker's part only the new one's is there behind the restart.
 	s.wait("the new worker's metrics are on the page", func() bool {
 		page, _ := s.metrics("")
-		return bytes.Contains(page, []byte("semantic_worker_resumed_total{"))
+		return bytes.Contains(page, []byte("\nsemantic_worker_restarts_total 1\n")) &&
+			bytes.Contains(page, []byte("semantic_worker_resumed_total{"))
 	})
+	s.empty()
 	return s
 }
 
@@ -69,6 +72,23 @@ func (s *server) metrics(accept string) ([]byte, http.Header) {
 		s.t.Fatalf("/metrics: %s, %v", response.Status, err)
 	}
 	return page, response.Header
+}
+
+// families reads the page with its native histograms.
+func (s *server) families() map[string]*dto.MetricFamily {
+	s.t.Helper()
+	page, header := s.metrics(string(expfmt.NewFormat(expfmt.TypeProtoDelim)))
+	decoder := expfmt.NewDecoder(bytes.NewReader(page), expfmt.ResponseFormat(header))
+	families := make(map[string]*dto.MetricFamily)
+	for {
+		var f dto.MetricFamily
+		if err := decoder.Decode(&f); errors.Is(err, io.EOF) {
+			return families
+		} else if err != nil {
+			s.t.Fatal(err)
+		}
+		families[f.GetName()] = &f
+	}
 }
 
 // Prometheus itself finds no fault with the page, as text and as OpenMetrics.
@@ -121,18 +141,12 @@ func TestMetricsPage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	page, header := s.metrics(string(expfmt.NewFormat(expfmt.TypeProtoDelim)))
-	decoder := expfmt.NewDecoder(bytes.NewReader(page), expfmt.ResponseFormat(header))
-	families := make(map[string]*dto.MetricFamily)
-	for {
-		var f dto.MetricFamily
-		if err := decoder.Decode(&f); errors.Is(err, io.EOF) {
-			break
-		} else if err != nil {
-			t.Fatal(err)
-		}
-		families[f.GetName()] = &f
-	}
+	var families map[string]*dto.MetricFamily
+	// A worker, or a broker, that is slow to answer is not on the page.
+	s.wait("the page is whole", func() bool {
+		families = s.families()
+		return families["semantic_batch_size"] != nil && families["semantic_request_queue_depth"] != nil
+	})
 	for name, f := range families {
 		if !strings.HasPrefix(name, "semantic_") {
 			if !strings.HasPrefix(name, "go_") && !strings.HasPrefix(name, "process_") {

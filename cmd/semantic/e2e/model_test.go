@@ -9,7 +9,11 @@ import (
 func TestServedQuantisation(t *testing.T) {
 	p := newPlace(t).real(t)
 	s := p.serve(t, "--ctx", "256", "--threads", "1")
-	loaded := s.log.lines("model loaded")
+	var loaded []map[string]any
+	s.wait("its log says what it loaded", func() bool {
+		loaded = s.log.lines("model loaded")
+		return len(loaded) > 0
+	})
 	if len(loaded) != 1 {
 		t.Fatalf("%d models loaded", len(loaded))
 	}

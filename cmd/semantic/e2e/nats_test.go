@@ -54,7 +54,7 @@ func newPublisher(t *testing.T, s *server, deps string) *publisher {
 	}
 	path := strings.Join([]string{filepath.Dir(binary), filepath.Join(deps, "bin"), filepath.Join(deps, "python", "bin"), os.Getenv("PATH")},
 		string(os.PathListSeparator))
-	p.env = append(newPlace(t).environment(), "PATH="+path, "NATS_URL="+s.NATS, "MODEL="+s.Model, "HOME="+p.dir)
+	p.env = append(newPlace(t).environment(), "PATH="+path, "NATS_URL="+s.NATS, "MODEL="+s.Model, "HOME="+p.dir, "NATS_TIMEOUT=1m")
 	return p
 }
 
@@ -124,7 +124,7 @@ func (p *publisher) listen(line, subject string) *lineLog {
 		cancel()
 		_ = command.Wait()
 	})
-	conn, err := nats.Connect(p.server.NATS)
+	conn, err := nats.Connect(p.server.NATS, nats.Timeout(patience))
 	if err != nil {
 		p.t.Fatal(err)
 	}
@@ -212,15 +212,35 @@ func TestNATSCommandLine(t *testing.T) {
 	})
 }
 
+// drained drains a worker by a program's command and returns what that says. A
+// worker that does not answer in time is asked again; it may have heard it all the same.
+func drained(t *testing.T, program, worker, url string) string {
+	t.Helper()
+	for late := time.Now().Add(patience); ; {
+		out, err := exec.CommandContext(t.Context(), program, "drain", worker, "--now", "--nats", url).CombinedOutput()
+		silent := strings.Contains(string(out), "does not answer")
+		switch {
+		case err == nil:
+			return string(out)
+		case !silent || time.Now().After(late):
+			t.Fatalf("drain: %v\n%s", err, out)
+		}
+		listed, err := exec.CommandContext(t.Context(), program, "ps", "--json", "--nats", url).Output()
+		if err == nil && !strings.Contains(string(listed), worker) {
+			return string(out)
+		}
+	}
+}
+
 // empty waits until no job is stored.
 func (s *server) empty() {
 	s.t.Helper()
-	conn, err := nats.Connect(s.NATS)
+	conn, err := nats.Connect(s.NATS, nats.Timeout(patience))
 	if err != nil {
 		s.t.Fatal(err)
 	}
 	defer conn.Close()
-	js, err := jetstream.New(conn)
+	js, err := jetstream.New(conn, jetstream.WithDefaultTimeout(time.Minute))
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -272,12 +292,12 @@ func TestPythonPublisher(t *testing.T) {
 	lostConnection(t, s, p, client)
 
 	// A flow that is full, of a model that nobody serves.
-	conn, err := nats.Connect(s.NATS)
+	conn, err := nats.Connect(s.NATS, nats.Timeout(patience))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	js, err := jetstream.New(conn)
+	js, err := jetstream.New(conn, jetstream.WithDefaultTimeout(time.Minute))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -303,26 +323,23 @@ func TestPythonPublisher(t *testing.T) {
 func lostConnection(t *testing.T, s *server, p *publisher, client string) {
 	t.Helper()
 	proxy := newProxy(t, strings.TrimPrefix(s.NATS, "nats://"))
-	conn, err := nats.Connect(s.NATS)
-	if err != nil {
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	command := p.command(ctx, strings.Replace(client, `"$NATS_URL"`, "nats://"+proxy.address, 1)+`--job cut "words=200"`)
+	out, complaints := newLineLog(), newLineLog()
+	command.Stdout, command.Stderr = out, complaints
+	if err := command.Start(); err != nil {
 		t.Fatal(err)
 	}
-	defer conn.Close()
-	seen := 0
-	if _, err := conn.Subscribe("semantic.reply.local.cut", func(*nats.Msg) {
-		if seen++; seen == 10 {
-			proxy.cut()
-		}
-	}); err != nil {
-		t.Fatal(err)
+	s.wait("the publisher shows the first words", func() bool { return out.String() != "" })
+	proxy.cut()
+	if err := command.Wait(); err != nil {
+		t.Fatalf("after a lost connection: %v\n%s%s", err, out, complaints)
 	}
-	if err := conn.Flush(); err != nil {
-		t.Fatal(err)
-	}
-	answer := p.must(strings.Replace(client, `"$NATS_URL"`, "nats://"+proxy.address, 1) + `--job cut "words=200"`)
 	if proxy.cuts.Load() == 0 {
 		t.Error("nothing was cut")
 	}
+	answer := out.String()
 	if again := p.must(client + `--read-only --job cut`); again == "" || !strings.Contains(answer, again) {
 		t.Errorf("after a lost connection: %q, the log has %q", answer, again)
 	}

@@ -3,6 +3,7 @@ package e2e
 import (
 	"io"
 	"net/http"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -15,7 +16,7 @@ func TestNoWorker(t *testing.T) {
 	deps := dependencies(t)
 	place := newPlace(t)
 	s := place.serve(t, append(simulated(5*time.Millisecond), "--model-grace", "1s")...)
-	place.run(t, "drain", s.Worker, "--now", "--nats", s.NATS)
+	drained(t, binary, s.Worker, s.NATS)
 	p := newPublisher(t, s, deps)
 	client := strings.TrimSuffix(p.line("python docs/examples/direct.py"), ` "Say hello."`) + " --nats \"$NATS_URL\" "
 	ghost := strings.Replace(client, `"$MODEL"`, "ghost", 1)
@@ -52,23 +53,18 @@ func TestNoWorker(t *testing.T) {
 	}
 	s.empty()
 
-	page, err := http.Get(s.HTTP + "/metrics")
-	if err != nil {
-		t.Fatal(err)
-	}
-	metrics, err := io.ReadAll(page.Body)
-	_ = page.Body.Close()
-	if err != nil {
-		t.Fatal(err)
-	}
+	// Who leads may have been late with its lease, and an end that the broker was late
+	// to confirm is made, and counted, again.
 	for _, line := range []string{
-		"semantic_queue_leader 1",
-		`semantic_queue_reconciled_total{kind="model_not_found"} 2`,
-		`semantic_queue_anomalies_total{kind="message_lost"} 0`,
+		`semantic_queue_leader 1\n`,
+		`semantic_queue_reconciled_total{kind="model_not_found"} ([2-9]|\d\d+)\n`,
+		`semantic_queue_anomalies_total{kind="message_lost"} 0\n`,
 		`semantic_queue_storage_limit_bytes{stream="EVENTS"} `,
 	} {
-		if !strings.Contains(string(metrics), "\n"+line) {
-			t.Errorf("/metrics does not have %s", line)
-		}
+		pattern := regexp.MustCompile(`\n` + line)
+		s.wait("/metrics has "+line, func() bool {
+			page, _ := s.metrics("")
+			return pattern.Match(page)
+		})
 	}
 }

@@ -2,10 +2,12 @@ package e2e
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -14,6 +16,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	simulation "github.com/semantic-worker/semantic/cmd/semantic/e2e/simulated"
 	"github.com/semantic-worker/semantic/queue"
 	"github.com/semantic-worker/semantic/queue/queuetest"
 	"github.com/semantic-worker/semantic/schemas"
@@ -67,7 +70,7 @@ type upgrade struct {
 	t      *testing.T
 	broker *queuetest.Server
 	js     jetstream.JetStream
-	texts  map[string]string // by the prompt's number, as the first job had it
+	model  *simulation.Model // says what is right
 }
 
 // upgraded is what the log of a job says.
@@ -78,11 +81,12 @@ type upgraded struct {
 	attempts  int
 }
 
-// start starts a worker of one of the releases and returns its id and process.
-func (u *upgrade) start(program, name string) (string, *exec.Cmd) {
+// start starts a worker of one of the releases, with a time for each token, and
+// returns its id and process.
+func (u *upgrade) start(program, name, step string) (string, *exec.Cmd) {
 	u.t.Helper()
 	ready := filepath.Join(u.t.TempDir(), "ready.json")
-	command := exec.Command(program, "worker", "--backend", "sim", "--model", "sim", "--sim-step", "5ms", "--parallel", "4",
+	command := exec.Command(program, "worker", "--backend", "sim", "--model", "sim", "--sim-step", step, "--parallel", "4", "--ctx", "32768",
 		"--nats", u.broker.ClientURL(), "--data-dir", u.t.TempDir(), "--ready-file", ready, "--drain-timeout", "0s", "--log-format", "json")
 	log := newLineLog()
 	command.Env, command.Stderr = newPlace(u.t).environment(), log
@@ -122,10 +126,27 @@ func (u *upgrade) until(what string, condition func() bool) {
 	}
 }
 
-// publish stores a batch of jobs of each version, mixed, and returns their ids.
-func (u *upgrade) publish(batch string, prompts int) (old, next []string) {
+// prompt is what the i-th job of a batch asks, where a large i is a long job.
+func prompt(i int) string {
+	if i < 1000 {
+		return fmt.Sprintf("job %d words=%d", i, 40+i)
+	}
+	return fmt.Sprintf("job %d words=%d", i, i)
+}
+
+// publish stores a batch of jobs of each version, mixed, and returns their ids. The
+// first is of so many words, if not of 0: who has begun with it is still at it when
+// he is made to leave, also where this test is held up.
+func (u *upgrade) publish(batch string, prompts, long int) (old, next []string) {
 	u.t.Helper()
+	var list []int
+	if long > 0 {
+		list = append(list, long)
+	}
 	for i := range prompts {
+		list = append(list, i)
+	}
+	for _, i := range list {
 		for _, version := range []int{schemas.Version, schemas.Version + 1} {
 			id, novelty := fmt.Sprintf("%s-%d-v%d", batch, i, version), ""
 			if version > schemas.Version {
@@ -133,8 +154,8 @@ func (u *upgrade) publish(batch string, prompts int) (old, next []string) {
 			} else {
 				old = append(old, id)
 			}
-			body := fmt.Sprintf(`{"v":%d,%s"model":"sim","temperature":0,"deadline_ms":%d,"messages":[{"role":"user","content":"job %d words=%d"}]}`,
-				version, novelty, patience.Milliseconds(), i, 40+i)
+			body := fmt.Sprintf(`{"v":%d,%s"model":"sim","temperature":0,"deadline_ms":%d,"messages":[{"role":"user","content":%q}]}`,
+				version, novelty, patience.Milliseconds(), prompt(i))
 			if _, err := u.js.PublishMsg(u.t.Context(), &nats.Msg{
 				Subject: queue.JobSubject("sim", schemas.ClassNormal, i%queue.Flows, queue.OwnerLocal), Data: []byte(body),
 				Header: nats.Header{schemas.HeaderJobID: {id}},
@@ -157,8 +178,11 @@ func (u *upgrade) log(id string) upgraded {
 	subject := queue.EventSubject(queue.OwnerLocal, id)
 	for next := uint64(1); ; {
 		m, err := stream.GetMsg(u.t.Context(), next, jetstream.WithGetMsgSubject(subject))
-		if err != nil {
+		if errors.Is(err, jetstream.ErrMsgNotFound) {
 			return job
+		}
+		if err != nil {
+			u.t.Fatal(err)
 		}
 		next = m.Sequence + 1
 		var e struct {
@@ -185,22 +209,38 @@ func (u *upgrade) log(id string) upgraded {
 	}
 }
 
+// ended reports whether the last entry of a job's log is an end.
+func (u *upgrade) ended(id string) bool {
+	u.t.Helper()
+	stream, err := u.js.Stream(u.t.Context(), "EVENTS")
+	if err != nil {
+		u.t.Fatal(err)
+	}
+	m, err := stream.GetLastMsgForSubject(u.t.Context(), queue.EventSubject(queue.OwnerLocal, id))
+	if err != nil {
+		return false
+	}
+	var e struct {
+		Type schemas.EventType `json:"type"`
+	}
+	return json.Unmarshal(m.Data, &e) == nil && e.Type.Terminal()
+}
+
 // done waits for the ends of jobs and checks them: one each, and the right text. It
 // returns how many have events of both releases: of old jobs, these are those that
 // moved.
 func (u *upgrade) done(ids []string) (mixed int) {
 	u.t.Helper()
 	for _, id := range ids {
-		var job upgraded
-		u.until(id+" ends", func() bool {
-			job = u.log(id)
-			return job.ends > 0
-		})
-		prompt := strings.Split(id, "-")[1]
-		want, known := u.texts[prompt]
-		if !known {
-			want = job.text
-			u.texts[prompt] = want
+		u.until(id+" ends", func() bool { return u.ended(id) })
+		job := u.log(id)
+		i, err := strconv.Atoi(strings.Split(id, "-")[1])
+		if err != nil {
+			u.t.Fatal(err)
+		}
+		want, err := u.model.Text(prompt(i))
+		if err != nil {
+			u.t.Fatal(err)
 		}
 		if job.end != "done" || job.ends != 1 || job.text != want || want == "" {
 			u.t.Errorf("%s: %d ends, %s after %d attempts: %q, want %q", id, job.ends, job.end, job.attempts, job.text, want)
@@ -212,17 +252,10 @@ func (u *upgrade) done(ids []string) (mixed int) {
 	return mixed
 }
 
-// begun waits until a worker has given a job's first words.
-func (u *upgrade) begun(ids []string) {
+// begun waits until a worker has given the first words of a job, a long one.
+func (u *upgrade) begun(id string) {
 	u.t.Helper()
-	u.until("one of them has begun", func() bool {
-		for _, id := range ids {
-			if job := u.log(id); job.text != "" && job.ends == 0 {
-				return true
-			}
-		}
-		return false
-	})
+	u.until(id+" has begun", func() bool { return u.log(id).text != "" })
 }
 
 // TestRollingUpgrade replaces the workers of a release by those of the next, whose
@@ -235,20 +268,24 @@ func TestRollingUpgrade(t *testing.T) {
 	began := time.Now()
 	next := nextRelease(t)
 	built := time.Since(began)
-	u := &upgrade{t: t, broker: queuetest.Start(t), texts: map[string]string{}}
-	nc, err := nats.Connect(u.broker.ClientURL())
+	u := &upgrade{t: t, broker: queuetest.Start(t)}
+	var err error
+	if u.model, err = simulation.New(); err != nil {
+		t.Fatal(err)
+	}
+	nc, err := nats.Connect(u.broker.ClientURL(), nats.Timeout(patience))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer nc.Close()
-	if u.js, err = jetstream.New(nc); err != nil {
+	if u.js, err = jetstream.New(nc, jetstream.WithDefaultTimeout(time.Minute)); err != nil {
 		t.Fatal(err)
 	}
 	const prompts = 12
 
 	// Old workers alone: jobs of their version end, newer ones wait unharmed.
-	first, _ := u.start(binary, "the first old worker")
-	oldJobs, newJobs := u.publish("a", prompts)
+	first, _ := u.start(binary, "the first old worker", "5ms")
+	oldJobs, newJobs := u.publish("a", prompts, 0)
 	u.done(oldJobs)
 	for _, id := range newJobs {
 		if job := u.log(id); job.ends > 0 || job.attempts > 0 {
@@ -258,13 +295,10 @@ func TestRollingUpgrade(t *testing.T) {
 
 	// A new one joins; an old one is drained in the midst of its jobs, by the new
 	// release's command. What it had begun goes on.
-	more, moreNew := u.publish("b", prompts)
-	u.begun(more)
-	second, _ := u.start(next, "the first new worker")
-	out, err := exec.CommandContext(t.Context(), next, "drain", first, "--now", "--nats", u.broker.ClientURL()).CombinedOutput()
-	if err != nil {
-		t.Fatalf("drain: %v\n%s", err, out)
-	}
+	more, moreNew := u.publish("b", prompts, 3000)
+	u.begun(more[0])
+	second, _ := u.start(next, "the first new worker", "1ms")
+	out := drained(t, next, first, u.broker.ClientURL())
 	mixed := u.done(more)
 	u.done(moreNew)
 	u.done(newJobs)
@@ -274,21 +308,18 @@ func TestRollingUpgrade(t *testing.T) {
 
 	// An old worker comes back beside the new one, which is stopped with SIGTERM: the
 	// streams that it has begun are not for the old one. A new one takes them.
-	more, moreNew = u.publish("c", prompts)
-	u.begun(moreNew)
-	_, old := u.start(binary, "the second old worker")
-	listed, err := exec.CommandContext(t.Context(), binary, "ps", "--json", "--nats", u.broker.ClientURL()).Output()
-	if err != nil || !strings.Contains(string(listed), second) {
-		t.Errorf("the old release does not see the new worker: %v\n%s", err, listed)
-	}
-	_, third := u.start(next, "the second new worker")
+	more, moreNew = u.publish("c", prompts, 9000)
+	u.begun(moreNew[0])
+	_, old := u.start(binary, "the second old worker", "1ms")
+	u.until("the old release sees the new worker", func() bool {
+		listed, err := exec.CommandContext(t.Context(), binary, "ps", "--json", "--nats", u.broker.ClientURL()).Output()
+		return err == nil && strings.Contains(string(listed), second)
+	})
+	_, third := u.start(next, "the second new worker", "0s")
 	if err := old.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
-	out, err = exec.CommandContext(t.Context(), binary, "drain", second, "--now", "--nats", u.broker.ClientURL()).CombinedOutput()
-	if err != nil {
-		t.Fatalf("drain: %v\n%s", err, out)
-	}
+	drained(t, binary, second, u.broker.ClientURL())
 	u.done(moreNew)
 	u.done(more)
 	if err := third.Process.Signal(syscall.SIGTERM); err != nil {

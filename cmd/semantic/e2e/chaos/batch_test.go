@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -99,7 +100,7 @@ func batchJob(i int) schemas.Job {
 // publishBatch stores all jobs.
 func (f *fleet) publishBatch(t *testing.T, n int) {
 	t.Helper()
-	js, err := jetstream.New(f.nc, jetstream.WithPublishAsyncMaxPending(256))
+	js, err := jetstream.New(f.nc, jetstream.WithPublishAsyncMaxPending(256), jetstream.WithDefaultTimeout(time.Minute))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -113,7 +114,7 @@ func (f *fleet) publishBatch(t *testing.T, n int) {
 		if acks[i], err = js.PublishMsgAsync(&nats.Msg{
 			Subject: queue.JobSubject("sim", schemas.ClassBatch, queue.Flow(queue.OwnerLocal, job), queue.OwnerLocal),
 			Header:  nats.Header{schemas.HeaderJobID: {batchID(i)}}, Data: data,
-		}); err != nil {
+		}, jetstream.WithStallWait(patience)); err != nil {
 			t.Fatal(err)
 		}
 	}

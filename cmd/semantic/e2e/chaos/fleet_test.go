@@ -3,6 +3,7 @@ package chaos
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net/http"
@@ -61,7 +62,8 @@ type fleet struct {
 // apiKey is a client's.
 type apiKey struct{ key, owner string }
 
-// requireKeys makes the gateways want keys, and makes some.
+// requireKeys makes the gateways want keys, and makes some. When it returns each
+// gateway has heard of it: until then one serves everybody, as the owner "local".
 func (f *fleet) requireKeys(ctx context.Context) {
 	f.t.Helper()
 	for _, name := range []string{"ann", "bob"} {
@@ -70,6 +72,46 @@ func (f *fleet) requireKeys(ctx context.Context) {
 			f.t.Fatal(err)
 		}
 		f.keys = append(f.keys, apiKey{key, queue.Key{Name: name}.Owner()})
+	}
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	for _, g := range f.gateways {
+		err := g.answers(ctx, "", http.StatusUnauthorized)
+		for _, k := range f.keys {
+			err = errors.Join(err, g.answers(ctx, k.key, http.StatusOK))
+		}
+		if err != nil {
+			f.t.Fatal(err)
+		}
+	}
+}
+
+// answers waits until a gateway answers a request with a key, "" for none, with a
+// status.
+func (m *member) answers(ctx context.Context, key string, status int) error {
+	url, err := m.url(ctx)
+	if err != nil {
+		return err
+	}
+	for {
+		request, err := http.NewRequestWithContext(ctx, http.MethodGet, url+"/v1/models", nil)
+		if err != nil {
+			return err
+		}
+		if key != "" {
+			request.Header.Set("Authorization", "Bearer "+key)
+		}
+		response, err := http.DefaultClient.Do(request)
+		if err != nil {
+			return err
+		}
+		_ = response.Body.Close()
+		if response.StatusCode == status {
+			return nil
+		}
+		if !pause(ctx, 20*time.Millisecond) {
+			return fmt.Errorf("%s: %s, and never %d", m.name, response.Status, status)
+		}
 	}
 }
 
@@ -141,18 +183,21 @@ func makeFleet(t *testing.T, b *book, home string, gateways int, workers ...[]st
 func (f *fleet) connect(ctx context.Context) {
 	url := "nats://" + f.brokerAddr
 	var err error
-	if f.queue, err = queue.Open(ctx, queue.Options{URL: url, Name: "checker"}); err != nil {
+	config := queue.DefaultConfig()
+	config.ConnectTimeout = time.Minute
+	if f.queue, err = queue.Open(ctx, queue.Options{URL: url, Name: "checker", Config: config}); err != nil {
 		f.t.Fatal(err)
 	}
 	f.t.Cleanup(func() { _ = f.queue.Close(context.WithoutCancel(ctx)) })
 	if err := f.queue.Ensure(ctx); err != nil {
 		f.t.Fatal(err)
 	}
-	if f.nc, err = nats.Connect(url, nats.MaxReconnects(-1), nats.ReconnectWait(100*time.Millisecond), nats.ReconnectBufSize(-1)); err != nil {
+	if f.nc, err = nats.Connect(url, nats.Timeout(time.Minute),
+		nats.MaxReconnects(-1), nats.ReconnectWait(100*time.Millisecond), nats.ReconnectBufSize(-1)); err != nil {
 		f.t.Fatal(err)
 	}
 	f.t.Cleanup(f.nc.Close)
-	if f.js, err = jetstream.New(f.nc); err != nil {
+	if f.js, err = jetstream.New(f.nc, jetstream.WithDefaultTimeout(time.Minute)); err != nil {
 		f.t.Fatal(err)
 	}
 }

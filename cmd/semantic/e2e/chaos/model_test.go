@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/semantic-worker/semantic/engine/enginetest"
 	"github.com/semantic-worker/semantic/queue"
@@ -27,7 +28,12 @@ func TestRealModel(t *testing.T) {
 	b := newBook()
 	worker := []string{"--ctx", "1024", "--parallel", "2", "--threads", "1"}
 	f := makeFleet(t, b, installed(t), 1, worker, worker)
-	models, err := f.queue.Models(t.Context())
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	models, err := f.queue.Models(ctx)
+	for (err != nil || len(models) == 0) && pause(ctx, 100*time.Millisecond) {
+		models, err = f.queue.Models(ctx)
+	}
 	if err != nil || len(models) != 1 {
 		t.Fatalf("models %v: %v", models, err)
 	}

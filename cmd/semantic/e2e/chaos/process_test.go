@@ -10,8 +10,9 @@ import (
 	"time"
 )
 
-// stopBound is how long a process may take to stop by itself.
-const stopBound = 30 * time.Second
+// stopBound is how long a process may take to stop by itself: more than it should, for
+// the machine is busy.
+const stopBound = time.Minute
 
 // process is a program that faults end and start again. A fault holds it; what
 // is below hold is its holder's.

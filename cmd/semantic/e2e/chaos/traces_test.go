@@ -2,6 +2,7 @@ package chaos
 
 import (
 	"bufio"
+	"context"
 	"encoding/json"
 	"io"
 	"net/http"
@@ -23,9 +24,16 @@ func anomalies(gateway bool) []string {
 	return names
 }
 
-// checkMetrics asks every process, as it is at the end, for its anomalies.
+// checkMetrics asks every process, as it is at the end, for its anomalies. One that
+// was started again at the end of the faults may still be starting.
 func (f *fleet) checkMetrics() {
+	ctx, cancel := context.WithTimeout(f.t.Context(), patience)
+	defer cancel()
 	for i, m := range append(slices.Clone(f.gateways), f.workers...) {
+		if _, err := m.info(ctx); err != nil {
+			f.book.fail("before its metrics were asked for: %v", err)
+			continue
+		}
 		text, err := f.metrics(m)
 		if err != nil {
 			f.book.fail("metrics of %s: %v", m.name, err)

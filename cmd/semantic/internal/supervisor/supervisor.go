@@ -161,8 +161,9 @@ func (s *Supervisor) runOnce(ctx context.Context) (ending, error) {
 	cmd.Env = s.o.Env
 	cmd.Stderr = s.o.Stderr
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	// If Stderr is not a file, a grandchild could keep its pipe open.
-	cmd.WaitDelay = time.Second
+	// If Stderr is not a file, a grandchild could keep its pipe open. What a child said
+	// as it died may take this long to be read on a busy machine.
+	cmd.WaitDelay = 10 * time.Second
 	stdin, err := cmd.StdinPipe()
 	if err != nil {
 		return ending{}, fmt.Errorf("start the %s: %w", s.o.Name, err)
