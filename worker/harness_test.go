@@ -602,13 +602,14 @@ func (g *gate) until(t *testing.T, what string, condition func() bool) {
 	})
 }
 
-// generating lets steps pass until so many requests of a worker's engine have
-// generated a token each.
+// generating waits until so many requests are in a worker's engine, and lets steps
+// pass until each has generated a token.
 func (g *gate) generating(t *testing.T, w *instance, n int) {
 	t.Helper()
-	g.until(t, fmt.Sprintf("%d are in the engine and generate", n), func() bool {
-		requests := w.engine.Snapshot().Requests
-		return len(requests) >= n && !slices.ContainsFunc(requests, func(r engine.RequestState) bool { return r.Generated == 0 })
+	requests := func() []engine.RequestState { return w.engine.Snapshot().Requests }
+	eventually(t, fmt.Sprintf("%d are in the engine", n), func() bool { return len(requests()) == n })
+	g.until(t, "they generate", func() bool {
+		return !slices.ContainsFunc(requests(), func(r engine.RequestState) bool { return r.Generated == 0 })
 	})
 }
 
