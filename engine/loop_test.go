@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -322,7 +323,8 @@ func TestStepsAreAsConfigured(t *testing.T) {
 func TestDecodeRowsAreApart(t *testing.T) {
 	var mu sync.Mutex
 	var mixed, prompts, together int
-	s := &spy{Backend: simulate(t, sim.Options{Apart: 64, Context: 1 << 20}), step: func(rows []engine.Row) error {
+	// A step takes so long that what runs does not end while somebody is held up.
+	s := &spy{Backend: simulate(t, sim.Options{Apart: 64, Context: 1 << 20, DecodeStep: 50 * time.Microsecond}), step: func(rows []engine.Row) error {
 		mu.Lock()
 		defer mu.Unlock()
 		both := rows[0].Seq != rows[len(rows)-1].Seq
@@ -552,7 +554,9 @@ func TestABlockedSequenceYieldsItsRoom(t *testing.T) {
 		c.BufferTokens, c.SlowConsumerTimeout = 100, time.Hour
 	}))
 	unread := submit(t, e, engine.Request{ID: "unread", Prompt: ask(t, e, "unread", 300), MaxTokens: 150})
-	<-unread.Started()
+	for e.Snapshot().Requests[0].Phase != engine.PhaseBlocked { // before the room is short
+		runtime.Gosched()
+	}
 	want := mustCollect(t, submit(t, start(t, simulate(t, sim.Options{}), engine.Config{}),
 		engine.Request{ID: "alone", Prompt: ask(t, e, "unread", 300), MaxTokens: 150}))
 	other := ask(t, e, "other", 300)

@@ -195,7 +195,7 @@ func TestSamplingAllocatesNothing(t *testing.T) {
 	for _, opts := range samplings() {
 		var s sampler
 		s.sample(logits, &opts, 0)
-		if n := testing.AllocsPerRun(20, func() { s.sample(logits, &opts, 1) }); n != 0 {
+		if n := testing.AllocsPerRun(200, func() { s.sample(logits, &opts, 1) }); n != 0 {
 			t.Errorf("%+v: %v allocations", opts, n)
 		}
 	}

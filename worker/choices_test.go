@@ -7,7 +7,6 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/semantic-worker/semantic/engine"
 	"github.com/semantic-worker/semantic/engine/sim"
@@ -99,8 +98,8 @@ func TestChoicesStopTogether(t *testing.T) {
 	}
 	requireNoError(t, second.drained())
 
-	third := h.start(named("w3"), func(s *setup) { s.sim.DecodeStep = 2 * time.Millisecond })
-	ticket = h.submit(prompt("words=4000", func(j *schemas.Job) { j.N = ptr(3) }))
+	third := h.start(named("w3"), endless)
+	ticket = h.submit(prompt(endlessly, func(j *schemas.Job) { j.N = ptr(3) }))
 	follower = h.follow(ticket)
 	begun = h.until(follower, 6)
 	requireNoError(t, h.queue.Cancel(t.Context(), ticket.Owner, ticket.JobID, "requested"))

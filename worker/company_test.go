@@ -10,7 +10,6 @@ import (
 
 	"github.com/semantic-worker/semantic/queue"
 	"github.com/semantic-worker/semantic/schemas"
-	"github.com/semantic-worker/semantic/worker"
 )
 
 // Workers of different sizes come and go in the middle of jobs of all classes and
@@ -27,7 +26,6 @@ func TestCompanyComesAndGoes(t *testing.T) {
 		return h.start(named(fmt.Sprintf("w%d", i)), func(s *setup) {
 			s.sim.Sequences, s.sim.Context, s.sim.Cells = 1+i, 250<<i, 600<<i
 			s.sim.DecodeStep = time.Millisecond
-			s.config = worker.DefaultConfig()
 			s.config.DrainTimeout = 0
 		})
 	}

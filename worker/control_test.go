@@ -9,8 +9,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/nats-io/nats.go"
-
 	"github.com/semantic-worker/semantic/queue"
 	"github.com/semantic-worker/semantic/schemas"
 )
@@ -35,10 +33,11 @@ func TestReport(t *testing.T) {
 	defer func() { requireNoError(t, hung.Close(t.Context())) }()
 
 	var workers []queue.LiveWorker
-	eventually(t, "both are registered", func() bool {
+	// The worker counts a token after it is in the log.
+	eventually(t, "both are registered, and one says that it works", func() bool {
 		workers, err = h.queue.Reports(t.Context())
 		requireNoError(t, err)
-		return len(workers) == 2
+		return len(workers) == 2 && workers[1].Report != nil && workers[1].Report.Tokens >= 2
 	})
 	if w := workers[0]; w.ID != "hung" || w.Report != nil || !errors.Is(w.Silent, queue.ErrSilent) {
 		t.Errorf("the one that hangs: %+v", w)
@@ -60,9 +59,7 @@ func TestControlAttacks(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
 	h.start()
-	nc, err := nats.Connect(h.srv.ClientURL())
-	requireNoError(t, err)
-	defer nc.Close()
+	nc, js := h.dial()
 	forged := queue.EventSubject(queue.OwnerLocal, "victim")
 	for _, message := range []string{
 		`{"kind":"report"}`, `{"kind":"report","answer":"a.b"}`, `{"kind":"report","answer":"*"}`, `{"kind":"drain","timeout_ms":"soon"}`,
@@ -78,20 +75,18 @@ func TestControlAttacks(t *testing.T) {
 	} {
 		requireNoError(t, nc.PublishRequest("semantic.report.w1", forged, []byte(message)))
 	}
-	report, err := h.queue.Report(t.Context(), "w1") // it comes after those
-	requireNoError(t, err)
+	h.flush()
+	report := h.report("w1") // it comes after those
 	if report.Draining || report.Settings == nil || *report.Settings != (queue.WorkerSettings{}) {
 		t.Errorf("it drains, or was changed: %+v", report)
 	}
 	if events, err := h.queue.Log(t.Context(), "", "victim"); err != nil || len(events) > 0 {
 		t.Errorf("log of the victim: %v, %v", events, err)
 	}
-	js, err := nc.JetStream()
+	events, err := js.Stream(t.Context(), "EVENTS")
 	requireNoError(t, err)
-	info, err := js.StreamInfo("EVENTS")
-	requireNoError(t, err)
-	if info.State.Msgs != 0 {
-		t.Errorf("%d entries in EVENTS", info.State.Msgs)
+	if n := events.CachedInfo().State.Msgs; n != 0 {
+		t.Errorf("%d entries in EVENTS", n)
 	}
 }
 
@@ -110,20 +105,21 @@ func TestDrainByMessage(t *testing.T) {
 	r := h.until(follower, 1)
 
 	// With the worker's own limit it goes on for long; a second, hasty drain counts.
-	slow, report, err := h.queue.Drain(t.Context(), "w1", nil)
+	var report queue.WorkerReport
+	slow, _, err := heard(t, func() (d *queue.Draining, err error) {
+		d, report, err = h.queue.Drain(t.Context(), "w1", nil)
+		return d, err
+	})
 	requireNoError(t, err)
 	defer slow.Close()
 	if !report.Draining || len(report.Jobs) != 1 {
 		t.Errorf("accepted with %+v", report)
 	}
 	eventually(t, "it drains", func() bool { return len(first.logs.lines(t, "draining: waiting for running jobs")) > 0 })
-	atOnce := time.Duration(0)
-	hasty, _, err := h.queue.Drain(t.Context(), "w1", &atOnce)
-	requireNoError(t, err)
-	defer hasty.Close()
+	hasty := h.drainAtOnce("w1")
 	eventually(t, "it hands over", func() bool { return len(first.logs.lines(t, "handed to another worker")) > 0 })
 	g.open()
-	for _, d := range []*queue.Draining{hasty, slow} {
+	for _, d := range append(hasty, slow) {
 		ctx, cancel := context.WithTimeout(t.Context(), patience)
 		drained, err := d.Wait(ctx)
 		cancel()
@@ -150,10 +146,7 @@ func TestStopDuringDrain(t *testing.T) {
 	follower := h.follow(h.submit(prompt("words=400")))
 	g.step(t, 12)
 	h.until(follower, 1)
-	long := time.Hour
-	draining, _, err := h.queue.Drain(t.Context(), "w1", &long)
-	requireNoError(t, err)
-	defer draining.Close()
+	h.drain("w1", time.Hour)
 	eventually(t, "it drains", func() bool { return len(w.logs.lines(t, "draining: waiting for running jobs")) > 0 })
 	w.stop()
 	eventually(t, "it hands over", func() bool { return len(w.logs.lines(t, "handed to another worker")) > 0 })
@@ -168,19 +161,23 @@ func TestHandoverIsQuick(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
 	const jobs = 4
-	slow := func(s *setup) { s.sim.DecodeStep, s.sim.Sequences = 5*time.Millisecond, jobs }
-	h.start(slow, named("w1"))
+	text := func(i int) string { return fmt.Sprintf("stream %d words=200", i) }
+	g := newGate(t)
+	first := h.start(gated(g), named("w1"))
 	var followers []*queue.Follower
-	begun := make([]record, jobs)
 	for i := range jobs {
-		followers = append(followers, h.follow(h.submit(prompt(fmt.Sprintf("stream %d words=60", i)))))
-		begun[i] = h.until(followers[i], 1)
+		followers = append(followers, h.follow(h.submit(prompt(text(i)))))
 	}
-	h.start(slow, named("w2"))
-	atOnce := time.Duration(0)
-	draining, _, err := h.queue.Drain(t.Context(), "w1", &atOnce)
-	requireNoError(t, err)
-	defer draining.Close()
+	g.generating(t, first, jobs)
+	begun := make([]record, jobs)
+	for i, follower := range followers {
+		begun[i] = h.until(follower, 1)
+	}
+	h.start(named("w2"))
+	draining, _, _ := h.drain("w1", time.Hour)
+	h.drainAtOnce("w1")
+	eventually(t, "it hands over", func() bool { return len(first.logs.lines(t, "handed to another worker")) > 0 })
+	g.open()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	if drained, err := draining.Wait(ctx); err != nil || drained == nil || drained.HandedOver != jobs {
@@ -189,7 +186,7 @@ func TestHandoverIsQuick(t *testing.T) {
 	var pauses []time.Duration
 	for i, follower := range followers {
 		r := h.rest(follower, begun[i])
-		_, tokens := reference(t, prompt(fmt.Sprintf("stream %d words=60", i)))
+		_, tokens := reference(t, prompt(text(i)))
 		if r.done(); !slices.Equal(r.tokens(), tokens) || len(r.started()) != 2 {
 			t.Errorf("stream %d: %s", i, r.types())
 		}

@@ -77,6 +77,7 @@ func TestDeathsBeforeTheStartEndTheJob(t *testing.T) {
 		t.Cleanup(p.open)
 		p.await(t)
 		wire.cut() // From here on it is as dead as after kill -9.
+		h.runOut(ticket)
 	}
 	p := newTrap()
 	h.start(p.set)

@@ -4,7 +4,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
 
@@ -47,17 +46,7 @@ func TestLogFullHandsBack(t *testing.T) {
 // limitLog bounds the bytes of all logs together, and returns the bound before.
 func (h *house) limitLog(bytes int64) int64 {
 	h.t.Helper()
-	nc, err := nats.Connect(h.srv.ClientURL())
-	requireNoError(h.t, err)
-	defer nc.Close()
-	js, err := jetstream.New(nc)
-	requireNoError(h.t, err)
-	stream, err := js.Stream(h.t.Context(), "EVENTS")
-	requireNoError(h.t, err)
-	config := stream.CachedInfo().Config
-	was := config.MaxBytes
-	config.MaxBytes = bytes
-	_, err = js.UpdateStream(h.t.Context(), config)
-	requireNoError(h.t, err)
+	was := int64(0)
+	h.update("EVENTS", func(c *jetstream.StreamConfig) { was, c.MaxBytes = c.MaxBytes, bytes })
 	return was
 }

@@ -16,6 +16,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 	"github.com/prometheus/client_golang/prometheus"
 	"go.opentelemetry.io/otel/trace"
 	"go.uber.org/goleak"
@@ -32,7 +34,7 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(everyMetricMoved{m}) }
 
 // patience bounds every wait of these tests; none ends by it when all is well.
-const patience = 30 * time.Second
+const patience = 2 * time.Minute
 
 const modelName = "sim"
 
@@ -48,24 +50,42 @@ type house struct {
 	t     *testing.T
 	srv   *queuetest.Server
 	queue *queue.Queue
+	// options are those of all queues here.
+	options func(*queue.Options)
+	conn    *nats.Conn // a stranger's; see dial
+	js      jetstream.JetStream
 }
 
-func newHouse(t *testing.T) *house {
+// newHouse is one in which nothing runs out, however busy the machine is.
+func newHouse(t *testing.T, change ...func(*queue.Options)) *house {
 	t.Helper()
 	srv := queuetest.Start(t)
-	return &house{t: t, srv: srv, queue: queuetest.Open(t, srv, quick)}
+	options := func(o *queue.Options) {
+		quick(o)
+		for _, f := range change {
+			f(o)
+		}
+	}
+	return &house{t: t, srv: srv, queue: queuetest.Open(t, srv, options), options: options}
 }
 
-// quick makes the queue's waits short.
+// quick makes short what a test waits for when all is well, and long what runs out
+// when something takes its time: claims, entries in the registry and requests.
 func quick(o *queue.Options) {
-	o.Config.AckWait = 2 * time.Second
+	o.Config.AckWait = 30 * time.Second
 	o.Config.PollInterval = 50 * time.Millisecond
-	o.Config.RequestTimeout = 2 * time.Second
+	o.Config.RequestTimeout = 30 * time.Second
+	o.Config.SubmitTimeout = patience
+	o.Config.ConnectTimeout = patience
 	o.Config.ReconnectWait = 20 * time.Millisecond
 	o.Config.FollowSilence = 200 * time.Millisecond
 	o.Config.CancelGrace = time.Second
-	o.Config.RegistryTTL = 2 * time.Second
+	o.Config.RegistryTTL = 30 * time.Second
 }
+
+// forgetful makes claims run out soon: what a worker had that was cut off is offered
+// to others. A test with it must be right also where those of a worker that lives do.
+func forgetful(o *queue.Options) { o.Config.AckWait = 2 * time.Second }
 
 // setup is a worker to be started.
 type setup struct {
@@ -124,6 +144,7 @@ func (h *house) launch(change ...func(*setup)) *instance {
 	s := setup{id: "w1", sim: sim.Options{Name: modelName, Sequences: 8}, engine: engine.DefaultConfig(), config: worker.DefaultConfig()}
 	s.config.RetryDelay = 50 * time.Millisecond
 	s.config.StatusInterval = 50 * time.Millisecond
+	s.config.FlushTimeout = patience / 2
 	for _, f := range change {
 		f(&s)
 	}
@@ -133,7 +154,7 @@ func (h *house) launch(change ...func(*setup)) *instance {
 		level = s.level
 	}
 	logger := slog.New(slog.NewJSONHandler(i.logs, &slog.HandlerOptions{Level: level}))
-	options := []func(*queue.Options){quick, func(o *queue.Options) { o.Logger = logger }}
+	options := []func(*queue.Options){h.options, func(o *queue.Options) { o.Logger = logger }}
 	if s.queue != nil {
 		options = append(options, s.queue)
 	}
@@ -228,6 +249,93 @@ func eventually(t *testing.T, what string, condition func() bool) {
 	}
 }
 
+// heard asks a worker until it answers in time: on a busy machine that may take
+// longer than the queue waits. again says that it was asked more than once, and may
+// have heard that, too.
+func heard[T any](t *testing.T, ask func() (T, error)) (answer T, again bool, err error) {
+	t.Helper()
+	eventually(t, "the worker answers", func() bool {
+		if answer, err = ask(); errors.Is(err, queue.ErrSilent) {
+			again = true
+			return false
+		}
+		return true
+	})
+	return answer, again, err
+}
+
+// report is what a worker says about itself.
+func (h *house) report(worker string) queue.WorkerReport {
+	h.t.Helper()
+	report, _, err := heard(h.t, func() (queue.WorkerReport, error) { return h.queue.Report(h.t.Context(), worker) })
+	requireNoError(h.t, err)
+	return report
+}
+
+// drain tells a worker to drain that will not be gone before it has answered, and
+// returns how often it was told.
+func (h *house) drain(worker string, timeout time.Duration) (draining *queue.Draining, report queue.WorkerReport, times int) {
+	h.t.Helper()
+	draining, _, err := heard(h.t, func() (*queue.Draining, error) {
+		times++
+		var d *queue.Draining
+		var err error
+		d, report, err = h.queue.Drain(h.t.Context(), worker, &timeout)
+		return d, err
+	})
+	requireNoError(h.t, err)
+	h.t.Cleanup(draining.Close)
+	return draining, report, times
+}
+
+// drainAtOnce tells a worker to drain, which may be gone before it has answered: then
+// there is none to wait with.
+func (h *house) drainAtOnce(worker string) []*queue.Draining {
+	h.t.Helper()
+	atOnce := time.Duration(0)
+	draining, _, err := h.queue.Drain(h.t.Context(), worker, &atOnce)
+	if errors.Is(err, queue.ErrSilent) {
+		return nil // it was told all the same
+	}
+	requireNoError(h.t, err)
+	h.t.Cleanup(draining.Close)
+	return []*queue.Draining{draining}
+}
+
+// dial connects as a stranger does, once.
+func (h *house) dial() (*nats.Conn, jetstream.JetStream) {
+	h.t.Helper()
+	if h.conn != nil {
+		return h.conn, h.js
+	}
+	var err error
+	h.conn, err = nats.Connect(h.srv.ClientURL(), nats.Timeout(patience))
+	requireNoError(h.t, err)
+	h.t.Cleanup(h.conn.Close)
+	h.js, err = jetstream.New(h.conn, jetstream.WithDefaultTimeout(patience))
+	requireNoError(h.t, err)
+	return h.conn, h.js
+}
+
+// flush waits until the broker has what a stranger has sent.
+func (h *house) flush() {
+	h.t.Helper()
+	conn, _ := h.dial()
+	requireNoError(h.t, conn.FlushTimeout(patience))
+}
+
+// update changes a stream.
+func (h *house) update(stream string, change func(*jetstream.StreamConfig)) {
+	h.t.Helper()
+	_, js := h.dial()
+	s, err := js.Stream(h.t.Context(), stream)
+	requireNoError(h.t, err)
+	config := s.CachedInfo().Config
+	change(&config)
+	_, err = js.UpdateStream(h.t.Context(), config)
+	requireNoError(h.t, err)
+}
+
 // prompt is a job with one user message.
 func prompt(text string, change ...func(*schemas.Job)) schemas.Job {
 	zero := 0.0
@@ -267,10 +375,8 @@ func (h *house) result(ticket queue.Ticket) record {
 // rest reads a follower to the end.
 func (h *house) rest(follower *queue.Follower, r record) record {
 	h.t.Helper()
-	ctx, cancel := context.WithTimeout(h.t.Context(), patience)
-	defer cancel()
 	for {
-		event, err := follower.Next(ctx)
+		event, err := h.next(follower)
 		if errors.Is(err, io.EOF) {
 			r.check()
 			return r
@@ -282,14 +388,18 @@ func (h *house) rest(follower *queue.Follower, r record) record {
 	}
 }
 
+func (h *house) next(follower *queue.Follower) (schemas.Event, error) {
+	ctx, cancel := context.WithTimeout(h.t.Context(), patience)
+	defer cancel()
+	return follower.Next(ctx)
+}
+
 // until reads a follower until the log has n tokens.
 func (h *house) until(follower *queue.Follower, n int) record {
 	h.t.Helper()
-	ctx, cancel := context.WithTimeout(h.t.Context(), patience)
-	defer cancel()
 	r := record{t: h.t}
 	for len(r.tokens()) < n {
-		event, err := follower.Next(ctx)
+		event, err := h.next(follower)
 		if err != nil {
 			h.t.Fatalf("follow: %v; so far: %s", err, r.types())
 		}
@@ -474,6 +584,33 @@ func (g *gate) step(t *testing.T, n int) {
 			t.Fatal("the engine makes no step")
 		}
 	}
+}
+
+// until lets steps pass until a condition holds: how many it takes until all of
+// several prompts are read hangs on how long steps take.
+func (g *gate) until(t *testing.T, what string, condition func() bool) {
+	t.Helper()
+	eventually(t, what, func() bool {
+		if condition() {
+			return true
+		}
+		select {
+		case g.permits <- struct{}{}:
+		default: // a step is being made, or there is nothing to do
+		}
+		return false
+	})
+}
+
+// generating waits until so many requests are in a worker's engine, and lets steps
+// pass until each has generated a token.
+func (g *gate) generating(t *testing.T, w *instance, n int) {
+	t.Helper()
+	requests := func() []engine.RequestState { return w.engine.Snapshot().Requests }
+	eventually(t, fmt.Sprintf("%d are in the engine", n), func() bool { return len(requests()) == n })
+	g.until(t, "they generate", func() bool {
+		return !slices.ContainsFunc(requests(), func(r engine.RequestState) bool { return r.Generated == 0 })
+	})
 }
 
 func (g *gate) open() { g.once.Do(func() { close(g.opened) }) }

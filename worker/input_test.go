@@ -4,7 +4,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/semantic-worker/semantic/queue"
@@ -15,7 +14,7 @@ import (
 // thrifty is a queue to which a kilobyte is a large job.
 func (h *house) thrifty() *queue.Queue {
 	h.t.Helper()
-	return queuetest.Open(h.t, h.srv, quick, func(o *queue.Options) { o.Config.InlineBytes = 1 << 10 })
+	return queuetest.Open(h.t, h.srv, h.options, func(o *queue.Options) { o.Config.InlineBytes = 1 << 10 })
 }
 
 // A large job is answered like any other; one whose object is gone fails, and is
@@ -32,11 +31,7 @@ func TestLargeJobs(t *testing.T) {
 		requireNoError(t, err)
 		tickets = append(tickets, ticket)
 	}
-	nc, err := nats.Connect(h.srv.ClientURL())
-	requireNoError(t, err)
-	t.Cleanup(nc.Close)
-	js, err := jetstream.New(nc)
-	requireNoError(t, err)
+	_, js := h.dial()
 	store, err := js.ObjectStore(t.Context(), "inputs")
 	requireNoError(t, err)
 	requireNoError(t, store.Delete(t.Context(), "local."+tickets[1].JobID))
@@ -56,21 +51,13 @@ func TestLargeJobs(t *testing.T) {
 func TestGiveUpWithoutRoom(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
-	nc, err := nats.Connect(h.srv.ClientURL())
-	requireNoError(t, err)
-	t.Cleanup(nc.Close)
-	js, err := jetstream.New(nc)
-	requireNoError(t, err)
-	stream, err := js.Stream(t.Context(), "DEAD")
-	requireNoError(t, err)
-	config := stream.CachedInfo().Config
-	config.MaxBytes = 100
-	_, err = js.UpdateStream(t.Context(), config)
-	requireNoError(t, err)
+	h.update("DEAD", func(c *jetstream.StreamConfig) { c.MaxBytes = 100 })
 	ticket := h.submit(prompt("words=20"))
 	m := h.mortal("gone")
 	m.alone = true
-	m.start(m.claim(), 1, 1)
+	d := m.claim()
+	m.start(d, 1, 1)
+	m.die(d)
 	h.start(func(s *setup) { s.config.MaxAttempts = 1 })
 	failed := h.result(ticket).failed(schemas.CodeWorkerLost)
 	if failed.Message != "1 worker died while it ran this job: mortal. It had no other job. "+

@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/semantic-worker/semantic/engine"
 	"github.com/semantic-worker/semantic/engine/chat"
@@ -65,7 +64,7 @@ func (h *house) restless(after, crowd int, poison queue.Ticket) (deaths int) {
 	release := sync.OnceFunc(func() { close(over) })
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
-	late := time.After(2 * patience)
+	late := time.After(patience)
 	for {
 		wire, struck := newProxy(h.t, h.srv.ClientURL()), make(chan struct{})
 		k := &killer{
@@ -86,8 +85,13 @@ func (h *house) restless(after, crowd int, poison queue.Ticket) (deaths int) {
 		if g != nil {
 			eventually(h.t, "all are in the engine", func() bool { return len(w.engine.Snapshot().Requests) == crowd })
 			if early := after / 8; early > 0 {
-				g.step(h.t, early)
-				h.until(h.follow(poison), 1)
+				follower := h.follow(poison)
+				g.until(h.t, "it generates", func() bool {
+					return slices.ContainsFunc(w.engine.Snapshot().Requests, func(r engine.RequestState) bool {
+						return strings.HasPrefix(r.ID, poison.JobID) && r.Generated > 0
+					})
+				})
+				h.until(follower, 1)
 			}
 			g.open()
 		}
@@ -116,12 +120,12 @@ func TestKillerAmongInnocents(t *testing.T) {
 	for _, after := range []int{0, 1, 60} {
 		t.Run(strconv.Itoa(after), func(t *testing.T) {
 			t.Parallel()
-			h := newHouse(t)
+			h := newHouse(t, forgetful)
 			const innocents = 5
 			var jobs []schemas.Job
 			var tickets []queue.Ticket
 			for i := range innocents + 1 {
-				text := fmt.Sprintf("innocent %d words=%d", i, 15+i)
+				text := fmt.Sprintf("innocent %d words=%d", i, 60+i)
 				if i == innocents/2 {
 					text = "poison words=40"
 				}
@@ -190,6 +194,7 @@ func (h *house) abandon(ticket queue.Ticket) {
 		h.t.Fatalf("claimed %s, want %s", d.JobID, ticket.JobID)
 	}
 	m.start(d, 1, 1)
+	m.die(d)
 }
 
 // Nothing begins beside a suspect before it came forward.
@@ -213,11 +218,7 @@ func TestSuspectRunsAlone(t *testing.T) {
 // heard: a suspect.
 func (h *house) mark(job schemas.Job, class schemas.Class) queue.Ticket {
 	h.t.Helper()
-	nc, err := nats.Connect(h.srv.ClientURL())
-	requireNoError(h.t, err)
-	h.t.Cleanup(nc.Close)
-	js, err := jetstream.New(nc)
-	requireNoError(h.t, err)
+	_, js := h.dial()
 	ticket := queue.Ticket{JobID: queue.NewJobID(), Owner: queue.OwnerLocal}
 	rendered, err := schemas.EncodeEvent(schemas.Event{
 		Job: ticket.JobID, N: 1, Type: schemas.EventStarted, Time: time.Now(),

@@ -59,11 +59,9 @@ func TestEveryLineOfARequestCarriesItsIDs(t *testing.T) {
 			m.Header.Set(schemas.HeaderTraceParent, "00-"+traceID+"-b7ad6b7169203331-01")
 		}
 	}
-	conn, err := nats.Connect(h.srv.ClientURL())
+	_, js := h.dial()
+	_, err := js.Publish(t.Context(), queue.EventSubject("local", "job-junk"), []byte("junk"))
 	requireNoError(t, err)
-	defer conn.Close()
-	requireNoError(t, conn.Publish(queue.EventSubject("local", "job-junk"), []byte("junk")))
-	requireNoError(t, conn.Flush())
 
 	w := h.start()
 	well := h.publish("job-well", body, named("request-well"))

@@ -8,9 +8,11 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	dto "github.com/prometheus/client_model/go"
+	"go.uber.org/goleak"
 )
 
 // registry notes which of a worker's series have moved.
@@ -64,6 +66,9 @@ type everyMetricMoved struct{ *testing.M }
 
 func (e everyMetricMoved) Run() int {
 	code := e.M.Run()
+	// What ends by itself may take its time.
+	for late := time.Now().Add(patience); goleak.Find() != nil && time.Now().Before(late); {
+	}
 	whole := !testing.Short()
 	for _, filter := range []string{"test.run", "test.skip", "test.list", "test.bench", "test.fuzz"} {
 		whole = whole && flag.Lookup(filter).Value.String() == ""

@@ -298,7 +298,8 @@ func (r *run) generate(ctx context.Context) outcome {
 
 	// The engine begins with the first of them.
 	<-choices[0].seq.Started()
-	if cause := r.stopCause(); cause != nil {
+	// What a failed engine had taken ends by itself (handBackUnstarted).
+	if cause := r.stopCause(); cause != nil && (!errors.Is(cause, errHandover) || !r.w.engineLost()) {
 		return r.conclude(ctx, cause)
 	}
 	r.enter(phaseStarted)

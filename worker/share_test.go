@@ -115,7 +115,13 @@ func TestOneAgentDoesNotStarveAnother(t *testing.T) {
 func TestLongJobsGoToALongContext(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
-	size := func(n int) func(*setup) { return func(s *setup) { s.sim.Context, s.sim.Cells = n, 4*n } }
+	size := func(n int) func(*setup) {
+		return func(s *setup) {
+			s.sim.Context, s.sim.Cells = n, 4*n
+			// Nobody takes for the other what that is slow to take.
+			s.queue = func(o *queue.Options) { o.Config.StealAfter = patience }
+		}
+	}
 	small := h.start(named("small"), size(200))
 	big := h.start(named("big"), size(2000))
 	eventually(t, "they know each other", func() bool {

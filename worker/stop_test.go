@@ -20,10 +20,9 @@ func TestStopLetsStreamsFinish(t *testing.T) {
 	w := h.start(gated(g))
 	var followers []*queue.Follower
 	for i := range 4 {
-		followers = append(followers, h.follow(h.submit(prompt(fmt.Sprintf("stream %d words=20", i)))))
+		followers = append(followers, h.follow(h.submit(prompt(fmt.Sprintf("stream %d words=200", i)))))
 	}
-	eventually(t, "all are in the engine", func() bool { return len(w.engine.Snapshot().Requests) == 4 })
-	g.step(t, 12)
+	g.generating(t, w, 4)
 	begun := make([]record, 4)
 	for i, follower := range followers {
 		begun[i] = h.until(follower, 1)
@@ -55,11 +54,10 @@ func TestStopHandsOver(t *testing.T) {
 	jobs := make([]schemas.Job, 6)
 	tickets := make([]queue.Ticket, len(jobs))
 	for i := range jobs {
-		jobs[i] = prompt(fmt.Sprintf("stream %d words=%d", i, 30+i))
+		jobs[i] = prompt(fmt.Sprintf("stream %d words=%d", i, 200+i))
 		tickets[i] = h.submit(jobs[i])
 	}
-	eventually(t, "four are in the engine", func() bool { return len(first.engine.Snapshot().Requests) == 4 })
-	g.step(t, 15)
+	g.generating(t, first, 4)
 	eventually(t, "the log says that they started", func() bool { return len(first.logs.lines(t, "started")) == 4 })
 	first.stop()
 	eventually(t, "it hands over", func() bool { return len(first.logs.lines(t, "handed to another worker")) > 0 })
@@ -94,11 +92,11 @@ func TestStopIdle(t *testing.T) {
 	h := newHouse(t)
 	w := h.start()
 	requireNoError(t, w.drained())
-	workers, err := h.queue.Workers(t.Context())
-	requireNoError(t, err)
-	if len(workers) != 0 {
-		t.Errorf("still registered: %+v", workers)
-	}
+	eventually(t, "everybody knows that it is gone", func() bool {
+		workers, err := h.queue.Workers(t.Context())
+		requireNoError(t, err)
+		return len(workers) == 0
+	})
 }
 
 // Told to stop before it has begun, and without a broker to tell.
@@ -145,7 +143,7 @@ func TestEngineDrainedUnderTheWorker(t *testing.T) {
 // A broker that is away costs a stop FlushTimeout and no more.
 func TestStopWithoutBroker(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t)
+	h := newHouse(t, forgetful)
 	wire := newProxy(t, h.srv.ClientURL())
 	g := newGate(t)
 	w := h.start(gated(g), wire.between, func(s *setup) {

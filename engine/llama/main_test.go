@@ -3,6 +3,7 @@ package llama
 import (
 	"log/slog"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 
@@ -10,7 +11,18 @@ import (
 	"github.com/semantic-worker/semantic/engine/enginetest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(patient{m}) }
+
+// patient lets what ends by itself take its time before leaks are looked for.
+type patient struct{ *testing.M }
+
+// Run implements goleak.TestingM.
+func (p patient) Run() int {
+	code := p.M.Run()
+	for late := time.Now().Add(time.Minute); goleak.Find() != nil && time.Now().Before(late); {
+	}
+	return code
+}
 
 // options are small and quick to open; one thread, because the tests of other
 // packages run beside.
