@@ -354,6 +354,7 @@ func (q *Queue) findJob(ctx context.Context, t Ticket) (sequence uint64, found b
 // removeJob deletes a job's message where its place can be found. Only room is
 // at stake: a claimer that meets the message finds the end in the log and acks.
 func (q *Queue) removeJob(ctx context.Context, owner, jobID string, l jobLog) {
+	about := ctx
 	err := func() error {
 		var class schemas.Class
 		var sequence uint64
@@ -372,6 +373,7 @@ func (q *Queue) removeJob(ctx context.Context, owner, jobID string, l jobLog) {
 			if err != nil {
 				return err
 			}
+			about = withModel(ctx, address.Model)
 			n, found, err := q.findJob(ctx, Ticket{
 				JobID: jobID, Owner: owner, Subject: l.Entries[0].Event.Submitted.Subject, Class: address.Class,
 			})
@@ -384,7 +386,7 @@ func (q *Queue) removeJob(ctx context.Context, owner, jobID string, l jobLog) {
 	}()
 	q.recent.drop(owner, jobID)
 	if err != nil {
-		q.logOf(ctx, jobID).DebugContext(ctx, "ended job's message stays until it is claimed", slog.Any(schemas.LogError, err))
+		q.logOf(about, jobID).DebugContext(ctx, "ended job's message stays until it is claimed", slog.Any(schemas.LogError, err))
 	}
 }
 
