@@ -151,7 +151,7 @@ func TestAdminBatchWindow(t *testing.T) {
 	if len(got.Data) != 1 || *got.Data[0].WindowMS != 8 || got.Data[0].Before != nil {
 		t.Errorf("read: %+v", got)
 	}
-	lines := b.audits()
+	lines := b.made()
 	i := slices.IndexFunc(lines, func(l map[string]any) bool { return l["target"] == "w/2" })
 	if i < 0 || lines[i]["who"] != "anna (anna@mini)" || lines[i]["change"] != "batch_window" || lines[i]["before"] != 0.0 ||
 		lines[i]["after"] != 2.5 || !strings.HasPrefix(fmt.Sprint(lines[i]["remote"]), "127.0.0.1:") || lines[i]["request_id"] == "" {
@@ -175,6 +175,7 @@ func TestAdminNamesTheWorker(t *testing.T) {
 		}
 		return r
 	})
+	b.hung = "hung"
 	b.operable(schemas.WorkerStatus{ID: "hung"}, func(queue.ControlMessage, *queue.WorkerReport) *queue.WorkerReport { return nil })
 	b.operable(schemas.WorkerStatus{ID: "ending"}).draining = true
 	b.operable(schemas.WorkerStatus{ID: "narrow"}, func(m queue.ControlMessage, r *queue.WorkerReport) *queue.WorkerReport {
@@ -251,7 +252,7 @@ func TestAdminDrain(t *testing.T) {
 	if last := w.asked[len(w.asked)-1]; last.Kind != queue.ControlDrain || *last.TimeoutMS != 1500 || last.By == "" {
 		t.Errorf("told %+v", last)
 	}
-	if lines := b.audits(); len(lines) != 5 || lines[2]["before"] != "paused" || lines[2]["after"] != "active" ||
+	if lines := b.made(); len(lines) != 5 || lines[2]["before"] != "paused" || lines[2]["after"] != "active" ||
 		lines[4]["change"] != "drain" {
 		t.Errorf("audit lines %v", lines)
 	}

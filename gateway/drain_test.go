@@ -196,7 +196,7 @@ func TestDisconnectWhileDrainingCancelsNothing(t *testing.T) {
 
 // A client that does not read cannot hold up the end of the gateway.
 func TestDrainCutsAClientThatDoesNotRead(t *testing.T) {
-	b := startBench(t)
+	b := startBench(t, func(o *benchOptions) { o.Config.WriteTimeout = time.Hour })
 	filled := make(chan struct{})
 	b.work(func(ctx context.Context, j *claimed) {
 		j.start()
@@ -216,10 +216,11 @@ func TestDrainCutsAClientThatDoesNotRead(t *testing.T) {
 	<-filled
 	over, cancel := context.WithCancel(context.Background())
 	cancel()
-	start := time.Now()
 	b.g.Drain(over)
-	if took := time.Since(start); took > 10*time.Second {
-		t.Errorf("Drain took %v", took)
+	for _, line := range b.logs.lines(t) {
+		if line["level"] == "ERROR" {
+			t.Errorf("Drain gave up: %v", line)
+		}
 	}
 }
 

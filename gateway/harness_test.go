@@ -23,7 +23,7 @@ import (
 )
 
 // patience bounds every wait for an event; only a failing test meets it.
-const patience = 20 * time.Second
+const patience = time.Minute
 
 // bench is a gateway over real HTTP, on a real broker.
 type bench struct {
@@ -58,8 +58,12 @@ func startBeside(t *testing.T, srv *queuetest.Server, change ...func(*benchOptio
 		Gatherer:   b.reg,
 		Config:     DefaultConfig(),
 	}}
-	// However slow the machine: what a worker refuses at once has its status.
-	o.Config.StatusHold = patience
+	// However slow the machine: what a worker refuses at once has its status, no
+	// stream has a comment that the test did not ask for, a broker that answers late
+	// is not away, and no job is offered again under the hands of its worker.
+	o.Config.StatusHold, o.Config.KeepAlive = patience, time.Hour
+	o.Config.QueueTimeout, o.Config.DeadlineGrace = patience, patience
+	o.queue = []func(*queue.Options){unhurried}
 	for _, c := range change {
 		c(&o)
 	}
@@ -75,6 +79,14 @@ func startBeside(t *testing.T, srv *queuetest.Server, change ...func(*benchOptio
 	b.http.Start()
 	t.Cleanup(b.http.Close)
 	return b
+}
+
+// unhurried lets a queue wait for a broker, and a broker for a worker, for as long as
+// a test would.
+func unhurried(o *queue.Options) {
+	c := &o.Config
+	c.ConnectTimeout, c.RequestTimeout, c.SubmitTimeout = patience, patience, patience
+	c.AckWait, c.RegistryTTL = patience, patience
 }
 
 func (b *bench) context() context.Context {

@@ -173,9 +173,7 @@ func TestIdempotentCrowd(t *testing.T) {
 			t.Errorf("request %d is job %s", i, job)
 		}
 	}
-	if count := b.stored(); count != 0 {
-		t.Errorf("%d jobs are left", count)
-	}
+	eventually(t, "no job is left", func() bool { return b.stored() == 0 })
 }
 
 // TestIdempotencyAfterRefusal: a request that was refused is submitted anew, and
@@ -197,9 +195,10 @@ func TestIdempotencyAfterRefusal(t *testing.T) {
 	t.Run("announced and not stored", func(t *testing.T) {
 		b := startBench(t, expectM, withKeys("ann"))
 		h := []string{headerIdempotencyKey, "1", headerDurable, "true", "Authorization", "Bearer ann"}
-		leave := b.inBackground(chatBody("x", false), h...)
+		leave := b.inBackground(chatBody("x", false), append(h, headerRequestID, "gone")...)
 		eventually(t, "the job is stored", func() bool { return b.stored() == 1 })
 		leave()
+		b.endLine(t, "gone")
 		// What is left when a gateway dies between the two: the log's first event.
 		b.forgetStream("JOBS_NORMAL")
 		if b.stored() != 0 {
@@ -219,19 +218,23 @@ func TestIdempotencyAfterRefusal(t *testing.T) {
 // TestIdempotencyWithoutBroker: a request of which nobody can say whether it is
 // stored ends no other job under its key, and keeps the key for its repeat.
 func TestIdempotencyWithoutBroker(t *testing.T) {
-	b := startBench(t, resumeGrace(50*time.Millisecond), shortQueueTimeout)
+	b := startBench(t, resumeGrace(50*time.Millisecond))
 	h := b.hold()
 	leave := b.inBackground(chatBody("", true), headerIdempotencyKey, "1", headerDurable, "true", headerRequestID, "gone")
 	job := <-h.started
 	leave()
 	b.endLine(t, "gone")
 	_ = b.do(http.MethodGet, "/v1/models", "") // so that the models are known in the outage
+	b.g.models.keepFor(time.Hour)
 	b.srv.Stop()
+	b.g.config.QueueTimeout = outageTimeout // no request is open
 	for _, key := range []string{"1", "2"} {
-		wantError(t, b.post(chatBody("", true), headerIdempotencyKey, key), schemas.CodeQueueUnavailable)
+		wantError(t, b.post(chatBody("", true), headerIdempotencyKey, key, headerRequestID, "away-"+key), schemas.CodeQueueUnavailable)
+		b.endLine(t, "away-"+key) // what it left behind is on its way
 	}
 	b.srv.Resume(t)
 	b.g.graces.Wait()
+	b.g.config.QueueTimeout = patience
 	select {
 	case h.goOn <- struct{}{}:
 		b.wantEnd(job, schemas.EventDone)
@@ -249,6 +252,13 @@ func TestIdempotencyWithoutBroker(t *testing.T) {
 	if got := text(t, newSSEReader(t, b.post(chatBody("", true), headerIdempotencyKey, "2").Body).rest()); got != "half whole" {
 		t.Errorf("text %q", got)
 	}
+}
+
+// keepFor lets the known models be as fresh for a while as when they were read.
+func (c *catalogue) keepFor(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.readAt = c.readAt.Add(d)
 }
 
 // forgetStream makes a stream anew, empty.
@@ -291,22 +301,23 @@ func TestIdempotencyKeyIsChecked(t *testing.T) {
 // id is the same, and the first client's token worth nothing.
 func TestTokenIsOfOneLog(t *testing.T) {
 	b := startBench(t, expectM, func(o *benchOptions) { o.Config.StatusHold = 0 })
-	ask := func() (job, token string) {
-		resp := b.post(chatBody("x", true), headerIdempotencyKey, "1")
-		return resp.Header.Get(headerJob), resp.Header.Get(headerOwnerToken)
+	ask := func() (job, token string, resp reply) {
+		resp = b.post(chatBody("x", true), headerIdempotencyKey, "1")
+		return resp.Header.Get(headerJob), resp.Header.Get(headerOwnerToken), resp
 	}
-	first, old := ask()
+	first, old, reading := ask()
 	if code := b.do(http.MethodGet, "/v1/jobs/"+first, "", headerOwnerToken, old).StatusCode; code != http.StatusOK {
 		t.Fatalf("its own client: %d", code)
 	}
 	if err := b.q.Cancel(b.context(), ownerLocal, first, "requested"); err != nil {
 		t.Fatal(err)
 	}
+	_, _ = io.Copy(io.Discard, reading.Body) // to its end: nobody reads the first one any more
 	b.forget(first)
 	// Long after: the broker has forgotten the id of the first one's message, too.
 	b.srv.Restart(t)
 	eventually(t, "the broker is back", func() bool { return b.q.Healthy() == nil })
-	second, fresh := ask()
+	second, fresh, _ := ask()
 	if second != first || fresh == old || fresh == "" {
 		t.Fatalf("job %s with token %q after %s with %q", second, fresh, first, old)
 	}

@@ -135,9 +135,7 @@ func TestDeleteJob(t *testing.T) {
 		t.Errorf("its reader hears %+v", got)
 	}
 	wantError(t, b.events(job, b.token(job), ""), schemas.CodeCancelled)
-	if b.stored() != 0 {
-		t.Error("the job is still stored")
-	}
+	eventually(t, "the job is stored no more", func() bool { return b.stored() == 0 })
 
 	stopped := make(chan struct{})
 	b.work(func(ctx context.Context, j *claimed) {

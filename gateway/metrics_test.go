@@ -104,10 +104,17 @@ func TestEachMetricMoves(t *testing.T) {
 		}
 		return labels
 	}
+	open := 0.0
 	held := func() {
+		b.inBackground(chatBody("", true))
+		<-h.started
+		open++
+	}
+	left := func() {
 		leave := b.inBackground(chatBody("", true))
 		<-h.started
-		t.Cleanup(leave)
+		leave()
+		<-h.cancelled // it shall not take the next one's leave to go on
 	}
 	for _, c := range []struct {
 		metric string
@@ -121,11 +128,7 @@ func TestEachMetricMoves(t *testing.T) {
 		{"semantic_request_total", map[string]string{"api": apiChat, "model": modelUnknown, "status": "404", "code": "model_not_found"}, func() {
 			b.post(strings.Replace(chatBody("", false), `"m"`, `"nobody serves this"`, 1))
 		}},
-		{"semantic_request_total", with("status", "499", "code", codeLeft), func() {
-			leave := b.inBackground(chatBody("", true))
-			<-h.started
-			leave()
-		}},
+		{"semantic_request_total", with("status", "499", "code", codeLeft), left},
 		{"semantic_request_total", map[string]string{"api": apiOther, "model": "", "status": "404", "code": "not_found"}, func() {
 			b.do(http.MethodGet, "/nothing", "")
 		}},
@@ -138,15 +141,12 @@ func TestEachMetricMoves(t *testing.T) {
 			b.g.identify(b.g.observe(b.g.recoverPanic(panics))).ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/", nil))
 		}},
 		{"semantic_response_bytes_total", map[string]string{"api": apiModels}, func() { b.do(http.MethodGet, "/v1/models", "") }},
-		{"semantic_cancellations_total", map[string]string{"cause": causeLeft}, func() {
-			leave := b.inBackground(chatBody("", true))
-			<-h.started
-			leave()
-		}},
+		{"semantic_cancellations_total", map[string]string{"cause": causeLeft}, left},
 		{"semantic_cancellations_total", map[string]string{"cause": causeDeleted}, func() {
 			b.inBackground(chatBody("", true))
 			job := <-h.started
 			b.do(http.MethodDelete, "/v1/jobs/"+job, "", headerOwnerToken, b.token(job))
+			<-h.cancelled
 		}},
 		{"semantic_stream_resumes_total", map[string]string{"outcome": resumeGoesOn}, func() {
 			job := finished()
@@ -168,6 +168,7 @@ func TestEachMetricMoves(t *testing.T) {
 		{"semantic_request_oldest_seconds", map[string]string{"api": apiChat}, held},
 		{"semantic_requests_active", map[string]string{"api": apiChat}, held},
 	} {
+		eventually(t, "what ends has ended", func() bool { return b.sum("semantic_requests_active", nil) == open })
 		before := b.sum(c.metric, c.labels)
 		c.move()
 		eventually(t, c.metric+" moves", func() bool { return b.sum(c.metric, c.labels) > before })
@@ -203,11 +204,16 @@ func TestOpenRequests(t *testing.T) {
 func TestDurationLessDecode(t *testing.T) {
 	b := startBench(t)
 	h := b.hold()
-	done := make(chan reply, 1)
-	go func() { done <- b.post(chatBody("", false)) }()
-	<-h.started
+	stream := newSSEReader(t, b.post(chatBody("", true)).Body)
+	for got := ""; got != "half "; { // the gateway has seen the first one before there is a last one
+		e, ok := stream.next()
+		if !ok {
+			t.Fatal("the stream has ended")
+		}
+		got += text(t, []sseEvent{e})
+	}
 	h.goOn <- struct{}{}
-	<-done
+	stream.rest()
 	whole, less := "semantic_request_duration_seconds", "semantic_request_duration_less_decode_seconds"
 	chat := map[string]string{"api": apiChat}
 	eventually(t, "both are there", func() bool { return b.sum(whole, chat) == 1 && b.sum(less, nil) == 1 })
@@ -248,16 +254,13 @@ func TestExemplars(t *testing.T) {
 		provider := trace.NewTracerProvider(trace.WithSampler(sampler))
 		b := startBench(t, func(o *benchOptions) { o.TracerProvider = provider })
 		b.work(echo)
-		b.post(chatBody("one two", false))
-		page := ""
-		eventually(t, "the request is on the page", func() bool {
-			data, err := io.ReadAll(b.do(http.MethodGet, "/metrics", "", "Accept", "application/openmetrics-text; version=1.0.0").Body)
-			if err != nil {
-				t.Fatal(err)
-			}
-			page = string(data)
-			return strings.Contains(page, `semantic_request_total{api="chat_completions"`)
-		})
+		b.post(chatBody("one two", false), headerRequestID, "example")
+		b.endLine(t, "example") // it is measured
+		data, err := io.ReadAll(b.do(http.MethodGet, "/metrics", "", "Accept", "application/openmetrics-text; version=1.0.0").Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		page := string(data)
 		for _, name := range []string{
 			"semantic_request_duration_seconds", "semantic_request_duration_less_decode_seconds", "semantic_time_to_first_token_seconds",
 		} {
@@ -281,7 +284,12 @@ func TestObservingATokenAllocatesNothing(t *testing.T) {
 	x := &exchange{g: g, call: &call{base: g.log, log: g.log, api: apiChat, model: "m", modelLabel: "m", start: time.Now()}}
 	token := schemas.Event{Type: schemas.EventDelta, Delta: &schemas.Delta{Output: schemas.Output{Tokens: []int32{1}, Text: "x"}}}
 	x.observe(token) // the first one is measured
-	if n := testing.AllocsPerRun(1000, func() { x.observe(token) }); n > 0 {
+	// Others allocate meanwhile, and are counted; hardly each time.
+	n := 1.0
+	for try := 0; n > 0 && try < 10; try++ {
+		n = testing.AllocsPerRun(1000, func() { x.observe(token) })
+	}
+	if n > 0 {
 		t.Errorf("%v allocations", n)
 	}
 }

@@ -141,7 +141,11 @@ func TestOutcomes(t *testing.T) {
 		{"failed", func() { read(b.post(chatBody("fails", true), headerRequestID, "failed")) }, outcomeFailed, 500, "engine_failed", "WARN"},
 		{"left", func() {
 			resp := b.post(chatBody("waits", true), headerRequestID, "left")
-			_, _ = newSSEReader(t, resp.Body).next()
+			stream := newSSEReader(t, resp.Body)
+			for said := ""; said != "half"; { // nothing is left to be written to who has left
+				e, _ := stream.next()
+				said += text(t, []sseEvent{e})
+			}
 			_ = resp.Body.Close()
 		}, outcomeLeft, 499, "cancelled", "INFO"},
 		{"deleted", func() {

@@ -100,6 +100,7 @@ func TestEveryErrorOverHTTP(t *testing.T) {
 		},
 		schemas.CodeWorkerSilent: func(t *testing.T) reply {
 			b := startAdmin(t)
+			b.hung = "w"
 			b.operable(schemas.WorkerStatus{ID: "w"}, func(queue.ControlMessage, *queue.WorkerReport) *queue.WorkerReport { return nil })
 			return b.ask(http.MethodPost, "/admin/v1/workers/w/drain", "")
 		},

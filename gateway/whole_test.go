@@ -35,7 +35,7 @@ func (b *bench) realWorker(o sim.Options) *engine.Engine {
 	template, err := chat.Parse("{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}", "m", "", "")
 	fatal(err)
 	w, err := worker.New(worker.Options{
-		Queue: queuetest.Open(b.t, b.srv), Engine: e, Template: template, Config: worker.DefaultConfig(),
+		Queue: queuetest.Open(b.t, b.srv, unhurried), Engine: e, Template: template, Config: worker.DefaultConfig(),
 		Identity: worker.Identity{ID: "w", Incarnation: "i", Host: "test", Release: "test"},
 	})
 	fatal(err)
@@ -95,7 +95,8 @@ func TestWholeWay(t *testing.T) {
 // A client that leaves gives the engine its room back.
 func TestDisconnectFreesTheEngine(t *testing.T) {
 	b := startBench(t)
-	e := b.realWorker(sim.Options{Sequences: 2, Words: 100_000, DecodeStep: time.Millisecond})
+	// However slow the test: it talks until it is told to stop.
+	e := b.realWorker(sim.Options{Sequences: 2, Words: 100_000, DecodeStep: 50 * time.Millisecond})
 	free := e.Room()
 	ctx, leave := context.WithCancel(context.Background())
 	defer leave()
