@@ -324,7 +324,8 @@ func TestDecodeRowsAreApart(t *testing.T) {
 	var mu sync.Mutex
 	var mixed, prompts, together int
 	// A step takes so long that what runs does not end while somebody is held up.
-	s := &spy{Backend: simulate(t, sim.Options{Apart: 64, Context: 1 << 20, DecodeStep: 50 * time.Microsecond}), step: func(rows []engine.Row) error {
+	simulated := simulate(t, sim.Options{Apart: 64, Context: 1 << 20, DecodeStep: 50 * time.Microsecond})
+	s := &spy{Backend: simulated, step: func(rows []engine.Row) error {
 		mu.Lock()
 		defer mu.Unlock()
 		both := rows[0].Seq != rows[len(rows)-1].Seq

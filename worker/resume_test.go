@@ -36,7 +36,8 @@ func (h *house) mortal(incarnation string) *mortal {
 	template, err := chat.Parse(chatTemplate, modelName, "", "")
 	requireNoError(h.t, err)
 	return &mortal{
-		h: h, queue: h.queue, template: template, vocabulary: backend.Vocabulary(), fingerprint: backend.Info().Fingerprint, incarnation: incarnation,
+		h: h, queue: h.queue, template: template, vocabulary: backend.Vocabulary(),
+		fingerprint: backend.Info().Fingerprint, incarnation: incarnation,
 	}
 }
 
@@ -99,12 +100,13 @@ func (h *house) runOut(ticket queue.Ticket) {
 	h.t.Helper()
 	m := h.mortal("passing by")
 	m.queue = queuetest.Open(h.t, h.srv, h.options, func(o *queue.Options) { o.Config.AckWait = time.Second })
-	for {
+	var claimed []*queue.Delivery // what is handed back is offered before what runs out
+	for found := false; !found; {
 		d := m.claim()
+		claimed, found = append(claimed, d), d.JobID == ticket.JobID
+	}
+	for _, d := range claimed {
 		m.die(d)
-		if d.JobID == ticket.JobID {
-			return
-		}
 	}
 }
 
