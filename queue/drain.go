@@ -3,6 +3,8 @@ package queue
 import (
 	"context"
 	"time"
+
+	"github.com/nats-io/nats.go"
 )
 
 // Draining is a worker that was told to drain, as its sender sees it. It is for
@@ -50,15 +52,21 @@ func (d *Draining) Wait(ctx context.Context) (*Drained, error) {
 	look := time.NewTicker(drainLook)
 	defer look.Stop()
 	var word *Drained
+	hear := func(m *nats.Msg) {
+		if r, err := readReport(m, d.worker); err == nil && r.Incarnation == d.incarnation && r.Drained != nil {
+			word = r.Drained
+		}
+	}
 	var gone <-chan time.Time
 	for {
 		select {
 		case m := <-d.question.messages:
-			if r, err := readReport(m, d.worker); err == nil && r.Incarnation == d.incarnation && r.Drained != nil {
-				word = r.Drained
-			}
+			hear(m)
 		case <-look.C:
 		case <-gone:
+			for len(d.question.messages) > 0 { // who was held up has its last word yet to read
+				hear(<-d.question.messages)
+			}
 			return word, nil
 		case <-ctx.Done():
 			return nil, ctx.Err() //nolint:wrapcheck // the caller's own context

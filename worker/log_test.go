@@ -110,7 +110,8 @@ func TestCanonicalLine(t *testing.T) {
 	for _, key := range []string{
 		schemas.LogPromptTokens, schemas.LogCompletionTokens, schemas.LogQueued, schemas.LogTTFT, schemas.LogDuration,
 	} {
-		if n, _ := line[key].(float64); n <= 0 {
+		// The broker's clock is known to half of a round trip: one wait may seem none.
+		if n, ok := line[key].(float64); !ok || n < 0 || n == 0 && key != schemas.LogQueued {
 			t.Errorf("%s is %v", key, line[key])
 		}
 	}
