@@ -134,36 +134,44 @@ func (b *bench) wantEnd(job string, end schemas.EventType) {
 // A client that stops reading fills its own connection, counts as gone after
 // the write timeout, and delays nobody meanwhile.
 func TestSlowReaderHurtsItselfOnly(t *testing.T) {
-	b := startBench(t, func(o *benchOptions) { o.Config.WriteTimeout = time.Second })
-	flood := make(chan string, 1)
-	b.work(func(ctx context.Context, j *claimed) {
-		if j.job.Messages[0].Content != "flood" {
-			echo(ctx, j)
-			return
-		}
-		j.start()
-		flood <- j.d.JobID
-		// More than any connection holds, and not more than the broker does.
-		piece := strings.Repeat("x", 64<<10)
-		for i := 0; i < 1000 && ctx.Err() == nil; i++ {
-			j.delta(piece)
-		}
-		<-ctx.Done()
-	})
-	b.post(chatBody("flood", true)) // and never reads
-	id := <-flood
-
-	var wg sync.WaitGroup
-	for i := range 4 {
-		wg.Go(func() {
-			want := fmt.Sprintf("hello %d", i)
-			if got := text(t, newSSEReader(t, b.post(chatBody(want, true)).Body).rest()); got != want {
-				t.Errorf("got %q, want %q", got, want)
+	longer(t, time.Second, func(timeout time.Duration) error {
+		b := startBench(t, func(o *benchOptions) { o.Config.WriteTimeout = timeout })
+		flood := make(chan string, 1)
+		b.work(func(ctx context.Context, j *claimed) {
+			if j.job.Messages[0].Content != "flood" {
+				echo(ctx, j)
+				return
 			}
+			j.start()
+			flood <- j.d.JobID
+			// More than any connection holds, and not more than the broker does.
+			piece := strings.Repeat("x", 64<<10)
+			for i := 0; i < 1000 && ctx.Err() == nil; i++ {
+				j.delta(piece)
+			}
+			<-ctx.Done()
 		})
-	}
-	wg.Wait()
-	b.wantEnd(id, schemas.EventCancelled)
+		b.post(chatBody("flood", true)) // and never reads
+		id := <-flood
+
+		var wg sync.WaitGroup
+		errs := make([]error, 4)
+		for i := range errs {
+			wg.Go(func() {
+				want := fmt.Sprintf("hello %d", i)
+				data, err := io.ReadAll(b.post(chatBody(want, true)).Body)
+				if errs[i] = err; err != nil {
+					return
+				}
+				if got := text(t, newSSEReader(t, bytes.NewReader(data)).rest()); got != want {
+					errs[i] = fmt.Errorf("got %q, want %q", got, want)
+				}
+			})
+		}
+		wg.Wait()
+		b.wantEnd(id, schemas.EventCancelled)
+		return errors.Join(errs...)
+	})
 }
 
 func TestGarbageBodies(t *testing.T) {
@@ -355,29 +363,30 @@ func TestDrainCutsASlowBody(t *testing.T) {
 // A connection serves request after request; the deadlines of one do not reach
 // into the next.
 func TestConnectionIsKept(t *testing.T) {
-	b := startBench(t, func(o *benchOptions) {
-		o.Config.BodyTimeout, o.Config.WriteTimeout = 500*time.Millisecond, 500*time.Millisecond
+	longer(t, 100*time.Millisecond, func(timeout time.Duration) error {
+		b := startBench(t, func(o *benchOptions) { o.Config.BodyTimeout, o.Config.WriteTimeout = timeout, timeout })
+		b.work(func(ctx context.Context, j *claimed) {
+			wait := time.NewTimer(timeout * 3 / 2) // longer than both
+			defer wait.Stop()
+			<-wait.C
+			echo(ctx, j)
+		})
+		conn := b.dial("")
+		reader := bufio.NewReader(conn)
+		for i := range 3 {
+			if _, err := io.WriteString(conn, rawPost(chatBody("again", i%2 == 0))); err != nil {
+				return err
+			}
+			resp, err := http.ReadResponse(reader, nil)
+			if err != nil {
+				return err
+			}
+			data, err := io.ReadAll(resp.Body)
+			_ = resp.Body.Close()
+			if err != nil || resp.StatusCode != http.StatusOK || !bytes.Contains(data, []byte("again")) {
+				return fmt.Errorf("request %d: %d %s: %w", i, resp.StatusCode, data, err)
+			}
+		}
+		return nil
 	})
-	b.work(func(ctx context.Context, j *claimed) {
-		wait := time.NewTimer(600 * time.Millisecond) // longer than both timeouts
-		defer wait.Stop()
-		<-wait.C
-		echo(ctx, j)
-	})
-	conn := b.dial("")
-	reader := bufio.NewReader(conn)
-	for i := range 3 {
-		if _, err := io.WriteString(conn, rawPost(chatBody("again", i%2 == 0))); err != nil {
-			t.Fatal(err)
-		}
-		resp, err := http.ReadResponse(reader, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		data, err := io.ReadAll(resp.Body)
-		_ = resp.Body.Close()
-		if err != nil || resp.StatusCode != http.StatusOK || !bytes.Contains(data, []byte("again")) {
-			t.Errorf("request %d: %d %s: %v", i, resp.StatusCode, data, err)
-		}
-	}
 }

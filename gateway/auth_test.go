@@ -11,7 +11,7 @@ import (
 )
 
 func TestKeyring(t *testing.T) {
-	q := queuetest.Open(t, queuetest.Start(t))
+	q := queuetest.Open(t, queuetest.Start(t), unhurried)
 	k := newKeyring(q, []string{"first-key", "second-key"})
 	owner := func(k *keyring, header, value string) string {
 		t.Helper()
@@ -56,8 +56,8 @@ func TestKeyring(t *testing.T) {
 // gateway; the last one that is revoked does not open the door.
 func TestKeysWithoutRestart(t *testing.T) {
 	broker := queuetest.Start(t)
-	admin := queuetest.Open(t, broker)
-	rings := []*keyring{newKeyring(queuetest.Open(t, broker), nil), newKeyring(queuetest.Open(t, broker), nil)}
+	admin := queuetest.Open(t, broker, unhurried)
+	rings := []*keyring{newKeyring(queuetest.Open(t, broker, unhurried), nil), newKeyring(queuetest.Open(t, broker, unhurried), nil)}
 	everywhere := func(key, want string) {
 		t.Helper()
 		r := httptest.NewRequest(http.MethodGet, "/", nil)

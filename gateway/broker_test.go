@@ -1,8 +1,11 @@
 package gateway
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
+	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -71,7 +74,9 @@ func TestDeadlineWithoutBroker(t *testing.T) {
 	for deadline := 500 * time.Millisecond; ; deadline *= 3 {
 		b := startBench(t, expectM, func(o *benchOptions) { o.Config.QueueTimeout = deadline / 2 })
 		begun, answer := time.Now(), make(chan reply, 1)
-		go func() { answer <- b.post(chatBody("", false), headerDeadline, deadline.String(), headerRequestID, "away-1") }()
+		go func() {
+			answer <- b.post(chatBody("", false), headerDeadline, deadline.String(), headerRequestID, "away-1")
+		}()
 		stored := false
 		eventually(t, "the job is stored", func() bool {
 			stored = b.stored() == 1
@@ -98,37 +103,49 @@ func TestDeadlineWithoutBroker(t *testing.T) {
 // Over HTTP/2 a deadline that passes between two writes would reset the
 // stream; waiting longer than the write timeout must not.
 func TestHTTP2(t *testing.T) {
-	b := startBench(t, func(o *benchOptions) { o.Config.WriteTimeout = 500 * time.Millisecond })
-	b.work(func(_ context.Context, j *claimed) {
-		wait := time.NewTicker(600 * time.Millisecond)
-		defer wait.Stop()
-		<-wait.C
-		j.start()
-		j.delta("one ")
-		<-wait.C
-		j.delta("two")
-		j.done()
-	})
-	srv := httptest.NewUnstartedServer(nil)
-	srv.Config = NewHTTPServer(b.g)
-	srv.EnableHTTP2 = true
-	srv.TLS = &tls.Config{MinVersion: tls.VersionTLS12}
-	srv.StartTLS()
-	defer srv.Close()
-	b.http.Close()
-	b.http = srv
+	longer(t, 100*time.Millisecond, func(timeout time.Duration) error {
+		b := startBench(t, func(o *benchOptions) { o.Config.WriteTimeout = timeout })
+		b.work(func(_ context.Context, j *claimed) {
+			wait := time.NewTicker(timeout * 3 / 2)
+			defer wait.Stop()
+			<-wait.C
+			j.start()
+			j.delta("one ")
+			<-wait.C
+			j.delta("two")
+			j.done()
+		})
+		srv := httptest.NewUnstartedServer(nil)
+		srv.Config = NewHTTPServer(b.g)
+		srv.EnableHTTP2 = true
+		srv.TLS = &tls.Config{MinVersion: tls.VersionTLS12}
+		srv.StartTLS()
+		defer srv.Close()
+		b.http.Close()
+		b.http = srv
 
-	resp := b.post(chatBody("", true))
-	if resp.ProtoMajor != 2 {
-		t.Fatalf("protocol %s", resp.Proto)
-	}
-	if got := text(t, newSSEReader(t, resp.Body).rest()); got != "one two" {
-		t.Errorf("text %q", got)
-	}
-	whole := b.post(chatBody("", false))
-	if whole.StatusCode != http.StatusOK {
-		t.Errorf("status %d", whole.StatusCode)
-	}
+		for _, stream := range []bool{true, false} {
+			resp, err := srv.Client().Do(b.request(b.context(), http.MethodPost, "/v1/chat/completions", chatBody("", stream)))
+			if err != nil {
+				return err
+			}
+			data, err := io.ReadAll(resp.Body)
+			_ = resp.Body.Close()
+			if resp.ProtoMajor != 2 {
+				t.Fatalf("protocol %s", resp.Proto)
+			}
+			if err != nil || resp.StatusCode != http.StatusOK {
+				return fmt.Errorf("status %d, %s: %w", resp.StatusCode, data, err)
+			}
+			if !stream {
+				continue
+			}
+			if got := text(t, newSSEReader(t, bytes.NewReader(data)).rest()); got != "one two" {
+				t.Errorf("text %q", got)
+			}
+		}
+		return nil
+	})
 }
 
 func TestWholeWaitsPlainly(t *testing.T) {

@@ -20,10 +20,14 @@ func (b *bench) draining() {
 func TestDrainLetsStreamsFinish(t *testing.T) {
 	b := startBench(t)
 	goOn := make(chan struct{})
-	b.work(func(_ context.Context, j *claimed) {
+	b.work(func(ctx context.Context, j *claimed) {
 		j.start()
 		j.delta("before ")
-		<-goOn
+		select {
+		case <-goOn:
+		case <-ctx.Done():
+			return
+		}
 		j.delta("after")
 		j.done()
 	})
@@ -197,6 +201,7 @@ func TestDisconnectWhileDrainingCancelsNothing(t *testing.T) {
 // A client that does not read cannot hold up the end of the gateway.
 func TestDrainCutsAClientThatDoesNotRead(t *testing.T) {
 	b := startBench(t, func(o *benchOptions) { o.Config.WriteTimeout = time.Hour })
+	b.g.tracker.cutTimeout = cutWriteTimeout
 	filled := make(chan struct{})
 	b.work(func(ctx context.Context, j *claimed) {
 		j.start()

@@ -74,6 +74,7 @@ func startBeside(t *testing.T, srv *queuetest.Server, change ...func(*benchOptio
 		t.Fatal(err)
 	}
 	b.g = g
+	g.tracker.cutTimeout = patience
 	b.http = httptest.NewUnstartedServer(nil)
 	b.http.Config = NewHTTPServer(g)
 	b.http.Start()
@@ -324,6 +325,21 @@ func eventually(t *testing.T, what string, ok func() bool) {
 		case <-tick.C:
 		case <-deadline.C:
 			t.Fatalf("never happened: %s", what)
+		}
+	}
+}
+
+// longer tries what has to happen within a timeout that a busy machine outlasts: with
+// more of it, until it holds.
+func longer(t *testing.T, timeout time.Duration, try func(time.Duration) error) {
+	t.Helper()
+	for ; ; timeout *= 4 {
+		err := try(timeout)
+		if err == nil {
+			return
+		}
+		if timeout > patience/4 {
+			t.Fatal(err)
 		}
 	}
 }

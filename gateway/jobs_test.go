@@ -69,11 +69,15 @@ func TestJobView(t *testing.T) {
 	b := startBench(t)
 	goOn := make(chan struct{})
 	steps := make(chan string)
-	b.work(func(_ context.Context, j *claimed) {
+	b.work(func(ctx context.Context, j *claimed) {
 		j.start()
 		j.delta("<half> ")
 		steps <- j.d.JobID
-		<-goOn
+		select {
+		case <-goOn:
+		case <-ctx.Done():
+			return
+		}
 		if j.job.Messages[0].Content == "fail" {
 			j.fail(schemas.CodeEngineFailed, "broken")
 			return

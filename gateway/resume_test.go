@@ -164,12 +164,20 @@ func TestResumeAtAnotherGateway(t *testing.T) {
 	one := startBench(t)
 	two := startBeside(t, one.srv)
 	words := make(chan string)
-	one.work(func(_ context.Context, j *claimed) {
+	one.work(func(ctx context.Context, j *claimed) {
 		j.start()
-		for word := range words {
-			j.delta(word)
+		for {
+			select {
+			case word, more := <-words:
+				if !more {
+					j.done()
+					return
+				}
+				j.delta(word)
+			case <-ctx.Done():
+				return
+			}
 		}
-		j.done()
 	})
 	resp := one.post(chatBody("", true))
 	words <- "one "

@@ -30,7 +30,7 @@ func TestRewoundLogIsSaid(t *testing.T) {
 				}
 				j.delta(word)
 			case <-giveBack:
-				if err := j.d.HandBack(j.ctx); err != nil {
+				if err := j.d.HandBack(ctx); err != nil {
 					t.Errorf("hand back: %v", err)
 				}
 				return

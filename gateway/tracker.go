@@ -23,10 +23,14 @@ type tracker struct {
 	stopped chan struct{}
 	// idle is closed when the tracker is stopping and nothing is open.
 	idle chan struct{}
+	// cutTimeout is cutWriteTimeout, but in tests of clients that do read. Fixed.
+	cutTimeout time.Duration
 }
 
 func newTracker() *tracker {
-	return &tracker{open: map[*tracked]struct{}{}, stopped: make(chan struct{}), idle: make(chan struct{})}
+	return &tracker{
+		open: map[*tracked]struct{}{}, stopped: make(chan struct{}), idle: make(chan struct{}), cutTimeout: cutWriteTimeout,
+	}
 }
 
 // begin admits a request of an API that arrived at a time; false once stopping.
@@ -37,7 +41,10 @@ func (t *tracker) begin(w http.ResponseWriter, timeout time.Duration, api string
 	if t.stopping {
 		return nil, false
 	}
-	a := &tracked{timeout: timeout, conn: http.NewResponseController(w), cut: make(chan struct{}), api: api, arrived: arrived}
+	a := &tracked{
+		timeout: timeout, cutTimeout: t.cutTimeout, conn: http.NewResponseController(w), cut: make(chan struct{}),
+		api: api, arrived: arrived,
+	}
 	t.open[a] = struct{}{}
 	return a, true
 }
@@ -129,8 +136,8 @@ func (t *tracker) cutAll() int {
 type tracked struct {
 	// cut is closed by cutNow.
 	cut chan struct{}
-	// timeout bounds each write.
-	timeout time.Duration
+	// timeout bounds each write, cutTimeout those after the cut.
+	timeout, cutTimeout time.Duration
 	// api and arrived are the request's; they do not change.
 	api     string
 	arrived time.Time
@@ -171,7 +178,7 @@ func (a *tracked) armWrite() {
 	defer a.mu.Unlock()
 	d := a.timeout
 	if a.isCut {
-		d = min(d, cutWriteTimeout)
+		d = min(d, a.cutTimeout)
 	}
 	_ = a.conn.SetWriteDeadline(time.Now().Add(d))
 }
@@ -195,7 +202,7 @@ func (a *tracked) cutNow() {
 	if a.conn == nil {
 		return
 	}
-	_ = a.conn.SetWriteDeadline(time.Now().Add(cutWriteTimeout))
+	_ = a.conn.SetWriteDeadline(time.Now().Add(a.cutTimeout))
 	if a.reading {
 		_ = a.conn.SetReadDeadline(time.Now())
 	}
