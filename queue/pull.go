@@ -55,23 +55,29 @@ func (p *puller) one(stream, consumer string, wait time.Duration) (*nats.Msg, er
 	}
 	timer := time.NewTimer(wait + p.q.config.RequestTimeout)
 	defer timer.Stop()
+	var m *nats.Msg
 	select {
-	case m := <-p.answers:
-		if m.Subject != inbox {
-			return m, nil // a job comes under its own subject, whatever its headers say
-		}
-		switch status := m.Header.Get("Status"); status {
-		case statusNoMessages, statusTimeout:
-			return nil, nil
-		default:
-			return nil, fmt.Errorf("queue: pull: the server says %s %s", status, m.Header.Get("Description"))
-		}
+	case m = <-p.answers:
 	case <-timer.C:
 	case <-changed:
 	}
-	// What comes yet would be taken for the answer to the next request.
-	p.close()
-	return nil, fmt.Errorf("queue: pull: %w", nats.ErrTimeout)
+	if m == nil && len(p.answers) > 0 {
+		m = <-p.answers // it came together with what ends the waiting
+	}
+	switch {
+	case m == nil:
+		// What comes yet would be taken for the answer to the next request.
+		p.close()
+		return nil, fmt.Errorf("queue: pull: %w", nats.ErrTimeout)
+	case m.Subject != inbox:
+		return m, nil // a job comes under its own subject, whatever its headers say
+	}
+	switch status := m.Header.Get("Status"); status {
+	case statusNoMessages, statusTimeout:
+		return nil, nil
+	default:
+		return nil, fmt.Errorf("queue: pull: the server says %s %s", status, m.Header.Get("Description"))
+	}
 }
 
 func (p *puller) close() {
