@@ -315,7 +315,9 @@ func TestTokenIsOfOneLog(t *testing.T) {
 	_, _ = io.Copy(io.Discard, reading.Body) // to its end: nobody reads the first one any more
 	b.forget(first)
 	// Long after: the broker has forgotten the id of the first one's message, too.
-	b.srv.Restart(t)
+	b.srv.Stop()
+	eventually(t, "the broker is missed", func() bool { return b.q.Healthy() != nil })
+	b.srv.Resume(t)
 	eventually(t, "the broker is back", func() bool { return b.q.Healthy() == nil })
 	second, fresh, _ := ask()
 	if second != first || fresh == old || fresh == "" {
