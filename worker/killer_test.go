@@ -133,7 +133,11 @@ func TestKillerAmongInnocents(t *testing.T) {
 				tickets = append(tickets, h.submit(jobs[i]))
 			}
 			deaths := h.restless(after, len(jobs), tickets[innocents/2])
-			if deaths < 3 || deaths > 5 {
+			most := 5
+			if after > 1 {
+				most = 30 // a death after which the log has grown is no proof: queue.Guilt
+			}
+			if deaths < 3 || deaths > most {
 				t.Errorf("%d workers died", deaths)
 			}
 			dead, err := h.queue.DeadJobs(t.Context(), "")
