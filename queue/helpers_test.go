@@ -54,6 +54,10 @@ func fast(o *queue.Options) {
 	o.Config.RegistryTTL = 2 * time.Second
 }
 
+// unhurried makes claims that do not run out while a test lasts: what is claimed next
+// is another job, however long the machine was held up.
+func unhurried(o *queue.Options) { o.Config.AckWait = 10 * time.Minute }
+
 // within bounds a test's waiting.
 func within(t testing.TB, d time.Duration) context.Context {
 	t.Helper()
@@ -146,12 +150,12 @@ func expectEOF(t testing.TB, f *queue.Follower) {
 // stranger is a client that does not use this package.
 func stranger(t testing.TB, srv *queuetest.Server) (*nats.Conn, jetstream.JetStream) {
 	t.Helper()
-	nc, err := nats.Connect(srv.ClientURL())
+	nc, err := nats.Connect(srv.ClientURL(), nats.Timeout(time.Minute))
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(nc.Close)
-	js, err := jetstream.New(nc)
+	js, err := jetstream.New(nc, jetstream.WithDefaultTimeout(time.Minute))
 	if err != nil {
 		t.Fatal(err)
 	}

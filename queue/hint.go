@@ -65,7 +65,6 @@ func (c *Claimer) ring(m *nats.Msg) {
 	if !ok {
 		return
 	}
-	c.q.metrics.doorbells.Inc()
 	// The server rings for what it stored, with its sequence and the headers that
 	// its publisher chose; workers ring for what they hand back.
 	stored := m.Header.Get(headerSequence) != ""
@@ -86,6 +85,7 @@ func (c *Claimer) ring(m *nats.Msg) {
 		}
 		c.mu.Unlock()
 	}
+	c.q.metrics.doorbells.Inc() // who counts them finds what they rang for
 	c.nudge()
 }
 

@@ -36,7 +36,7 @@ func listed(t testing.TB, q *queue.Queue, f queue.JobFilter) (jobs []string, mor
 func TestJobs(t *testing.T) {
 	t.Parallel()
 	srv := queuetest.Start(t)
-	q := queuetest.Open(t, srv, fast)
+	q := queuetest.Open(t, srv, fast, unhurried)
 	nc, _ := stranger(t, srv)
 	expect := func(f queue.JobFilter, want ...string) {
 		t.Helper()

@@ -12,7 +12,7 @@ import (
 
 // TestLife is one job from submit to ack, with everything a reader sees.
 func TestLife(t *testing.T) {
-	q := queuetest.Open(t, queuetest.Start(t))
+	q := queuetest.Open(t, queuetest.Start(t), unhurried)
 	c := claimer(t, q, "w")
 	ticket := submit(t, q, queue.Submission{Job: body("hello"), RequestID: "r-1", Owner: "ada/α"})
 	f := follow(t, q, "ada/α", ticket.JobID, 0)

@@ -18,13 +18,8 @@ func TestLogLinesCarryTheIDs(t *testing.T) {
 	srv := queuetest.Start(t)
 	var lines bytes.Buffer // written by this goroutine's calls alone
 	q := queuetest.Open(t, srv, func(o *queue.Options) { o.Logger = slog.New(slog.NewJSONHandler(&lines, nil)) })
-	nc, _ := stranger(t, srv)
-	if err := nc.Publish(queue.EventSubject(queue.OwnerLocal, "job-7"), []byte("junk")); err != nil {
-		t.Fatal(err)
-	}
-	if err := nc.Flush(); err != nil {
-		t.Fatal(err)
-	}
+	_, js := stranger(t, srv)
+	publish(t, js, queue.EventSubject(queue.OwnerLocal, "job-7"), nil, "junk")
 	if _, err := q.Log(queue.WithRequestID(t.Context(), "request-7"), "", "job-7"); err != nil {
 		t.Fatal(err)
 	}

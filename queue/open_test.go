@@ -26,7 +26,7 @@ func plainServer(t *testing.T, change func(*server.Options)) string {
 	}
 	s.Start()
 	t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
-	if !s.ReadyForConnections(10 * time.Second) {
+	if !s.ReadyForConnections(time.Minute) {
 		t.Fatal("server does not start")
 	}
 	return s.ClientURL()
@@ -70,8 +70,7 @@ func TestOpenErrors(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			if c.options.Config.AckWait == 0 {
-				c.options.Config = queue.DefaultConfig()
-				c.options.Config.RequestTimeout = 200 * time.Millisecond
+				c.options.Config = queuetest.Patient()
 			}
 			q, err := queue.Open(t.Context(), c.options)
 			if !errors.Is(err, c.want) {
@@ -82,10 +81,15 @@ func TestOpenErrors(t *testing.T) {
 			}
 		})
 	}
-	q, err := queue.Open(t.Context(), queue.Options{URL: srv.ClientURL(), Token: "secret"})
-	if err != nil {
-		t.Fatal(err)
-	}
+	var q *queue.Queue
+	eventually(t, "the default is not too short for the broker to answer", func() bool {
+		var err error
+		q, err = queue.Open(t.Context(), queue.Options{URL: srv.ClientURL(), Token: "secret"})
+		if err != nil && !errors.Is(err, queue.ErrUnavailable) {
+			t.Fatal(err)
+		}
+		return err == nil
+	})
 	if q.Config().AckWait != 5*time.Second {
 		t.Errorf("the zero Config is not the default: %+v", q.Config())
 	}
@@ -97,7 +101,7 @@ func TestOpenErrors(t *testing.T) {
 func TestInProcessAndClose(t *testing.T) {
 	srv := queuetest.Start(t)
 	registry := prometheus.NewRegistry()
-	options := queue.Options{InProcess: srv, Registerer: registry}
+	options := queue.Options{InProcess: srv, Registerer: registry, Config: queuetest.Patient()}
 	q, err := queue.Open(t.Context(), options)
 	if err != nil {
 		t.Fatal(err)

@@ -1,10 +1,10 @@
 package queue_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"strconv"
 	"strings"
@@ -23,7 +23,9 @@ import (
 func TestBrokerRestart(t *testing.T) {
 	const jobs, before, after = 6, 20, 20
 	srv := queuetest.Start(t)
-	gateway := queuetest.Open(t, srv, fast)
+	// Heartbeats that are held up do not cost a worker its job.
+	calm := func(o *queue.Options) { o.Config.AckWait = 15 * time.Second }
+	gateway := queuetest.Open(t, srv, fast, calm)
 	type run struct {
 		d *queue.Delivery
 		f *queue.Follower
@@ -34,7 +36,7 @@ func TestBrokerRestart(t *testing.T) {
 	var claimers []*queue.Claimer
 	for w := range 2 {
 		name := fmt.Sprintf("w%d", w)
-		c := claimer(t, queuetest.Open(t, srv, fast), name)
+		c := claimer(t, queuetest.Open(t, srv, fast, calm), name)
 		claimers = append(claimers, c)
 		for range jobs / 2 {
 			ticket := submit(t, gateway, queue.Submission{Job: body("x")})
@@ -133,21 +135,24 @@ func TestBrokerRestart(t *testing.T) {
 // The idle worker leaves a running job to its worker for one AckWait; when that
 // one is gone, it takes it.
 func TestTakeBack(t *testing.T) {
+	t.Parallel() // it waits most of the time
 	srv := queuetest.Start(t)
-	q := queuetest.Open(t, srv, fast)
-	other := claimer(t, queuetest.Open(t, srv, fast), "w2")
+	// The worker beats every third of it: it may be held up for the rest.
+	calm := func(o *queue.Options) { o.Config.AckWait = 6 * time.Second }
+	q := queuetest.Open(t, srv, fast, calm)
+	other := claimer(t, queuetest.Open(t, srv, fast, calm), "w2")
 	d := claimed(t, q)
 	add(t, d, started("w", "w-1", 1))
 	srv.Stop()
 	waitFor(t, func() bool { return errors.Is(q.Healthy(), queue.ErrUnavailable) })
-	outage := time.NewTimer(2 * q.Config().AckWait)
+	outage := time.NewTimer(q.Config().AckWait + 100*time.Millisecond)
 	<-outage.C
 	srv.Resume(t)
 	waitFor(t, func() bool { return q.Healthy() == nil })
 	beating, stop := context.WithCancel(t.Context())
 	beats := make(chan error, 1)
 	go func() { beats <- d.KeepAlive(beating) }()
-	noClaim(t, other, 3*q.Config().AckWait)
+	noClaim(t, other, q.Config().AckWait*3/2)
 	add(t, d, delta("mine"))
 	stop()
 	if err := <-beats; err != nil {
@@ -191,9 +196,11 @@ func TestAppendWhileAway(t *testing.T) {
 
 // proxy is a connection to the broker that can lose the broker's answers.
 type proxy struct {
-	l       net.Listener
-	to      string
-	swallow atomic.Bool
+	l  net.Listener
+	to string
+	// losing says that what is sent is looked at: an event is the last thing that is
+	// answered for; swallow, that nothing is answered any more.
+	losing, swallow atomic.Bool
 	mu      sync.Mutex
 	conns   []net.Conn
 	all     sync.WaitGroup
@@ -231,7 +238,22 @@ func (p *proxy) accept() {
 		p.mu.Lock()
 		p.conns = append(p.conns, client, server)
 		p.mu.Unlock()
-		p.all.Go(func() { _, _ = io.Copy(server, client); _ = server.Close() })
+		p.all.Go(func() {
+			defer func() { _ = server.Close() }()
+			buffer := make([]byte, 64<<10)
+			for {
+				n, err := client.Read(buffer)
+				if err != nil {
+					return
+				}
+				if p.losing.Load() && bytes.Contains(buffer[:n], []byte("HPUB semantic.events.")) {
+					p.swallow.Store(true)
+				}
+				if _, err := server.Write(buffer[:n]); err != nil {
+					return
+				}
+			}
+		})
 		p.all.Go(func() {
 			defer func() { _ = client.Close() }()
 			buffer := make([]byte, 64<<10)
@@ -251,6 +273,13 @@ func (p *proxy) accept() {
 	}
 }
 
+// restore makes a new connection, over which answers come.
+func (p *proxy) restore() {
+	p.losing.Store(false)
+	p.swallow.Store(false)
+	p.cut()
+}
+
 // cut closes every connection.
 func (p *proxy) cut() {
 	p.mu.Lock()
@@ -265,11 +294,7 @@ func (p *proxy) cut() {
 func TestUncertainAppend(t *testing.T) {
 	srv := queuetest.Start(t)
 	p := newProxy(t, srv.ClientURL())
-	q := queuetest.Open(t, srv, fast, func(o *queue.Options) {
-		o.URL = p.url()
-		o.Config.RequestTimeout = 200 * time.Millisecond
-		o.Config.AckWait = time.Minute
-	})
+	q := queuetest.Open(t, srv, fast, unhurried, func(o *queue.Options) { o.URL = p.url() })
 	honest := queuetest.Open(t, srv)
 	d := claimed(t, q)
 	add(t, d, started("w", "w-1", 1))
@@ -281,18 +306,17 @@ func TestUncertainAppend(t *testing.T) {
 	}
 
 	// Within one call: it reads back and finds its own event.
-	p.swallow.Store(true)
+	p.losing.Store(true)
 	appended := make(chan error, 1)
 	go func() { appended <- d.Append(within(t, time.Minute), delta("a")) }()
 	waitFor(t, landed(3))
-	p.swallow.Store(false)
-	p.cut()
+	p.restore()
 	if err := <-appended; err != nil {
 		t.Fatalf("append: %v", err)
 	}
 
 	// Given up by the caller: the next call finds it.
-	p.swallow.Store(true)
+	p.losing.Store(true)
 	ctx, cancel := context.WithCancel(t.Context())
 	go func() { appended <- d.Append(ctx, delta("b")) }()
 	waitFor(t, landed(4))
@@ -300,12 +324,11 @@ func TestUncertainAppend(t *testing.T) {
 	if err := <-appended; !errors.Is(err, queue.ErrUnavailable) {
 		t.Fatalf("given up: %v", err)
 	}
-	p.swallow.Store(false)
-	p.cut()
+	p.restore()
 	add(t, d, delta("c"))
 
 	// The same for a submission: it is stored once.
-	p.swallow.Store(true)
+	p.losing.Store(true)
 	submitted := make(chan queue.Ticket, 1)
 	go func() {
 		ticket, err := q.Submit(within(t, time.Minute), queue.Submission{JobID: "once", Job: body("once")})
@@ -318,8 +341,7 @@ func TestUncertainAppend(t *testing.T) {
 		log, err := honest.Log(t.Context(), "", "once")
 		return err == nil && len(log) == 1
 	})
-	p.swallow.Store(false)
-	p.cut()
+	p.restore()
 	if ticket := <-submitted; ticket.Attached {
 		t.Errorf("its own event looks like another's: %+v", ticket)
 	}

@@ -62,7 +62,9 @@ func TestAttended(t *testing.T) {
 
 func TestAwaitReader(t *testing.T) {
 	srv := queuetest.Start(t)
-	q, other := queuetest.Open(t, srv, fast), queuetest.Open(t, srv, fast)
+	// A question that comes to a reader who has just left is never answered.
+	short := func(o *queue.Options) { o.Config.RequestTimeout = time.Second }
+	q, other := queuetest.Open(t, srv, fast, short), queuetest.Open(t, srv, fast, short)
 	await := func(ctx context.Context, d time.Duration) (bool, error) { return q.AwaitReader(ctx, "", "j", d) }
 	if came, err := await(within(t, time.Minute), time.Millisecond); came || err != nil {
 		t.Errorf("nobody: %v, %v", came, err)
@@ -109,10 +111,13 @@ func TestAwaitReader(t *testing.T) {
 		t.Errorf("a short reader: %+v", r)
 	}
 	a := attend(t, other, "", "j")
-	if came, err := await(within(t, time.Minute), time.Minute); !came || err != nil {
+	if came, err := await(within(t, time.Minute), 5*time.Second); !came || err != nil { // asks again, should the answer be late
 		t.Errorf("one who was there before: %v, %v", came, err)
 	}
 	a.Close()
+	if attended(t, other, "", "j") {
+		t.Error("attended by who has left")
+	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	if came, err := await(ctx, time.Minute); came || err == nil || !errors.Is(err, context.Canceled) {

@@ -31,10 +31,12 @@ func brisk(o *queue.Options) {
 	o.Config.RequestTimeout = time.Second
 }
 
-// patient is brisk on a loaded machine: requests take what they take.
+// patient is brisk on a loaded machine: requests take what they take, and who leads
+// does so until it stops.
 func patient(o *queue.Options) {
+	was := o.Config
 	brisk(o)
-	o.Config.SubmitTimeout, o.Config.RequestTimeout = 5*time.Second, 2*time.Second
+	o.Config.SubmitTimeout, o.Config.RequestTimeout, o.Config.LeaseTTL = was.SubmitTimeout, was.RequestTimeout, was.LeaseTTL
 }
 
 // reconcile runs a reconciler until the test ends, or stop is called.
@@ -54,6 +56,33 @@ func reconcile(t testing.TB, q *queue.Queue, expect ...string) (stop func()) {
 	}
 	t.Cleanup(stop)
 	return stop
+}
+
+// led reconciles until something has happened, and then until the test ends, or stop
+// is called. After an audit that was held up the next one is a hundred times as long
+// away: a new leader begins anew.
+func led(t testing.TB, q *queue.Queue, what string, condition func() bool) (stop func()) {
+	t.Helper()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	ctx := within(t, 2*time.Minute)
+	for term := 10 * time.Second; ; term *= 2 {
+		over := time.After(term)
+		stop = reconcile(t, q)
+		for leading := true; leading; {
+			select {
+			case <-tick.C:
+				if condition() {
+					return stop
+				}
+			case <-over:
+				leading = false
+			case <-ctx.Done():
+				t.Fatalf("never: %s", what)
+			}
+		}
+		stop()
+	}
 }
 
 // watched opens a queue whose metrics can be read.
@@ -178,7 +207,7 @@ func publish(t testing.TB, js jetstream.JetStream, subject string, header nats.H
 func TestReconcileExpires(t *testing.T) {
 	t.Parallel()
 	srv := queuetest.Start(t)
-	q, registry := watched(t, srv, patient, func(o *queue.Options) {
+	q, registry := watched(t, srv, patient, unhurried, func(o *queue.Options) {
 		o.Config.DefaultDeadline = map[schemas.Class]time.Duration{
 			schemas.ClassInteractive: time.Second, schemas.ClassNormal: time.Second, schemas.ClassBatch: time.Second,
 		}
@@ -327,9 +356,7 @@ func TestReconcileUnknownModel(t *testing.T) {
 	})
 	eventually(t, "two jobs wait", func() bool { queued, _ := stored(t, q); return queued == 2 })
 	// Forgotten: as if it had never been there.
-	if err := q.ForgetModel(t.Context(), model); err != nil {
-		t.Fatal(err)
-	}
+	eventually(t, "nobody serves it", func() bool { return q.ForgetModel(t.Context(), model) == nil })
 	if end, _ := ends(t, q, "", waits.JobID); end.Failed == nil || end.Failed.Code != schemas.CodeModelNotFound {
 		t.Errorf("end %+v", end)
 	}
@@ -419,9 +446,8 @@ func TestReconcileImpostor(t *testing.T) {
 func TestReconcileLost(t *testing.T) {
 	t.Parallel()
 	srv := queuetest.Start(t)
-	q, registry := watched(t, srv, brisk)
+	q, registry := watched(t, srv, brisk, lasting)
 	_, js := stranger(t, srv)
-	serves(t, q, model)
 	jobs, err := js.Stream(t.Context(), "JOBS_NORMAL")
 	if err != nil {
 		t.Fatal(err)
@@ -432,7 +458,8 @@ func TestReconcileLost(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	patiently := queuetest.Open(t, srv, patient)
+	patiently := queuetest.Open(t, srv, patient, unhurried, lasting)
+	serves(t, patiently, model)
 	begin := func(incarnation string) queue.Ticket {
 		t.Helper()
 		ticket := submit(t, patiently, queue.Submission{Job: body("x")})
@@ -449,7 +476,11 @@ func TestReconcileLost(t *testing.T) {
 	only := submit(t, patiently, queue.Submission{Job: body("x")})
 	remove(only)
 	waits := submit(t, patiently, queue.Submission{Job: body("x")})
-	reconcile(t, q)
+	ended := func(ticket queue.Ticket) bool {
+		log, err := q.Log(t.Context(), "", ticket.JobID)
+		return err == nil && log[len(log)-1].Type.Terminal()
+	}
+	led(t, q, "what is lost has its end", func() bool { return ended(dead) && ended(only) })
 	for _, ticket := range []queue.Ticket{dead, only} {
 		if end, _ := ends(t, q, "", ticket.JobID); end.Failed == nil || end.Failed.Code != schemas.CodeJobLost {
 			t.Errorf("end %+v", end)
@@ -472,7 +503,7 @@ func TestReconcileLost(t *testing.T) {
 			t.Errorf("log %+v, %v", log, err)
 		}
 	}
-	if queued, running := stored(t, q); queued+running != 1 {
+	if queued, running := stored(t, patiently); queued+running != 1 {
 		t.Errorf("%d+%d stored", queued, running)
 	}
 }

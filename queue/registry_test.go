@@ -22,6 +22,10 @@ func status(id, incarnation, fingerprint string) schemas.WorkerStatus {
 	}
 }
 
+// lasting makes entries of workers that do not run out while a test lasts, whoever is
+// held up.
+func lasting(o *queue.Options) { o.Config.RegistryTTL = 5 * time.Minute }
+
 func register(t testing.TB, q *queue.Queue, s schemas.WorkerStatus) *queue.Registration {
 	t.Helper()
 	r, err := q.Register(within(t, time.Minute), s)
@@ -105,7 +109,7 @@ func TestRegistry(t *testing.T) {
 
 func TestFingerprintRefused(t *testing.T) {
 	srv := queuetest.Start(t)
-	q := queuetest.Open(t, srv, fast)
+	q := queuetest.Open(t, srv, fast, lasting)
 	r := register(t, q, status("a", "i", "good"))
 	_, err := q.Register(t.Context(), status("b", "i", "other"))
 	var refused *queue.FingerprintError
@@ -125,9 +129,12 @@ func TestFingerprintRefused(t *testing.T) {
 // TestRegistryExpiry: a worker that dies without a word is gone after the TTL,
 // and its attempt counts as a death.
 func TestRegistryExpiry(t *testing.T) {
+	t.Parallel() // it waits most of the time
 	srv := queuetest.Start(t)
-	reader := queuetest.Open(t, srv, fast)
-	dying := queuetest.Open(t, srv, fast)
+	// Entries are written every third of it: who lives may be held up for the rest.
+	ttl := func(o *queue.Options) { o.Config.RegistryTTL = 7 * time.Second }
+	reader := queuetest.Open(t, srv, fast, ttl)
+	dying := queuetest.Open(t, srv, fast, ttl)
 	register(t, reader, status("b", "b-1", "f"))
 	r := register(t, dying, status("a", "a-1", "f"))
 	register(t, reader, status("c", "c-1", "f"))
@@ -174,9 +181,8 @@ func TestRegistryAfterRestart(t *testing.T) {
 func TestDepth(t *testing.T) {
 	srv := queuetest.Start(t)
 	registry := prometheus.NewPedanticRegistry()
-	q := queuetest.Open(t, srv, fast, func(o *queue.Options) {
+	q := queuetest.Open(t, srv, fast, unhurried, func(o *queue.Options) {
 		o.Registerer, o.Overview = registry, registry
-		o.Config.AckWait = time.Minute
 	})
 	register(t, q, status("w", "w-1", "f"))
 	c := claimer(t, q, "w")
@@ -236,7 +242,7 @@ semantic_request_queue_depth{class="batch",model="qwen/3:8b ü",state="running"}
 // A broker without room for the entry says so, and takes it when it has room.
 func TestRegisterWithoutRoom(t *testing.T) {
 	srv := queuetest.Start(t)
-	q := queuetest.Open(t, srv, fast)
+	q := queuetest.Open(t, srv, fast, lasting)
 	register(t, q, status("a", "i1", "f"))
 	_, js := stranger(t, srv)
 	for _, bucket := range []string{"KV_models", "KV_workers"} {

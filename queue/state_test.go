@@ -63,7 +63,7 @@ func TestState(t *testing.T) {
 }
 
 func TestStateOfEnds(t *testing.T) {
-	q := queuetest.Open(t, queuetest.Start(t), fast)
+	q := queuetest.Open(t, queuetest.Start(t), fast, unhurried)
 	usage := &schemas.Usage{PromptTokens: 3, CompletionTokens: 9, CachedTokens: 3}
 	for status, end := range map[queue.JobStatus]schemas.Event{
 		queue.StatusFailed: {Type: schemas.EventFailed, Failed: &schemas.Failed{

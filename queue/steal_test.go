@@ -35,13 +35,14 @@ func stealing(d time.Duration) func(*queue.Config) {
 	return func(c *queue.Config) { c.StealAfter = d }
 }
 
-// join starts a worker.
+// join starts a worker, that lives and keeps what it claims as long as the test lasts,
+// unless tune says otherwise.
 func join(
 	t testing.TB, srv *queuetest.Server, id string, tune func(*queue.Config), change ...func(*schemas.WorkerStatus),
 ) *peer {
 	t.Helper()
 	p := &peer{t: t, id: id, metrics: prometheus.NewRegistry()}
-	p.q = queuetest.Open(t, srv, func(o *queue.Options) {
+	p.q = queuetest.Open(t, srv, unhurried, lasting, func(o *queue.Options) {
 		tune(&o.Config)
 		o.Registerer = p.metrics
 	})
@@ -149,16 +150,19 @@ func put(t testing.TB, q *queue.Queue, flow int) {
 	submit(t, q, queue.Submission{Job: job})
 }
 
-// flowOf is a flow whose home is a worker.
-func flowOf(t testing.TB, q *queue.Queue, worker string) int {
+// flowOf is a flow whose home is a worker, once there is one: a worker of which
+// there was no news for a while is nobody's home.
+func flowOf(t testing.TB, q *queue.Queue, worker string) (flow int) {
 	t.Helper()
-	for flow := range queue.Flows {
-		if q.HomeOf(model, flow) == worker {
-			return flow
+	waitFor(t, func() bool {
+		for flow = range queue.Flows {
+			if q.HomeOf(model, flow) == worker {
+				return true
+			}
 		}
-	}
-	t.Fatalf("%s is nobody's home", worker)
-	return 0
+		return false
+	})
+	return flow
 }
 
 // worker is who started a job.
@@ -176,7 +180,7 @@ func worker(t testing.TB, q *queue.Queue, d *queue.Delivery) string {
 // flows of one that leaves are served by others at once.
 func TestAgentsComeHome(t *testing.T) {
 	srv := queuetest.Start(t)
-	const never = time.Minute
+	const never = time.Hour
 	peers := company(t, srv, never, 3)
 	q := queuetest.Open(t, srv)
 	claims := make(chan *queue.Delivery, 1)
@@ -194,7 +198,7 @@ func TestAgentsComeHome(t *testing.T) {
 			select {
 			case d := <-claims:
 				by[flow] = worker(t, q, d)
-			case <-time.After(30 * time.Second):
+			case <-time.After(time.Minute):
 				t.Fatalf("nobody serves flow %d", flow)
 			}
 		}
@@ -245,7 +249,7 @@ func TestAgentsComeHome(t *testing.T) {
 // TestBusyHome: what a busy home does not take is another's after StealAfter, and
 // not before; and then as fast as that one can.
 func TestBusyHome(t *testing.T) {
-	const steal, jobs = 300 * time.Millisecond, 20
+	const steal, jobs = time.Second, 20
 	srv := queuetest.Start(t)
 	peers := company(t, srv, steal, 2)
 	q := queuetest.Open(t, srv)
@@ -253,15 +257,17 @@ func TestBusyHome(t *testing.T) {
 	for range jobs {
 		put(t, q, flow)
 	}
-	begin := time.Now()
+	quickest := time.Hour
 	for range jobs {
+		begin := time.Now()
 		d := claim(t, peers[1].c)
 		if waited := time.Since(d.StoredAt); waited < steal {
 			t.Errorf("claimed after %v", waited)
 		}
+		quickest = min(quickest, time.Since(begin))
 	}
-	if took := time.Since(begin); took > jobs*steal/2 {
-		t.Errorf("%d jobs took %v: not only the first had to wait", jobs, took)
+	if quickest >= steal {
+		t.Errorf("the quickest of %d jobs took %v: not only the first had to wait", jobs, quickest)
 	}
 	if n := peers[1].claims("home_busy"); n != jobs {
 		t.Errorf("%d claims from the busy home, want %d", n, jobs)
@@ -329,7 +335,7 @@ func TestHandedBackInTime(t *testing.T) {
 // TestDrainingHome: the flows of a worker that drains are the next one's at once.
 func TestDrainingHome(t *testing.T) {
 	srv := queuetest.Start(t)
-	peers := company(t, srv, time.Minute, 2)
+	peers := company(t, srv, time.Hour, 2)
 	flow := flowOf(t, peers[0].q, peers[0].id)
 	s := status(peers[0].id, peers[0].id+"-1", "f")
 	s.Draining = true
@@ -347,7 +353,7 @@ func TestDrainingHome(t *testing.T) {
 // entry runs out.
 func TestSilentHome(t *testing.T) {
 	srv := queuetest.Start(t)
-	tune := func(c *queue.Config) { c.StealAfter, c.RegistryTTL = time.Minute, time.Second }
+	tune := func(c *queue.Config) { c.StealAfter, c.RegistryTTL = time.Hour, time.Second }
 	peers := []*peer{join(t, srv, "w0", tune), join(t, srv, "w1", tune)}
 	acquainted(t, peers...)
 	q := peers[1].q
@@ -368,8 +374,11 @@ func TestSilentHome(t *testing.T) {
 func TestPassOn(t *testing.T) {
 	const needs = 500
 	srv := queuetest.Start(t)
-	small := join(t, srv, "small", stealing(time.Minute))
-	big := join(t, srv, "big", stealing(time.Minute), func(s *schemas.WorkerStatus) { s.Context = 1000 })
+	// The bell for a job that is passed on can be earlier than the job, by more than
+	// it is tried again for; then it is found as any that its home leaves.
+	const steal = 10 * time.Second
+	small := join(t, srv, "small", stealing(steal))
+	big := join(t, srv, "big", stealing(steal), func(s *schemas.WorkerStatus) { s.Context = 1000 })
 	acquainted(t, big, small)
 	flow := flowOf(t, small.q, small.id)
 
@@ -444,7 +453,7 @@ func TestBellsOfStrangers(t *testing.T) {
 // TestClosedClasses: jobs of a class that is closed wait, also while others are
 // claimed, until it is open and somebody says so.
 func TestClosedClasses(t *testing.T) {
-	q := queuetest.Open(t, queuetest.Start(t))
+	q := queuetest.Open(t, queuetest.Start(t), unhurried)
 	c := claimer(t, q, "w")
 	for _, class := range schemas.Classes() {
 		submit(t, q, queue.Submission{Class: class, Job: body("x")})

@@ -88,7 +88,7 @@ func TestUnreadableLog(t *testing.T) {
 // TestLostConsumer: somebody deleted the consumers; they are made again.
 func TestLostConsumer(t *testing.T) {
 	srv := queuetest.Start(t)
-	q := queuetest.Open(t, srv, fast)
+	q := queuetest.Open(t, srv, fast, unhurried)
 	_, js := stranger(t, srv)
 	d := claimed(t, q)
 	add(t, d, done())

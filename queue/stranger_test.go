@@ -16,7 +16,7 @@ import (
 func TestOwnerTokenThatIsNoSlug(t *testing.T) {
 	t.Parallel()
 	srv := queuetest.Start(t)
-	q := queuetest.Open(t, srv, fast)
+	q := queuetest.Open(t, srv, fast, unhurried)
 	_, js := stranger(t, srv)
 	publish := func(owner, id string) {
 		t.Helper()

@@ -14,7 +14,7 @@ import (
 
 func open(t testing.TB, srv *queuetest.Server, change ...func(*queue.Options)) *queue.Queue {
 	t.Helper()
-	o := queue.Options{URL: srv.ClientURL(), Config: queue.DefaultConfig()}
+	o := queue.Options{URL: srv.ClientURL(), Config: queuetest.Patient()}
 	for _, f := range change {
 		f(&o)
 	}
@@ -121,7 +121,7 @@ func TestEnsureVersions(t *testing.T) {
 func TestEnsureNarrowsFlows(t *testing.T) {
 	t.Parallel()
 	srv := queuetest.Start(t)
-	q := queuetest.Open(t, srv)
+	q := queuetest.Open(t, srv, unhurried)
 	_, js := stranger(t, srv)
 	publish := func(flow string) error {
 		_, err := js.Publish(t.Context(), "semantic.jobs."+queue.Slug(model)+".normal."+flow+".local", encoded(t, body("x")),
@@ -177,7 +177,8 @@ func TestEnsureNarrowsFlows(t *testing.T) {
 		}
 	}
 	srv.Restart(t)
-	q = queuetest.Open(t, srv)
+	q = queuetest.Open(t, srv, unhurried)
+	_, js = stranger(t, srv) // what is sent over the lost connection may get no answer
 	refused("16")
 	stored("07")
 	if d := claim(t, claimer(t, q, "w2")); d.Flow != 7 {

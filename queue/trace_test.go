@@ -2,6 +2,7 @@ package queue_test
 
 import (
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"go.opentelemetry.io/otel/sdk/trace"
@@ -47,7 +48,7 @@ func TestTraceOfStrangers(t *testing.T) {
 // nobody has worked on the job. Deltas carry no trace.
 func TestTraceOfAttempts(t *testing.T) {
 	srv := queuetest.Start(t)
-	q := queuetest.Open(t, srv)
+	q := queuetest.Open(t, srv, unhurried)
 	c := claimer(t, q, "w")
 	submit(t, q, queue.Submission{JobID: "job", Job: body("x")})
 	ctx, span := trace.NewTracerProvider().Tracer("test").Start(t.Context(), "attempt")
@@ -74,7 +75,7 @@ func TestTraceOfAttempts(t *testing.T) {
 	}
 	nc, _ := stranger(t, srv)
 	for n, want := range map[uint64]bool{2: true, 3: false, 4: false, 5: true} {
-		m, err := nc.Request("$JS.API.DIRECT.GET.EVENTS", []byte(`{"seq":`+string(rune('0'+n))+`}`), nats.DefaultTimeout)
+		m, err := nc.Request("$JS.API.DIRECT.GET.EVENTS", []byte(`{"seq":`+string(rune('0'+n))+`}`), time.Minute)
 		if err != nil {
 			t.Fatal(err)
 		}

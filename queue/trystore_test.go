@@ -14,10 +14,8 @@ import (
 // jobs or events, and no holder of a lease, ever sees.
 func TestTryStore(t *testing.T) {
 	srv := queuetest.Start(t)
-	q := queuetest.Open(t, srv, fast, func(o *queue.Options) {
-		o.Config.RequestTimeout, o.Config.SubmitTimeout = 300*time.Millisecond, 300*time.Millisecond
-	})
-	ctx := within(t, 30*time.Second)
+	q := queuetest.Open(t, srv, fast)
+	ctx := within(t, time.Minute)
 	if used, mark := q.Storage(schemas.ClassNormal); used != 0 || mark != q.Config().StorageHighWater {
 		t.Errorf("before anybody asked: %v of %v", used, mark)
 	}
