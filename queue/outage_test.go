@@ -201,9 +201,9 @@ type proxy struct {
 	// losing says that what is sent is looked at: an event is the last thing that is
 	// answered for; swallow, that nothing is answered any more.
 	losing, swallow atomic.Bool
-	mu      sync.Mutex
-	conns   []net.Conn
-	all     sync.WaitGroup
+	mu              sync.Mutex
+	conns           []net.Conn
+	all             sync.WaitGroup
 }
 
 func newProxy(t *testing.T, url string) *proxy {
